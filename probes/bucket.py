@@ -1,0 +1,62 @@
+"""The leaky bucket of Canvas's RequestThrottle as arithmetic; time is passed in, nothing is kept elsewhere.
+
+Rules: `increment_bucket.lua` and `request_throttle.rb` of instructure/canvas-lms. One touch at time t leaks outflow * dt (only if the level is above
+zero, never below it), adds an amount and clamps to 0..maximum. An arrival adds the up-front cost and is refused when the level is then at or
+above the mark; a departure adds cost - up-front cost (a refused request: 0 - up-front cost) and its header is mark - level.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True, slots=True)
+class BucketSettings:
+    """Constants of a bucket, in cost units and units per second. Defaults: Canvas's own source.
+
+    `floor_after_leak=False` is the older script, where an idle spell could swallow the next reservation.
+    """
+
+    high_water_mark: float = 600.0
+    maximum: float = 800.0
+    outflow_per_s: float = 10.0
+    up_front_cost: float = 50.0
+    floor_after_leak: bool = True
+
+    def scaled(self, **changes: float) -> BucketSettings:
+        """A copy with some constants changed."""
+        return replace(self, **changes)
+
+
+class Bucket:
+    """A bucket at work: its settings, its level and when it was last touched (seconds, any origin)."""
+
+    __slots__ = ("level", "settings", "touched_s")
+
+    def __init__(self, settings: BucketSettings, level: float = 0.0, touched_s: float = 0.0) -> None:
+        self.settings = settings
+        self.level = level
+        self.touched_s = touched_s
+
+    def level_at(self, now_s: float) -> float:
+        """The level at `now_s` if nothing touches the bucket until then."""
+        leak = self.settings.outflow_per_s * max(0.0, now_s - self.touched_s)
+        if self.level <= 0.0:
+            return self.level
+        left = self.level - leak
+        return max(0.0, left) if self.settings.floor_after_leak else left
+
+    def touch(self, amount: float, now_s: float) -> float:
+        """Leak until `now_s`, add `amount`, clamp to 0..maximum; the new level."""
+        level = self.level_at(now_s) + amount
+        self.level = min(max(0.0, level), self.settings.maximum)
+        self.touched_s = now_s
+        return self.level
+
+    def arrive(self, now_s: float) -> bool:
+        """A request arrives and reserves; whether it is admitted."""
+        return self.touch(self.settings.up_front_cost, now_s) < self.settings.high_water_mark
+
+    def depart(self, cost: float, now_s: float) -> float:
+        """A request leaves and pays `cost` (0 when it was refused); the Remaining header it carries."""
+        return self.settings.high_water_mark - self.touch(cost - self.settings.up_front_cost, now_s)

@@ -1,0 +1,101 @@
+"""A call as a user writes it: `GET /api/v1/users/self`, with an optional JSON body behind the path, an optional weight before it.
+
+    GET /api/v1/users/self
+    3 GET /api/v1/courses?per_page=100
+    POST /api/v1/courses/1/enrollments {"enrollment": {"user_id": 2}}
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from probes.errors import UsageError
+
+READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+METHODS = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
+ENROLLMENT_TASKS = frozenset({"conclude", "delete", "inactivate", "deactivate"})
+"""Tasks of DELETE enrollment that Canvas knows; anything else silently concludes (`EnrollmentsApiController#destroy`)."""
+
+_LINE = re.compile(r"^(?:(?P<weight>\d+(?:\.\d+)?)\s+)?(?:(?P<method>[A-Za-z]+)\s+)?(?P<path>/\S*)(?:\s+(?P<body>[{\[].*))?$")
+_ENROLLMENT = re.compile(r"/enrollments/[^/?]+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One kind of request: method, path with its query, JSON body or None, weight in a mix (any unit)."""
+
+    method: str
+    path: str
+    body: Any = None
+    weight: float = 1.0
+
+    @property
+    def name(self) -> str:
+        """How observations name this call: `GET /api/v1/users/self`."""
+        return f"{self.method} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        """Whether this call may change something."""
+        return self.method not in READ_METHODS
+
+
+def parse(text: str) -> Call:
+    """The call in `text`. Raises UsageError when it is none, or when Canvas would do something else than it says."""
+    match = _LINE.match(text.strip())
+    if match is None:
+        raise UsageError(f"'{text.strip()}' is not a call: write it as 'GET /api/v1/users/self'.")
+    method = (match["method"] or "GET").upper()
+    if method not in METHODS:
+        raise UsageError(f"'{method}' in '{text.strip()}' is not a method: use one of {', '.join(sorted(METHODS))}.")
+    call = Call(method, match["path"], _body(match["body"], text), float(match["weight"] or 1.0))
+    if call.weight <= 0.0:
+        raise UsageError(f"The weight in '{text.strip()}' must be above 0.")
+    refuse_unknown_task(call)
+    return call
+
+
+def parse_lines(lines: Iterable[str], source: str) -> list[Call]:
+    """The calls of a calls file: one a line, empty lines and lines from # on left out.
+
+    Raises UsageError that names `source` and the line.
+    """
+    calls = []
+    for number, line in enumerate(lines, 1):
+        text = line.strip()
+        if text and not text.startswith("#"):
+            try:
+                calls.append(parse(text))
+            except UsageError as error:
+                raise UsageError(f"{source}, line {number}: {error}") from None
+    if not calls:
+        raise UsageError(f"{source} holds no call: write one a line, as 'GET /api/v1/users/self'.")
+    return calls
+
+
+def refuse_unknown_task(call: Call) -> None:
+    """Raises UsageError for DELETE enrollment with a task that Canvas does not know: it would silently conclude the enrolment."""
+    parts = urlsplit(call.path)
+    if call.method != "DELETE" or not _ENROLLMENT.search(parts.path):
+        return
+    tasks = [value for key, value in parse_qsl(parts.query, keep_blank_values=True) if key == "task"]
+    if isinstance(call.body, dict) and "task" in call.body:
+        tasks.append(str(call.body["task"]))
+    for task in tasks:
+        if task not in ENROLLMENT_TASKS:
+            known = ", ".join(sorted(ENROLLMENT_TASKS))
+            raise UsageError(f"task={task} in '{call.name}' is unknown to Canvas, which would conclude the enrolment: use one of {known}.")
+
+
+def _body(text: str | None, line: str) -> Any:
+    if text is None:
+        return None
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise UsageError(f"The body behind the path in '{line.strip()}' is not JSON.") from None

@@ -1,0 +1,43 @@
+"""Options that several commands share, as Annotated types; `settings` gathers the common ones, `tell` ends a command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from probes.jobs.session import Settings, Told
+
+Instances = Annotated[list[str], typer.Option("-i", "--instance", metavar="NAME", help="An instance of the configuration; may repeat.")]
+ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration; default ./probes.toml, then the user's.")]
+Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where run folders are made.")]
+AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No talk on stderr.")]
+FailOn = Annotated[str | None, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 3 on a finding of info, warning or error and above.")]
+RESULTS = Path("results")
+
+
+def settings(config: Path | None, out: Path, as_json: bool, quiet: bool, fail_on: str | None) -> Settings:
+    """The common options as the jobs take them. Raises UsageError for an unknown severity."""
+    from probes.errors import UsageError
+    from probes.findings import Severity
+    from probes.jobs.session import Settings
+
+    if fail_on is not None and fail_on not in list(Severity):
+        raise UsageError(f"--fail-on {fail_on}: use one of {', '.join(Severity)}.")
+    return Settings(config, out, as_json, quiet, Severity(fail_on) if fail_on else None)
+
+
+def tell(common: Settings, told: Told) -> None:
+    """Prints what a job tells, JSON or text, and exits 3 when a finding reaches --fail-on."""
+    import json
+
+    from probes.config import redact
+    from probes.errors import ExitCode
+
+    typer.echo(redact(json.dumps(told.document, indent=2) if common.as_json else told.text))
+    limit = common.fail_on
+    if limit is not None and any(finding.severity.rank >= limit.rank for finding in told.findings):
+        raise typer.Exit(ExitCode.FINDING)

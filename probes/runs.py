@@ -1,0 +1,165 @@
+"""A run is one folder: `manifest.json`, append-only `observations.jsonl`, later its report. Readable after a kill at any moment."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from probes.config import Instance
+from probes.errors import RunFolderError
+from probes.observation import Observation
+
+SCHEMA = "probes.run/1"
+MANIFEST = "manifest.json"
+OBSERVATIONS = "observations.jsonl"
+
+
+@dataclass(slots=True)
+class Run:
+    """An open run folder. `append` writes each observation at once, `finish` says how the run ended."""
+
+    folder: Path
+    manifest: dict[str, Any]
+
+    @classmethod
+    def create(cls, out: Path, command: list[str], instances: Iterable[Instance]) -> Run:
+        """A new folder below `out`. Raises RunFolderError when it cannot be written."""
+        folder = out / _new_name(command)
+        manifest = _first_manifest(command, instances)
+        try:
+            folder.mkdir(parents=True)
+            (folder / OBSERVATIONS).touch()
+            write_atomically(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot be written: {error.strerror}; choose another folder with --out.") from None
+        return cls(folder, manifest)
+
+    @classmethod
+    def open(cls, folder: Path) -> Run:
+        """The run in `folder`. Raises RunFolderError when it holds none."""
+        if not folder.is_dir():
+            raise RunFolderError(f"{folder} is not a run folder: there is no such folder.")
+        if not (folder / OBSERVATIONS).is_file():
+            raise RunFolderError(f"{folder} is not a run folder: it has no {OBSERVATIONS}.")
+        return cls(folder, _manifest_of(folder))
+
+    @property
+    def started_at(self) -> str | None:
+        """When the run started, UTC, ISO 8601."""
+        value = self.manifest.get("started_at")
+        return value if isinstance(value, str) else None
+
+    def append(self, observation: Observation) -> None:
+        """Writes one line, whole and at once, so that a kill loses at most the line being written.
+
+        Raises RunFolderError when it cannot be written.
+        """
+        self.append_lines([observation.line()])
+
+    def append_lines(self, lines: Iterable[str]) -> None:
+        """Writes ready lines in one system call; several processes may append to one file."""
+        data = "".join(lines).encode()
+        try:
+            handle = os.open(self.folder / OBSERVATIONS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                while data:
+                    data = data[os.write(handle, data) :]
+            finally:
+                os.close(handle)
+        except OSError as error:
+            raise RunFolderError(f"{self.folder / OBSERVATIONS} cannot be written: {error.strerror}.") from None
+
+    def observations(self) -> Iterator[Observation]:
+        """The observations in the order of their lines; a broken line (the last, after a kill) is left out."""
+        for _, observation in self.numbered():
+            yield observation
+
+    def numbered(self) -> Iterator[tuple[int, Observation]]:
+        """(line number from 1, observation), broken lines left out."""
+        try:
+            with (self.folder / OBSERVATIONS).open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    observation = _observation(line)
+                    if observation is not None:
+                        yield number, observation
+        except OSError as error:
+            raise RunFolderError(f"{self.folder / OBSERVATIONS} cannot be read: {error.strerror}.") from None
+
+    def note(self, **facts: Any) -> None:
+        """Adds facts to the manifest: estimates, plans, notes for the report. Raises RunFolderError when it cannot be written."""
+        self.manifest.update(facts)
+        try:
+            write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
+        except OSError as error:
+            raise RunFolderError(f"{self.folder / MANIFEST} cannot be written: {error.strerror}.") from None
+
+    def finish(self, ended: str, **facts: Any) -> None:
+        """Says how the run ended: `done`, `interrupted`, `guard: ...`, `failed: ...`."""
+        self.note(ended=ended, ended_at=_now(), **facts)
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes `path` so that a reader sees the old text or the new, never half of one."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)
+
+
+def described(instance: Instance) -> dict[str, Any]:
+    """An instance as the manifest tells it: without its token."""
+    return {
+        "name": instance.name,
+        "url": instance.url,
+        "kind": instance.kind.value,
+        "dialect": instance.dialect,
+        "max_rate": instance.max_rate,
+        "max_in_flight": instance.max_in_flight,
+        "max_requests": instance.max_requests,
+        "allow_load": instance.allow_load,
+        "allow_writes": instance.allow_writes,
+    }
+
+
+def _first_manifest(command: list[str], instances: Iterable[Instance]) -> dict[str, Any]:
+    from probes import __version__
+
+    return {
+        "schema": SCHEMA,
+        "tool": f"canvas-probes {__version__}",
+        "command": command,
+        "started_at": _now(),
+        "instances": [described(instance) for instance in instances],
+        "ended": None,
+    }
+
+
+def _manifest_of(folder: Path) -> dict[str, Any]:
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {"schema": SCHEMA, "command": [], "instances": [], "ended": None}
+    return manifest if isinstance(manifest, dict) else {"schema": SCHEMA, "command": [], "instances": [], "ended": None}
+
+
+def _observation(line: bytes) -> Observation | None:
+    if not line.endswith(b"\n"):
+        return None
+    try:
+        return Observation.from_line(line)
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _new_name(command: list[str]) -> str:
+    word = command[0] if command else "run"
+    return f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{word}-{secrets.token_hex(2)}"
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

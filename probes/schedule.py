@@ -1,0 +1,79 @@
+"""When the next request is due: pure functions of how many were sent, after vegeta's pacers.
+
+A Schedule answers `due(n)`: seconds after the start at which request n (0, 1, 2 ...) is due, or None when the schedule has ended.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Sequence
+
+Schedule = Callable[[int], float | None]
+
+
+def even(rate_per_s: float, duration_s: float = math.inf) -> Schedule:
+    """`rate_per_s` requests a second, equally spaced, for `duration_s` seconds."""
+
+    def due(n: int) -> float | None:
+        at = n / rate_per_s
+        return at if at < duration_s else None
+
+    return due
+
+
+def burst(size: int, every_s: float = math.inf, count: int = 1) -> Schedule:
+    """`size` requests at one instant, `count` times, `every_s` seconds apart."""
+
+    def due(n: int) -> float | None:
+        round_no = n // size
+        if round_no >= count:
+            return None
+        return 0.0 if round_no == 0 else round_no * every_s
+
+    return due
+
+
+def ramp(start_per_s: float, end_per_s: float, duration_s: float) -> Schedule:
+    """A rate that rises (or falls) in a straight line: request n is due where the integral of the rate reaches n."""
+    slope = (end_per_s - start_per_s) / duration_s
+
+    def due(n: int) -> float | None:
+        if abs(slope) < 1e-12:
+            at = n / start_per_s
+        else:
+            inside = start_per_s**2 + 2.0 * slope * n
+            if inside < 0.0:
+                return None
+            at = (math.sqrt(inside) - start_per_s) / slope
+        return at if at < duration_s else None
+
+    return due
+
+
+def steps(rates_per_s: Sequence[float], each_s: float) -> Schedule:
+    """Each rate of `rates_per_s` for `each_s` seconds, equally spaced within a step."""
+    counts = [max(1, math.floor(rate * each_s + 1e-9)) for rate in rates_per_s]
+
+    def due(n: int) -> float | None:
+        for step, count in enumerate(counts):
+            if n < count:
+                return step * each_s + n * each_s / count
+            n -= count
+        return None
+
+    return due
+
+
+def poisson(rate_per_s: float, duration_s: float = math.inf, seed: int = 0) -> Schedule:
+    """Exponential gaps with mean 1/`rate_per_s`; the same seed gives the same arrivals."""
+    source = random.Random(seed)
+    arrivals: list[float] = []
+
+    def due(n: int) -> float | None:
+        while len(arrivals) <= n:
+            last = arrivals[-1] if arrivals else 0.0
+            arrivals.append(last + source.expovariate(rate_per_s))
+        return arrivals[n] if arrivals[n] < duration_s else None
+
+    return due
