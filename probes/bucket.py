@@ -1,13 +1,14 @@
 """The leaky bucket of Canvas's RequestThrottle as arithmetic; time is passed in, nothing is kept elsewhere.
 
-Rules: `increment_bucket.lua` and `request_throttle.rb` of instructure/canvas-lms. One touch at time t leaks outflow * dt (only if the level is above
-zero, never below it), adds an amount and clamps to 0..maximum. An arrival adds the up-front cost and is refused when the level is then at or
-above the mark; a departure adds cost - up-front cost (a refused request: 0 - up-front cost) and its header is mark - level.
+Rules: `increment_bucket.lua` and `request_throttle.rb` of instructure/canvas-lms. One touch at time t leaks outflow * dt (only if the level
+is above zero, never below it), adds an amount and clamps to 0..maximum. An arrival adds the up-front cost and is refused when the level is
+then at or above the mark; a departure adds cost - up-front cost (a refused request: 0 - up-front cost) and its header is mark - level.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,8 +24,8 @@ class BucketSettings:
     up_front_cost: float = 50.0
     floor_after_leak: bool = True
 
-    def scaled(self, **changes: float) -> BucketSettings:
-        """A copy with some constants changed."""
+    def scaled(self, **changes: Any) -> BucketSettings:
+        """A copy with some constants, named as the fields are, changed."""
         return replace(self, **changes)
 
 

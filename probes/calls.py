@@ -1,8 +1,7 @@
-"""A call as a user writes it: `GET /api/v1/users/self`, with an optional JSON body behind the path, an optional weight before it.
+"""A call as a user writes it: an optional weight before it, an optional JSON body behind its path.
 
-    GET /api/v1/users/self
-    3 GET /api/v1/courses?per_page=100
-    POST /api/v1/courses/1/enrollments {"enrollment": {"user_id": 2}}
+Three calls: `GET /api/v1/users/self`, `3 GET /api/v1/courses?per_page=100` and
+`POST /api/v1/courses/1/enrollments {"enrollment": {"user_id": 2}}`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote
 
 from probes.errors import UsageError
 
@@ -21,8 +20,8 @@ METHODS = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
 ENROLLMENT_TASKS = frozenset({"conclude", "delete", "inactivate", "deactivate"})
 """Tasks of DELETE enrollment that Canvas knows; anything else silently concludes (`EnrollmentsApiController#destroy`)."""
 
-_LINE = re.compile(r"^(?:(?P<weight>\d+(?:\.\d+)?)\s+)?(?:(?P<method>[A-Za-z]+)\s+)?(?P<path>/\S*)(?:\s+(?P<body>[{\[].*))?$")
-_ENROLLMENT = re.compile(r"/enrollments/[^/?]+$")
+_LINE = re.compile(r"^(?:(?P<weight>\d+(?:\.\d+)?)\s+)?(?:(?P<method>[A-Za-z]+)\s+)?(?P<path>/(?!/)\S*)(?:\s+(?P<body>[{\[].*))?$")
+_ENROLLMENT = re.compile(r"/enrollments/[^/]+/*$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +42,18 @@ class Call:
     def writes(self) -> bool:
         """Whether this call may change something."""
         return self.method not in READ_METHODS
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """The next calls to make: each starts `offset_s` after the round's start, which is `after_s` after the last answer came.
+
+    The rest of a round is not sent once an answer was refused, or showed a Remaining below `stop_below`.
+    """
+
+    calls: tuple[tuple[float, Call], ...]
+    after_s: float = 0.0
+    stop_below: float | None = None
 
 
 def parse(text: str) -> Call:
@@ -80,10 +91,11 @@ def parse_lines(lines: Iterable[str], source: str) -> list[Call]:
 
 def refuse_unknown_task(call: Call) -> None:
     """Raises UsageError for DELETE enrollment with a task that Canvas does not know: it would silently conclude the enrolment."""
-    parts = urlsplit(call.path)
-    if call.method != "DELETE" or not _ENROLLMENT.search(parts.path):
+    path, _, query = call.path.partition("#")[0].partition("?")
+    if call.method != "DELETE" or not _ENROLLMENT.search(unquote(path)):
         return
-    tasks = [value for key, value in parse_qsl(parts.query, keep_blank_values=True) if key == "task"]
+    # Rack, unlike urllib, also separates parameters by a semicolon
+    tasks = [value for key, value in parse_qsl(query.replace(";", "&"), keep_blank_values=True) if key == "task"]
     if isinstance(call.body, dict) and "task" in call.body:
         tasks.append(str(call.body["task"]))
     for task in tasks:

@@ -21,7 +21,9 @@ from probes.errors import ConfigError
 FILE_NAME = "probes.toml"
 URL_VARIABLES = ("CANVAS_API_URL", "CANVAS_URL", "CANVAS_BASE_URL", "CANVAS_DOMAIN")
 TOKEN_VARIABLES = ("CANVAS_API_TOKEN", "CANVAS_TOKEN", "CANVAS_API_KEY", "CANVAS_ACCESS_TOKEN")
-TOKEN_SHAPE = re.compile(r"\b\d{1,6}~[A-Za-z0-9]{20,}")
+TOKEN_SHAPE = re.compile(r"\d+(?:~|%7[Ee])[A-Za-z0-9]{20,}")
+VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
+HOST = re.compile(r"^(?:[\w.-]+|[0-9a-fA-F:.]+)$")
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
 
 
@@ -114,10 +116,12 @@ def _candidates(path: Path | None) -> list[Path]:
 
 def _of_file(path: Path) -> Config:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
+        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError:
+        raise ConfigError(f"{path} is not UTF-8 text.") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(redact(f"{path} is not valid TOML: {error}.")) from None
     return Config(_instances(document, str(path), path.parent), str(path))
 
@@ -148,11 +152,20 @@ def _built(name: str, table: dict[str, Any], source: str, folder: Path) -> Insta
         raise ConfigError(f"{where} has no url.")
     if "token_env" in table and "token_file" in table:
         raise ConfigError(f"{where} names token_env and token_file: keep one.")
+    if not VARIABLE.match(table.get("token_env", "_")):
+        raise ConfigError(f"{where}.token_env must be the name of an environment variable, never the token itself.")
     url = normalised_url(table["url"], f"{where}.url")
     values = dict(table, url=url, kind=_kind(table, url, where))
     if "token_file" in values:
-        values["token_file"] = folder / Path(values["token_file"]).expanduser()
+        values["token_file"] = folder / _home_expanded(values["token_file"], where)
     return Instance(name=name, **values)
+
+
+def _home_expanded(text: str, where: str) -> Path:
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ConfigError(f"{where}.token_file begins with ~, but no home folder is known: write the whole path.") from None
 
 
 _TYPES: dict[str, tuple[type, ...]] = {
@@ -176,9 +189,8 @@ def _checked(key: str, value: Any, source: str, where: str) -> None:
     wrong_bool = isinstance(value, bool) and bool not in types
     if wrong_bool or not isinstance(value, types):
         raise ConfigError(f"{source}: {where}.{key} must be {_WORDS[types[-1]]}.")
-    if key.startswith("max_") or key == "timeout_s":
-        if not 0 < value < float("inf"):
-            raise ConfigError(f"{source}: {where}.{key} must be above 0.")
+    if isinstance(value, int | float) and not isinstance(value, bool) and not 0 < value < float("inf"):
+        raise ConfigError(f"{source}: {where}.{key} must be above 0.")
 
 
 def _known_keys(table: dict[str, Any], known: Any, source: str, prefix: str) -> None:
@@ -199,15 +211,18 @@ def _kind(table: dict[str, Any], url: str, where: str) -> Kind:
 
 
 def guessed_kind(url: str) -> Kind:
-    """The kind that a host name suggests (hosted Canvas: `x.beta.instructure.com`); production when it suggests none."""
+    """The kind that a host name suggests (hosted Canvas: `x.beta.instructure.com`); production when it suggests none.
+
+    A school may be called `beta-academy`: taking production for a test instance does harm, the opposite none.
+    """
     host = (urlsplit(url).hostname or "").lower()
     if LOOPBACK.match(host):
         return Kind.SIMULATED
-    labels = re.split(r"[.-]", host)
-    for kind in (Kind.BETA, Kind.TEST, Kind.SANDBOX):
+    labels = host.split(".")
+    for kind in (Kind.BETA, Kind.TEST):
         if kind.value in labels:
             return kind
-    return Kind.PRODUCTION
+    return Kind.SANDBOX if Kind.SANDBOX.value in re.split(r"[.-]", host) else Kind.PRODUCTION
 
 
 def normalised_url(text: str, where: str) -> str:
@@ -218,15 +233,15 @@ def normalised_url(text: str, where: str) -> str:
         port = parts.port
     except ValueError:
         raise ConfigError(f"{where} is not a URL: '{redact(text)}'.") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise ConfigError(f"{where} is not a URL: '{redact(text)}'.")
-    if parts.username or parts.password or parts.query:
+    if "@" in parts.netloc or parts.query:
         raise ConfigError(f"{where} must hold no credentials and no query.")
+    if parts.scheme not in ("http", "https") or not HOST.match(parts.hostname or ""):
+        raise ConfigError(f"{where} is not a URL: '{redact(text)}'.")
     if re.sub(r"/api(/v1)?/?$", "", parts.path).strip("/"):
         raise ConfigError(f"{where} must be an origin such as https://school.instructure.com, without the path '{parts.path}'.")
-    if parts.scheme == "http" and not LOOPBACK.match(parts.hostname):
+    if parts.scheme == "http" and not LOOPBACK.match(str(parts.hostname)):
         raise ConfigError(f"{where} must be https://: http:// is for loopback only.")
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    host = f"[{parts.hostname}]" if ":" in str(parts.hostname) else parts.hostname
     return f"{parts.scheme}://{host}" + (f":{port}" if port else "")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -69,7 +70,8 @@ class Quota:
 class Observation:
     """One request. Times are seconds since the run's start; what was not seen is None.
 
-    `due_s` is when the request should have gone, `sent_s` when its first byte went (after our own queueing), `received_s` when its last byte came.
+    `due_s` is when the request should have gone, `sent_s` when its first byte went (after our own queueing),
+    `received_s` when its last byte came.
     Phases: `pool_s` our own wait for a slot, `connect_s`, `tls_s` (0.0 when `reused`), `send_s`, `wait_s` (to the first byte), `receive_s`.
     The server's own account: `server_time_s` (X-Runtime), `queue_s`, `cpu_s`, `db_s` (X-Canvas-Meta).
     `facts` holds what a scenario noted of the answer, small scalars only: `items`, `per_page`, `rels`, `state` ...
@@ -130,8 +132,8 @@ class Observation:
 
     def line(self) -> str:
         """This observation as one JSON line, newline included; numbers that JSON cannot carry become null."""
-        record = {name: _plain(getattr(self, name)) for name in FIELDS}
-        return json.dumps(record, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n"
+        record = {name: plain(getattr(self, name)) for name in FIELDS}
+        return json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Observation:
@@ -154,12 +156,12 @@ FIELDS = tuple(f.name for f in dataclasses.fields(Observation))
 """Names of an observation's fields, in the order in which they are written."""
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """`value` as JSON carries it: not a number and infinity become None, floats lose digits below a nanosecond."""
     if isinstance(value, float):
-        return None if value != value or value in (float("inf"), float("-inf")) else round(value, 9)
+        return round(value, 9) if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from probes.config import Instance
+from probes.config import Instance, redact
 from probes.errors import RunFolderError
-from probes.observation import Observation
+from probes.observation import Observation, plain
 
 SCHEMA = "probes.run/1"
 MANIFEST = "manifest.json"
@@ -26,6 +26,7 @@ class Run:
 
     folder: Path
     manifest: dict[str, Any]
+    origin_s: float | None = None
 
     @classmethod
     def create(cls, out: Path, command: list[str], instances: Iterable[Instance]) -> Run:
@@ -35,7 +36,7 @@ class Run:
         try:
             folder.mkdir(parents=True)
             (folder / OBSERVATIONS).touch()
-            write_atomically(folder / MANIFEST, json.dumps(manifest, indent=2) + "\n")
+            write_atomically(folder / MANIFEST, _manifest_text(manifest))
         except OSError as error:
             raise RunFolderError(f"{folder} cannot be written: {error.strerror}; choose another folder with --out.") from None
         return cls(folder, manifest)
@@ -43,10 +44,13 @@ class Run:
     @classmethod
     def open(cls, folder: Path) -> Run:
         """The run in `folder`. Raises RunFolderError when it holds none."""
-        if not folder.is_dir():
-            raise RunFolderError(f"{folder} is not a run folder: there is no such folder.")
-        if not (folder / OBSERVATIONS).is_file():
-            raise RunFolderError(f"{folder} is not a run folder: it has no {OBSERVATIONS}.")
+        try:
+            if not folder.is_dir():
+                raise RunFolderError(f"{folder} is not a run folder: there is no such folder.")
+            if not (folder / OBSERVATIONS).is_file():
+                raise RunFolderError(f"{folder} is not a run folder: it has no {OBSERVATIONS}.")
+        except OSError as error:
+            raise RunFolderError(f"{folder} cannot be read: {error.strerror}.") from None
         return cls(folder, _manifest_of(folder))
 
     @property
@@ -64,7 +68,8 @@ class Run:
 
     def append_lines(self, lines: Iterable[str]) -> None:
         """Writes ready lines in one system call; several processes may append to one file."""
-        data = "".join(lines).encode()
+        text = "".join(lines)
+        data = (redact(text) if "~" in text or "%7" in text else text).encode()
         try:
             handle = os.open(self.folder / OBSERVATIONS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:
@@ -95,7 +100,7 @@ class Run:
         """Adds facts to the manifest: estimates, plans, notes for the report. Raises RunFolderError when it cannot be written."""
         self.manifest.update(facts)
         try:
-            write_atomically(self.folder / MANIFEST, json.dumps(self.manifest, indent=2) + "\n")
+            write_atomically(self.folder / MANIFEST, _manifest_text(self.manifest))
         except OSError as error:
             raise RunFolderError(f"{self.folder / MANIFEST} cannot be written: {error.strerror}.") from None
 
@@ -139,12 +144,18 @@ def _first_manifest(command: list[str], instances: Iterable[Instance]) -> dict[s
     }
 
 
+def _manifest_text(manifest: dict[str, Any]) -> str:
+    # a word of the command, or an answer that a finding quotes, may hold a token
+    return redact(json.dumps(plain(manifest), indent=2, allow_nan=False)) + "\n"
+
+
 def _manifest_of(folder: Path) -> dict[str, Any]:
+    unknown: dict[str, Any] = {"schema": SCHEMA, "command": [], "instances": [], "ended": None}
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {"schema": SCHEMA, "command": [], "instances": [], "ended": None}
-    return manifest if isinstance(manifest, dict) else {"schema": SCHEMA, "command": [], "instances": [], "ended": None}
+    except (OSError, ValueError, RecursionError):
+        return unknown
+    return manifest if isinstance(manifest, dict) else unknown
 
 
 def _observation(line: bytes) -> Observation | None:
@@ -152,7 +163,7 @@ def _observation(line: bytes) -> Observation | None:
         return None
     try:
         return Observation.from_line(line)
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

@@ -26,10 +26,10 @@ def burst(size: int, every_s: float = math.inf, count: int = 1) -> Schedule:
     """`size` requests at one instant, `count` times, `every_s` seconds apart."""
 
     def due(n: int) -> float | None:
-        round_no = n // size
-        if round_no >= count:
+        number = n // size
+        if number >= count:
             return None
-        return 0.0 if round_no == 0 else round_no * every_s
+        return number * every_s if number else 0.0
 
     return due
 
@@ -39,26 +39,23 @@ def ramp(start_per_s: float, end_per_s: float, duration_s: float) -> Schedule:
     slope = (end_per_s - start_per_s) / duration_s
 
     def due(n: int) -> float | None:
-        if abs(slope) < 1e-12:
-            at = n / start_per_s
-        else:
-            inside = start_per_s**2 + 2.0 * slope * n
-            if inside < 0.0:
-                return None
-            at = (math.sqrt(inside) - start_per_s) / slope
+        inside = start_per_s**2 + 2.0 * slope * n
+        if inside < 0.0:
+            return None
+        at = 2.0 * n / (start_per_s + math.sqrt(inside)) if n else 0.0
         return at if at < duration_s else None
 
     return due
 
 
 def steps(rates_per_s: Sequence[float], each_s: float) -> Schedule:
-    """Each rate of `rates_per_s` for `each_s` seconds, equally spaced within a step."""
-    counts = [max(1, math.floor(rate * each_s + 1e-9)) for rate in rates_per_s]
+    """Each rate of `rates_per_s` for `each_s` seconds, equally spaced within a step; a rate of 0 is a pause."""
+    counts = [math.ceil(rate * each_s - 1e-9) for rate in rates_per_s]
 
     def due(n: int) -> float | None:
         for step, count in enumerate(counts):
             if n < count:
-                return step * each_s + n * each_s / count
+                return step * each_s + n / rates_per_s[step]
             n -= count
         return None
 

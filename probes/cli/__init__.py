@@ -8,7 +8,9 @@ import typer
 
 from probes.cli import ask, demo, export, listing, load, rate, simulate, tell
 
-app = typer.Typer(name="probes", no_args_is_help=True, pretty_exceptions_enable=False, help="How fast may my Canvas job go, and what slows it?")
+app = typer.Typer(
+    name="probes", no_args_is_help=True, pretty_exceptions_enable=False, help="How fast may my Canvas job go, and what slows it?"
+)
 for module in (demo, ask, rate, load, listing, tell, export, simulate):
     module.register(app)
 

@@ -1,9 +1,20 @@
-"""Placeholder until its owner fills it."""
+"""`probes demo`: words and options."""
 
 from __future__ import annotations
 
 import typer
 
+from probes.cli.options import RESULTS, AsJson, FailOn, Out, Quiet, settings, tell
+
 
 def register(app: typer.Typer) -> None:
-    """Adds this module's commands to `app`."""
+    """Adds this module's command to `app`."""
+    app.command("demo")(demo)
+
+
+def demo(out: Out = RESULTS, as_json: AsJson = False, quiet: Quiet = False, fail_on: FailOn = None) -> None:
+    """The whole job against three simulated instances: no account, no network, about a minute."""
+    from probes.jobs import demo as job
+
+    common = settings(None, out, as_json, quiet, fail_on)
+    tell(common, job.demo(common))

@@ -15,7 +15,9 @@ ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", hel
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where run folders are made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No talk on stderr.")]
-FailOn = Annotated[str | None, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 3 on a finding of info, warning or error and above.")]
+FailOn = Annotated[
+    str | None, typer.Option("--fail-on", metavar="SEVERITY", help="Exit 3 on a finding of info, warning or error and above.")
+]
 RESULTS = Path("results")
 
 

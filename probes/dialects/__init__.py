@@ -1,4 +1,7 @@
-"""The dialects by name; one small file and one line in `BUILT_IN` each. Outside packages add theirs through the entry-point group `probes.dialects`."""
+"""The dialects by name: one small file and one line in `BUILT_IN` each.
+
+Outside packages add theirs through the entry-point group `probes.dialects`.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from probes.errors import ConfigError
 
 __all__ = ["BUILT_IN", "Dialect", "Headers", "ServerAccount", "dialect", "names"]
 
-BUILT_IN = ("canvas",)
+BUILT_IN = ("canvas", "brightspace", "blackboard", "ietf", "github", "gitlab")
 
 
 def names() -> list[str]:

@@ -26,9 +26,10 @@ class ServerAccount:
 class Dialect:
     """How one API tells its limits.
 
-    `quota` reads the budget, `outcome` names how an answered request ended (status, headers, start of the body), `server` the server's own account.
-    `levels` is whether Remaining is a live level meter of a leaky bucket (Canvas) rather than a count in a window.
-    `self_path` is the cheapest authenticated read, `list_path` a list that pages, `page_size` the parameter that sets its size, None where there is none.
+    `quota` reads the budget, `outcome` names how an answered request ended (status, headers, start of the body), `server` the server's own
+    account. `levels` is whether Remaining is a live level meter of a leaky bucket (Canvas) rather than a count in a window.
+    `self_path` is the cheapest authenticated read, `list_path` a list that pages, `page_size` the parameter that sets its size, None where
+    there is none.
     """
 
     name: str

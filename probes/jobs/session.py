@@ -77,10 +77,12 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
 
 
 def client_for(instance: Instance, run: Run, limiter: Limiter | None = None) -> Client:
-    """A client for `instance` that writes each observation into `run`; times count from the loop's time at this call unless given another origin."""
+    """A client for `instance` that writes each observation into `run`; the times of all clients of a run count from the first one's start."""
     from probes.client import Client
 
-    return Client(instance, record=run.append, limiter=limiter)
+    if run.origin_s is None:
+        run.origin_s = asyncio.get_running_loop().time()
+    return Client(instance, record=run.append, limiter=limiter, origin_s=run.origin_s)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

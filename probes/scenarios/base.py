@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from probes.calls import Call
+from probes.calls import Call, Round
 from probes.observation import Observation
 
 if TYPE_CHECKING:
@@ -14,14 +14,6 @@ if TYPE_CHECKING:
 
 Decide = Callable[[Sequence[Observation]], "Round | None"]
 """What to ask next, given all seen so far; None when nothing more is needed. `jobs` wires an estimator into it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Round:
-    """The next calls to make: each starts `offset_s` after the round's start; the round starts `after_s` after the last answer came."""
-
-    calls: tuple[tuple[float, Call], ...]
-    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +33,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """A named question. `asks` is the question as a person puts it; `budget(options)` the greatest number of requests it sends to one instance."""
+    """A named question.
+
+    `asks` is the question as a person puts it; `budget(options)` the greatest number of requests it sends to one instance.
+    """
 
     name: str
     asks: str

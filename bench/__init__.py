@@ -1,0 +1,1 @@
+"""Measurements of this project: each prints a table and writes it as JSON."""

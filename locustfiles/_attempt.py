@@ -1,0 +1,235 @@
+"""One request, one attempt, one observation, with geventhttpclient's parser.
+
+geventhttpclient's own client, and so FastHttpUser, repeats a request silently when a kept connection turns out closed, and does not say
+when the first byte went; here nothing is repeated and every phase is timed.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+import time
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import gevent.socket
+from _wire import Wire
+from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
+
+from probes.calls import Call
+from probes.config import redact
+from probes.dialects import ServerAccount
+from probes.observation import Observation, Outcome, Quota
+
+BLOCK = 65536
+HEAD = 4096
+NOTHING = Quota()
+NOBODY = ServerAccount()
+DIGITS = 7
+TIMEOUTS = {"connect": Outcome.CONNECT_TIMEOUT, "write": Outcome.WRITE_TIMEOUT, "read": Outcome.READ_TIMEOUT}
+PACKED = frozenset({"gzip", "deflate"})
+
+
+def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float) -> Answer:
+    """Sends `call` once. Never raises for the network; when this greenlet is killed meanwhile the observation says cancelled."""
+    return _Attempt(wire, call, due_s, origin_s).run(scenario)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An observation and what a walk needs besides: headers with lower-case names, the body as it was sent (packed or not)."""
+
+    observation: Observation
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self) -> Any:
+        """The parsed body, None when it is not JSON."""
+        try:
+            packed = self.headers.get("content-encoding", "") in PACKED
+            return json.loads(zlib.decompress(self.body, 47) if packed else self.body)
+        except (ValueError, zlib.error):
+            return None
+
+
+class _Response(HTTPSocketPoolResponse):
+    """Notes when its first byte came."""
+
+    first_s: float = 0.0
+
+    def _on_message_begin(self) -> None:
+        if not self.first_s:
+            self.first_s = time.monotonic()
+        super()._on_message_begin()
+
+
+class _TooLargeError(Exception):
+    """The body went over the cap."""
+
+
+class _Attempt:
+    """One request under way and its clock readings."""
+
+    __slots__ = (
+        "began",
+        "call",
+        "connect_s",
+        "due_s",
+        "error",
+        "origin_s",
+        "response",
+        "reused",
+        "sent",
+        "stage",
+        "tls_s",
+        "wire",
+        "written",
+    )
+
+    def __init__(self, wire: Wire, call: Call, due_s: float, origin_s: float) -> None:
+        self.wire, self.call, self.due_s, self.origin_s = wire, call, due_s, origin_s
+        self.began = time.monotonic()
+        self.sent: float | None = None
+        self.written: float | None = None
+        self.connect_s: float | None = None
+        self.tls_s: float | None = None
+        self.reused: bool | None = None
+        self.response: _Response | None = None
+        self.stage = "connect"
+        self.error: str | None = None
+
+    def run(self, scenario: str) -> Answer:
+        """The answer, or what became of the request."""
+        outcome: Outcome | None = None
+        try:
+            self._exchange()
+        except Exception as error:  # noqa: BLE001 # whatever the network or a parser raises is an outcome
+            outcome = self._outcome(error)
+            self.error = redact(f"{type(error).__name__}: {error}")[:200]
+        except BaseException:  # noqa: BLE001 # the greenlet is killed: the request was sent, so it has its line; the engine ends the greenlet
+            outcome = Outcome.CANCELLED
+            self._close()
+        return self._answer(scenario, outcome, time.monotonic())
+
+    def _exchange(self) -> None:
+        wire, timeout_s = self.wire, self.wire.instance.timeout_s
+        connection = wire.take()
+        self.reused = connection is not None
+        self.connect_s = self.tls_s = 0.0
+        if connection is None:
+            self.connect_s = self.tls_s = None
+            connection, self.connect_s, self.tls_s = wire.connect(timeout_s)
+        connection.settimeout(timeout_s)
+        self.stage, self.sent = "write", time.monotonic()
+        try:
+            connection.sendall(wire.request(self.call))
+        except BaseException:
+            connection.close()
+            raise
+        self.stage, self.written = "read", time.monotonic()
+        pool: Any = wire  # it takes back the connection as geventhttpclient's own pool would
+        self.response = _Response(connection, pool, block_size=BLOCK, method=self.call.method)
+        self._read(self.response)
+
+    def _read(self, response: _Response) -> None:
+        while not response.message_complete:
+            connection = response._sock  # noqa: SLF001 # the parser's own read() has no cap
+            if connection is None:
+                raise HTTPParseError("connection closed before the end of the body")
+            response.feed(connection.recv(BLOCK))
+            self._cap(response)
+        self._cap(response)
+
+    def _cap(self, response: _Response) -> None:
+        most = self.wire.max_body_bytes
+        if len(response._body_buffer) > most:  # noqa: SLF001
+            raise _TooLargeError(f"more than {most} bytes")
+
+    def _close(self) -> None:
+        if self.response is not None:
+            self.response.release()
+
+    def _outcome(self, error: Exception) -> Outcome:
+        self._close()
+        if isinstance(error, _TooLargeError):
+            return Outcome.TOO_LARGE
+        if isinstance(error, gevent.socket.gaierror):
+            return Outcome.DNS_ERROR
+        if isinstance(error, TimeoutError) or (isinstance(error, ssl.SSLError) and "timed out" in str(error)):
+            return TIMEOUTS[self.stage]
+        if self.stage == "connect":
+            return Outcome.TLS_ERROR if isinstance(error, ssl.SSLError) else Outcome.CONNECT_ERROR
+        return Outcome.PROTOCOL_ERROR
+
+    def _answer(self, scenario: str, outcome: Outcome | None, ended: float) -> Answer:
+        response = self.response
+        whole = outcome in {None, Outcome.TOO_LARGE}
+        status, headers, body = _parts(response) if response is not None and whole else (None, {}, b"")
+        if outcome is None:
+            assert status is not None
+            outcome = self.wire.dialect.outcome(status, headers, _head(headers, body) if status >= 300 else body[:HEAD])
+        observation = self._observation(scenario, outcome, status, headers, ended)
+        return Answer(observation, headers, body)
+
+    def _observation(self, scenario: str, outcome: Outcome, status: int | None, headers: dict[str, str], ended: float) -> Observation:
+        dialect, call, origin = self.wire.dialect, self.call, self.origin_s
+        quota = dialect.quota(headers) if headers else NOTHING
+        account = dialect.server(headers) if headers else NOBODY
+        first = self.response.first_s if self.response is not None else 0.0
+        answered = status is not None
+        return Observation(  # by place: keywords would cost a twentieth of the throughput
+            self.wire.instance.name,
+            scenario,
+            call.name,
+            call.method,
+            call.path,
+            round(self.due_s, DIGITS),
+            None if self.sent is None else round(self.sent - origin, DIGITS),
+            round(ended - origin, DIGITS) if answered else None,
+            status,
+            outcome,
+            quota.remaining,
+            quota.cost,
+            quota.limit,
+            quota.reset_s,
+            quota.retry_after_s,
+            account.server_time_s,
+            account.queue_s,
+            account.cpu_s,
+            account.db_s,
+            account.request_id,
+            round(max(0.0, self.began - origin - self.due_s), DIGITS),
+            None if self.connect_s is None else round(self.connect_s, DIGITS),
+            None if self.tls_s is None else round(self.tls_s, DIGITS),
+            round(self.written - self.sent, DIGITS) if self.written and self.sent else None,
+            round(first - self.written, DIGITS) if first and self.written else None,
+            round(ended - first, DIGITS) if first and answered else None,
+            self.reused,
+            len(self.response._body_buffer) if answered and self.response is not None else None,  # noqa: SLF001
+            self.error,
+        )
+
+
+def _parts(response: _Response) -> tuple[int, dict[str, str], bytes]:
+    """Status, headers, body of a whole answer."""
+    return response.get_code(), _headers(response), bytes(response._body_buffer)  # noqa: SLF001
+
+
+def _headers(response: _Response) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for name, value in response.items():
+        key = name.lower()
+        found[key] = f"{found[key]}, {value}" if key in found else value
+    return found
+
+
+def _head(headers: Mapping[str, str], body: bytes) -> bytes:
+    """The start of the body, unpacked: what a refusal says."""
+    if headers.get("content-encoding", "") not in PACKED:
+        return body[:HEAD]
+    try:
+        return zlib.decompressobj(47).decompress(body, HEAD)
+    except zlib.error:
+        return body[:HEAD]

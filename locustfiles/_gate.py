@@ -1,0 +1,69 @@
+"""Ceilings on sending: no more requests in any second than the instance allows, no more at one time than were granted."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Callable
+
+import gevent
+import gevent.event
+
+
+class RateGate:
+    """At most `max_rate` requests in any second (below 1/s: one in any 1/max_rate seconds), whoever sends them.
+
+    Only requests that are late can bunch up so far: a schedule below the ceiling passes untouched.
+    """
+
+    def __init__(self, max_rate: float | None, now: Callable[[], float]) -> None:
+        self._now = now
+        self.set(max_rate)
+
+    def set(self, max_rate: float | None) -> None:
+        """Another ceiling from now on."""
+        self._most = 0 if max_rate is None else max(1, math.floor(max_rate + 1e-9))
+        self._window_s = 0.0 if max_rate is None else self._most / max_rate
+        self._sent: deque[float] = deque(maxlen=self._most or None)
+
+    def wait(self) -> None:
+        """Waits until one more request may go, and counts it as sent then."""
+        if not self._most:
+            return
+        at = self._now()
+        if len(self._sent) == self._most:
+            at = max(at, self._sent[0] + self._window_s)
+        self._sent.append(at)  # taken before waiting, so that those who wait keep their order
+        while (left := at - self._now()) > 0.0:
+            gevent.sleep(left)
+
+
+class FlightGate:
+    """At most `limit` requests in flight in this process. The limit may change; a lower one holds for every request that begins later."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.flying = 0
+        self._changed = gevent.event.Event()
+
+    @property
+    def held(self) -> int:
+        """How many of the total this process may still be using: its limit, or what flies yet from a greater one."""
+        return max(self.limit, self.flying)
+
+    def set(self, limit: int) -> None:
+        """Another limit from now on."""
+        self.limit = limit
+        self._changed.set()
+
+    def enter(self) -> None:
+        """Waits until one more request may fly, and counts it."""
+        while self.flying >= self.limit:
+            self._changed.clear()
+            self._changed.wait(0.1)
+        self.flying += 1
+
+    def leave(self) -> None:
+        """One request has landed."""
+        self.flying -= 1
+        self._changed.set()

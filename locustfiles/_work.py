@@ -1,0 +1,144 @@
+"""What each request is: a mix of calls by weight, the pages of lists, the enrolments of a bulk job."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from _attempt import Answer
+from _settings import LoadSettings
+
+from probes.calls import Call
+
+
+class Work(Protocol):
+    """Says what to send next; `ended` once there is nothing left."""
+
+    def next(self) -> Call | None:
+        """The next call; None when there is none at the moment."""
+
+    def seen(self, call: Call, answer: Answer) -> None:
+        """What came of it."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing is left to send."""
+
+
+MakeWork = Callable[[LoadSettings], Work]
+
+
+class Mix:
+    """Calls by weight, spread smoothly (the weighted round robin of nginx): the shares are right over any stretch."""
+
+    ended = False
+
+    def __init__(self, calls: tuple[Call, ...]) -> None:
+        self._calls = calls
+        self._credit = [0.0] * len(calls)
+        self._total = sum(call.weight for call in calls)
+
+    def next(self) -> Call:
+        """The call that is furthest behind its share."""
+        if len(self._calls) == 1:
+            return self._calls[0]
+        for index, call in enumerate(self._calls):
+            self._credit[index] += call.weight
+        best = max(range(len(self._calls)), key=self._credit.__getitem__)
+        self._credit[best] -= self._total
+        return self._calls[best]
+
+    def seen(self, call: Call, answer: Answer) -> None:
+        """A mix learns nothing from answers."""
+
+
+class Walk:
+    """Lists, page after page: follows `rel=next` within the instance's origin, and starts anew when a list has ended.
+
+    Users walk at the same time: the pages that are known and not yet asked wait in a row; when none waits a list is started from its
+    first page.
+    """
+
+    ended = False
+
+    def __init__(self, calls: tuple[Call, ...], origin: str) -> None:
+        self._starts = Mix(calls)
+        self._origin = urlsplit(origin)
+        self._waiting: list[Call] = []
+
+    def next(self) -> Call:
+        """A known page, else the first page of a list."""
+        return self._waiting.pop(0) if self._waiting else self._starts.next()
+
+    def seen(self, call: Call, answer: Answer) -> None:
+        """Notes the page after this one."""
+        path = next_page(answer, self._origin.scheme, self._origin.netloc)
+        if path is not None and path != call.path:
+            self._waiting.append(Call("GET", path))
+
+
+class Inactivation:
+    """The bulk job that started this project: lists the active enrolments of a course, then inactivates each, once, and ends.
+
+    `task=inactivate` is spelt out: Canvas silently concludes an enrolment when it does not know the task.
+    """
+
+    def __init__(self, course: str, origin: str, per_page: int = 100) -> None:
+        self._origin = urlsplit(origin)
+        self._course = course
+        self._pages = [Call("GET", f"/api/v1/courses/{course}/enrollments?state[]=active&per_page={per_page}")]
+        self._jobs: list[Call] = []
+        self._open = 0
+        self._listed = False
+        self.listed = 0
+        self.done = 0
+
+    @property
+    def ended(self) -> bool:
+        """Whether every enrolment that was listed was sent."""
+        return not self._pages and not self._jobs and not self._open
+
+    def next(self) -> Call | None:
+        """Pages first, so that the list does not move while it is read; then the enrolments."""
+        if self._pages:
+            self._open += 1
+            return self._pages.pop(0)
+        if self._jobs and self._listed:
+            self._open += 1
+            return self._jobs.pop(0)
+        return None
+
+    def seen(self, call: Call, answer: Answer) -> None:
+        """A page adds its enrolments; an inactivation counts when it was answered."""
+        self._open -= 1
+        if call.method == "DELETE":
+            self.done += answer.observation.ok
+            return
+        items = answer.json() if answer.observation.ok else None
+        for item in items if isinstance(items, list) else []:
+            self._add(item)
+        path = next_page(answer, self._origin.scheme, self._origin.netloc)
+        if path is not None and path != call.path:
+            self._pages.append(Call("GET", path))
+        else:
+            self._listed = True
+
+    def _add(self, item: Any) -> None:
+        if isinstance(item, dict) and isinstance(item.get("id"), int):
+            self.listed += 1
+            self._jobs.append(Call("DELETE", f"/api/v1/courses/{self._course}/enrollments/{item['id']}?task=inactivate"))
+
+
+def next_page(answer: Answer, scheme: str, netloc: str) -> str | None:
+    """Path and query of the answer's `rel=next` link; None when there is none or when it leads to another origin."""
+    for part in answer.headers.get("link", "").split(","):
+        target, _, parameters = part.partition(";")
+        rel = parameters.strip().lower().replace('"', "").replace(" ", "")
+        if "rel=next" not in rel.split(";"):
+            continue
+        parts = urlsplit(target.strip().strip("<>"))
+        if (parts.scheme, parts.netloc) != (scheme, netloc):
+            return None
+        return f"{parts.path}?{parts.query}" if parts.query else parts.path
+    return None

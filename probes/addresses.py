@@ -1,0 +1,43 @@
+"""URLs as people and servers write them: secrets taken out, origins compared, paths taken off."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urljoin, urlsplit
+
+from probes.config import redact
+
+_SECRET = re.compile(r"(?i)([?&](?:access_token|api_key|token|client_secret|refresh_token|code)=)[^&#\s]*")
+_PORTS = {"http": 80, "https": 443}
+
+
+def without_secrets(text: str) -> str:
+    """`text` with the values of access_token, api_key and their like replaced, and everything of a token's shape."""
+    return redact(_SECRET.sub(r"\1[redacted]", text))
+
+
+def origin(url: str) -> str | None:
+    """Scheme, host and port of an http(s) URL, the usual port left out; None when it is none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in _PORTS or not parts.hostname:
+        return None
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def joined_origin(base: str, location: str) -> str | None:
+    """The origin that `location`, seen at `base`, points to; None when it is no URL."""
+    try:
+        return origin(urljoin(base, location))
+    except ValueError:
+        return None
+
+
+def target(url: str) -> str:
+    """Path and query of a URL, as a request line has them."""
+    parts = urlsplit(url)
+    return (parts.path or "/") + (f"?{parts.query}" if parts.query else "")

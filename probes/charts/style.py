@@ -1,0 +1,162 @@
+"""How pictures look: one figure style, colours that the page can turn for dark screens, SVG made fit to stand inside a page.
+
+Colours of series are matplotlib's `okabe_ito` sequence (Okabe & Ito 2008), which colour-blind readers tell apart; series also differ by dash and
+marker. Vermillion is kept for refusals and failures. In SVG each colour becomes a CSS variable, so that light and dark are the page's choice.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterator, Sized
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.errors import RunFolderError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, RULE, PAPER, BAND = "#1b2027", "#5d6672", "#dfe3e8", "#fefefe", "#eef1f4"
+SERIES = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#8a6d3b")
+ALARM = "#d55e00"
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)), "--")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+VARIABLES = {
+    INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--paper)", BAND: "var(--band)", ALARM: "var(--alarm)",
+    **{colour: f"var(--s{number})" for number, colour in enumerate(SERIES, 1)},
+}  # fmt: skip
+WIDTH_IN = 7.4
+MOST_PANELS = 6
+MOST_SERIES = len(SERIES)
+MOST_POINTS = 1_200
+
+RC: dict[Any, Any] = {
+    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9.0, "axes.titlesize": 9.5, "axes.labelsize": 9.0, "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5, "legend.fontsize": 8.5, "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "xtick.color": MUTED,
+    "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.linewidth": 0.7, "axes.grid": True, "grid.color": RULE,
+    "grid.linewidth": 0.7, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "lines.linewidth": 1.8,
+    "figure.facecolor": PAPER, "axes.facecolor": PAPER, "savefig.facecolor": PAPER, "legend.frameon": False, "svg.fonttype": "none",
+    "xtick.major.size": 3.0, "ytick.major.size": 0.0, "xtick.minor.size": 0.0, "ytick.minor.size": 0.0, "axes.unicode_minus": True,
+    "figure.constrained_layout.h_pad": 0.06, "figure.constrained_layout.w_pad": 0.06, "text.parse_math": False,
+    "axes.formatter.use_mathtext": False,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One picture: its file name without suffix, title, how to read it in a sentence or two (also its text for who cannot see it)."""
+
+    name: str
+    title: str
+    says: str
+    figure: Figure
+
+    def svg(self) -> str:
+        """The picture as an `<svg>` element to stand inside a page: no XML head, ids of its own, colours as CSS variables."""
+        import matplotlib as mpl
+
+        text = io.StringIO()
+        with mpl.rc_context({**RC, "svg.hashsalt": self.name}):
+            self.figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+        return embedded(text.getvalue(), self.name, f"{self.title}. {self.says}")
+
+    def write_png(self, folder: Path) -> Path:
+        """Writes NAME.png into `folder`. Raises RunFolderError when it cannot be written."""
+        import matplotlib as mpl
+
+        path = folder / f"{self.name}.png"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with mpl.rc_context(RC):
+                self.figure.savefig(path, format="png", dpi=160, metadata={"Software": None, "Description": self.says})
+        except OSError as error:
+            raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from None
+        return path
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """The style for as long as a figure is being drawn."""
+    import matplotlib as mpl
+
+    with mpl.rc_context(RC):
+        yield
+
+
+def canvas(title: str, foot: str, height_in: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, list[list[Axes]]]:
+    """A figure with its title at the top left and its foot (n, failures, time, version) at the bottom left; axes by row and column."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    figure.suptitle(title, x=0.003, ha="left", fontsize=11.0, fontweight="bold")
+    figure.supxlabel(foot, x=0.003, ha="left", fontsize=7.5, color=MUTED)
+    axes = figure.subplots(rows, columns, squeeze=False, **more)
+    return figure, [list(row) for row in axes]
+
+
+def grid(count: int, most_columns: int = 3) -> tuple[int, int]:
+    """(rows, columns) of so many small multiples."""
+    columns = min(count, most_columns)
+    return -(-count // columns), columns
+
+
+def seconds_axis(axis: Any) -> None:
+    """Seconds for people along a logarithmic axis: 1, 2, 5 of each decade, as 5 ms, 0.2 s, 10 s."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: short_seconds(value)))
+    axis.set_minor_formatter(NullFormatter())
+
+
+def whole_axis(axis: Any) -> None:
+    """Whole numbers along an axis, thousands parted."""
+    from matplotlib.ticker import FuncFormatter
+
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
+
+
+def short_seconds(value: float) -> str:
+    """0.0005 -> 0.5 ms, 0.2 -> 0.2 s, 300 -> 300 s."""
+    return f"{value * 1000:g} ms" if value < 0.1 else f"{value:g} s"
+
+
+def clipped(text: str, most: int) -> str:
+    """`text` in at most so many characters and on one line; control characters, which XML cannot carry, become a sign."""
+    clean = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
+    return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def thinned(values: Sized, most: int = MOST_POINTS) -> list[int]:
+    """Indices of at most `most` of the values, evenly spread, the first and the last among them."""
+    count = len(values)
+    if count <= most:
+        return list(range(count))
+    return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})
+
+
+def embedded(svg: str, name: str, says: str) -> str:
+    """matplotlib's SVG as an element for a page (see `Picture.svg`)."""
+    body = svg[svg.index("<svg") :]
+    body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
+    body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
+    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
+    body = re.sub(r"font: (\d+ )?([\d.]+)px [^;\"]*", _font, body)
+    for colour, variable in VARIABLES.items():
+        body = re.sub(rf"{colour}\b", variable, body, flags=re.IGNORECASE)
+    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    body = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", body)
+    body = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", body)
+    label = says.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")
+    return body.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
+
+
+def _font(match: re.Match[str]) -> str:
+    """The page's own font at the size and weight that matplotlib chose."""
+    weight = f"font-weight: {match[1].strip()}; " if match[1] else ""
+    return f"{weight}font-size: {match[2]}px"

@@ -1,0 +1,38 @@
+"""Why a job is slow, stalls or fails: causes of a closed list, named from observations, each with the evidence for and against it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from probes.diagnosis import answers, budget, times
+from probes.diagnosis.base import KINDS, Cause, Job, Surroundings
+from probes.diagnosis.symptoms import Symptoms
+from probes.observation import Observation
+
+__all__ = ["KINDS", "Cause", "Job", "Surroundings", "Symptoms", "diagnose"]
+
+EXPERTS: tuple[Callable[[Symptoms], Iterable[Cause]], ...] = (
+    times.client,
+    times.dns,
+    times.tls,
+    times.network,
+    answers.edge,
+    answers.maintenance,
+    answers.credentials,
+    answers.permission,
+    answers.no_user_agent,
+    answers.wrong_url,
+    times.capacity,
+    times.slow_call,
+    times.timeout_too_short,
+    budget.throttle,
+    budget.shared_token,
+)
+"""One a kind; each looks at the same symptoms and knows nothing of the others' answers."""
+
+
+def diagnose(observations: Sequence[Observation], job: Job, surroundings: Surroundings | None = None) -> list[Cause]:
+    """The causes that the observations of one instance show for such a job, the surest first; empty when nothing is wrong. Pure."""
+    symptoms = Symptoms.of(observations, job, surroundings or Surroundings())
+    found = [cause for expert in EXPERTS for cause in expert(symptoms)]
+    return sorted(found, key=lambda cause: -cause.confidence)

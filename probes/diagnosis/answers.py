@@ -1,0 +1,102 @@
+"""Causes that the answers themselves name: status, body, where the answer was made."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from probes.diagnosis.base import Cause, argued
+from probes.diagnosis.symptoms import Symptoms
+from probes.observation import Observation, Outcome
+
+
+def _told(bad: Sequence[Observation], symptoms: Symptoms) -> str:
+    return f"{len(bad)} of {len(symptoms.seen)} requests"
+
+
+def _calls(bad: Sequence[Observation]) -> list[str]:
+    return [f"'{call}' {count} times, status {status}" for (call, status), count in Counter((o.call, o.status) for o in bad).most_common(3)]
+
+
+def edge(symptoms: Symptoms) -> Iterator[Cause]:
+    """Gateway errors, and web pages where other answers are data of the application."""
+    gateway = symptoms.having(Outcome.GATEWAY_ERROR)
+    ids = any(o.request_id for o in symptoms.seen)
+    pages = [o for o in symptoms.seen if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
+    bad = gateway + [o for o in pages if (ids and not o.request_id) or o.call in symptoms.working]
+    if not bad:
+        return
+    says = f"Something before the application answered {_told(bad, symptoms)} to {symptoms.instance} in its place."
+    signs = [*_calls(bad), f"{sum(1 for o in bad if not o.request_id)} of {len(bad)} carry no request id, so never reached the application"]
+    against = [f"{len(symptoms.answered) - len(bad)} other requests were answered by the application"] if ids else []
+    advice = "Tell the vendor or whoever runs the load balancer or proxy, with the times; a job should wait and try later, not at once."
+    yield Cause("edge", 0.95 if len(bad) > 1 else 0.75, says, argued(signs, against), advice)
+
+
+def maintenance(symptoms: Symptoms) -> Iterator[Cause]:
+    """503 from the load balancer."""
+    bad = symptoms.having(Outcome.MAINTENANCE)
+    if bad:
+        says = f"{symptoms.instance} answered 503 to {_told(bad, symptoms)}: maintenance, or a refresh from production."
+        advice = "Wait: two hours at most as a rule. Beta is overwritten each Saturday, test on the third Saturday of the month."
+        yield Cause("maintenance", 0.97 if len(bad) > 1 else 0.85, says, argued(_calls(bad)), advice)
+
+
+def credentials(symptoms: Symptoms) -> Iterator[Cause]:
+    """401 whose token is not good; another call that works with the same token speaks against it."""
+    bad = symptoms.having(Outcome.UNAUTHORIZED)
+    relevant = [o for o in bad if o.call in symptoms.job.calls] or (bad if not any(o.ok for o in symptoms.of_job) else [])
+    if not relevant:
+        return
+    good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
+    challenge = next((str(o.facts["challenge"]) for o in relevant if o.facts.get("challenge")), None)
+    signs = [*_calls(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
+    against = [f"{len(good)} other calls with the same token were answered"] if good else []
+    says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
+    advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
+    yield Cause("credentials", 0.8 if good else 0.98, says, argued(signs, against), advice)
+
+
+def permission(symptoms: Symptoms) -> Iterator[Cause]:
+    """The token is good and may not make the job's call."""
+    bad = [o for o in symptoms.having(Outcome.FORBIDDEN) if o.call in symptoms.job.calls and not o.facts.get("html")]
+    if bad:
+        good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
+        says = (
+            f"The token may not make {len({o.call for o in bad})} of the job's calls at "
+            f"{symptoms.instance}: {_told(bad, symptoms)} refused."
+        )
+        signs = [*_calls(bad), *([f"the token itself is good: {len(good)} calls were answered"] if good else [])]
+        advice = "Ask an administrator for the permission, or use the token of somebody who has it; trying again does not help."
+        yield Cause("permission", 0.96 if good else 0.85, says, argued(signs), advice)
+
+
+def no_user_agent(symptoms: Symptoms) -> Iterator[Cause]:
+    """403 of the edge, which wants a User-Agent."""
+    bad = symptoms.having(Outcome.NO_USER_AGENT)
+    if bad:
+        says = f"The edge of {symptoms.instance} refused {_told(bad, symptoms)} for want of a User-Agent."
+        signs = [*_calls(bad), "this tool sends one, so something on the way takes it off"]
+        advice = (
+            "Let the job send a User-Agent that names it, and let the proxy leave it alone (hosted Canvas wants one since January 2026)."
+        )
+        yield Cause("no_user_agent", 0.98 if len(bad) > 1 else 0.9, says, argued(signs), advice)
+
+
+def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
+    """Paths that are not of this API, records that are not there, addresses that send elsewhere."""
+    kinds = (Outcome.NOT_FOUND, Outcome.REDIRECTED, Outcome.CLIENT_ERROR)
+    bad = [o for o in symptoms.of_job if o.outcome in kinds]
+    ids = any(o.request_id for o in symptoms.seen)
+    pages = [o for o in symptoms.of_job if o.outcome is Outcome.PROTOCOL_ERROR and o.facts.get("html")]
+    bad += [o for o in pages if o.call not in symptoms.working and (o.request_id or not ids)]
+    if not bad:
+        return
+    pages = [o for o in bad if o.facts.get("html")]
+    signs = _calls(bad)
+    signs += [f"{len(pages)} were answered by a web page: the path is no part of the API"] if pages else []
+    signs += [f"sent on to {place}" for place in sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})]
+    says = f"The address is wrong: {symptoms.instance} has nothing for it at {_told(bad, symptoms)}."
+    advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {symptoms.instance}"
+    sure = 0.95 if pages or any(o.outcome is Outcome.REDIRECTED for o in bad) else 0.85
+    yield Cause("wrong_url", sure, says, argued(signs), advice)

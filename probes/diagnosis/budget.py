@@ -1,0 +1,120 @@
+"""Causes that lie in the bucket: the limit that such a job meets, and traffic that is not ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+from probes.bucket import BucketSettings
+from probes.diagnosis.base import Cause, argued
+from probes.diagnosis.symptoms import Symptoms
+from probes.observation import Observation, Outcome
+
+LEAST_ODDS = 0.05
+"""Odds of a refusal in the described job from which the limit is a cause."""
+LEAST_SEEN = 6
+OFTEN = 0.2
+"""Share of answers whose level our own calls do not explain, from which others are blamed."""
+UNITS = 8.0
+SHARE_OF_MARK = 0.015
+SLOWEST_LEAK = 2.0 / 600.0
+"""Units a second for each unit of the mark: a leak slower than any known, so that what our own calls left behind is never underrated."""
+
+
+def throttle(symptoms: Symptoms) -> Iterator[Cause]:
+    """Refusals met here, or odds of them for the job described, by the twin."""
+    refused = symptoms.having(Outcome.THROTTLED)
+    if refused:
+        yield _met(symptoms, refused)
+        return
+    call, odds = max(((call, _odds(symptoms, call)) for call in symptoms.job.calls), key=lambda pair: pair[1], default=("", 0.0))
+    if odds > LEAST_ODDS:
+        yield _foretold(symptoms, call, odds)
+
+
+def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
+    name = symptoms.instance
+    levels = [o.remaining for o in refused if o.remaining is not None]
+    waits = [o.retry_after_s for o in refused if o.retry_after_s is not None]
+    signs = [f"status {refused[0].status} {len(refused)} times"]
+    signs += [f"Remaining on the refusals {min(levels):.0f} to {max(levels):.0f}"] if levels else ["the refusals tell no level"]
+    signs += [f"Retry-After {max(waits):.0f} s"] if waits else []
+    ours = [int(o.facts.get("together", 1)) for o in refused]
+    if max(ours, default=1) <= 1:
+        signs.append("they came to calls made one at a time: what fills the bucket is not the number of our calls in flight")
+    says = f"{name} refused {len(refused)} of {len(symptoms.seen)} requests for its rate limit."
+    advice = f"Send through probes.Limiter, which waits exactly as long as the bucket needs; how fast is safe: probes rate -i {name}"
+    return Cause("throttle", 0.99, says, argued(signs), advice)
+
+
+def _odds(symptoms: Symptoms, call: str) -> float:
+    """Odds that the job meets any refusal, by the twin fitted to what was seen; 0 where none can be fitted."""
+    from probes.estimate import estimate
+
+    told = [o for o in symptoms.seen if o.remaining is not None]
+    if len(told) < LEAST_SEEN:
+        return 0.0
+    found = estimate(told)
+    twin = found.twin(call) if found is not None and found.regime == "headers" else None
+    return 0.0 if twin is None else twin.workers_odds(symptoms.job.workers, symptoms.job.total)
+
+
+def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:
+    job, name = symptoms.job, symptoms.instance
+    says = (
+        f"{job.workers} workers sending {job.total:,} calls of '{call}' to {name} meet a "
+        f"refusal with odds of {odds:.0%}, by the bucket seen here."
+    )
+    lowest = min(o.remaining for o in symptoms.seen if o.remaining is not None)
+    signs = [f"the bucket was fitted to {sum(1 for o in symptoms.seen if o.remaining is not None)} headers and the job replayed in it"]
+    against = [f"no refusal was met here; the lowest Remaining was {lowest:.0f}"]
+    advice = f"Fewer workers, or probes.Limiter; how many are safe: probes rate -i {name} --call '{call}' --job {job.total}"
+    return Cause("throttle", min(0.98, 0.6 + 0.4 * odds), says, argued(signs, against), advice)
+
+
+def shared_token(symptoms: Symptoms) -> Iterator[Cause]:
+    """The level falls by more than our own calls can have drawn, while only one of ours was in flight."""
+    told = [o for o in symptoms.alone if o.remaining is not None and o.outcome is not Outcome.THROTTLED]
+    if len(told) < LEAST_SEEN or not _is_level(symptoms):
+        return
+    mark = _mark(symptoms)
+    strange = [gap for gap in _gaps(symptoms, told, mark) if gap > max(UNITS, SHARE_OF_MARK * mark)]
+    if len(strange) < max(2.0, OFTEN * len(told)):
+        return
+    says = (
+        f"Another job draws on the bucket of this token at {symptoms.instance}: {len(strange)} of "
+        f"{len(told)} calls made alone found it fuller than ours explain."
+    )
+    signs = [f"up to {max(strange):.0f} units beyond what our own calls can have left, of {mark:.0f}"]
+    against = ["one odd header could be an answer that was overtaken"] if len(strange) < 4 else []
+    advice = "Give this job a token of its own: each token has its own bucket, also two of one user."
+    yield Cause("shared_token", min(0.98, 0.6 + 0.4 * len(strange) / len(told)), says, argued(signs, against), advice)
+
+
+def _mark(symptoms: Symptoms) -> float:
+    """The highest level that was seen twice, to a unit: one odd header is no mark."""
+    told = sorted((o.remaining for o in symptoms.seen if o.remaining is not None), reverse=True)
+    return next((high for high, next_one in pairwise(told) if high - next_one <= 1.0), told[0])
+
+
+def _is_level(symptoms: Symptoms) -> bool:
+    """Whether Remaining behaves as the level of a leaking bucket: it rises again between calls, and comes with a cost."""
+    told = [o for o in symptoms.seen if o.remaining is not None]
+    return any(o.cost is not None for o in told) and not any(o.reset_s is not None for o in told)
+
+
+def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[float]:
+    """Of each answer alone: units below the mark that our own calls cannot have left behind, were the leak slow and all still held."""
+    ours = sorted((o for o in symptoms.seen if o.received_s is not None), key=lambda o: o.received_s or 0.0)
+    leak = SLOWEST_LEAK * mark
+    reservation = BucketSettings().up_front_cost / BucketSettings().high_water_mark * mark
+    level, last_s, gaps, wanted = 0.0, 0.0, [], {id(o) for o in told}
+    for o in ours:
+        now_s = o.received_s or 0.0
+        level = max(0.0, level - leak * (now_s - last_s)) + (o.cost or 0.0)
+        together = int(o.facts.get("together", 1))
+        held = 2.0 * reservation * (together - 1)
+        level, last_s = max(level, held), now_s
+        if id(o) in wanted:
+            gaps.append(mark - (o.remaining or 0.0) - level)
+    return gaps

@@ -1,0 +1,107 @@
+"""The numbers that all experts look at, worked out once from the observations of one instance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from probes.diagnosis.base import Job, Surroundings
+from probes.observation import Observation, Outcome
+from probes.stats import median
+
+
+@dataclass(frozen=True)
+class Symptoms:
+    """Observations of one instance, marked by facts: `phase` (health, self, alone, group, patient), `together` (calls at once)."""
+
+    seen: tuple[Observation, ...]
+    job: Job
+    around: Surroundings
+
+    @classmethod
+    def of(cls, observations: Sequence[Observation], job: Job, around: Surroundings) -> Symptoms:
+        """The symptoms, requests that we cancelled ourselves left out."""
+        return cls(tuple(o for o in observations if o.outcome is not Outcome.CANCELLED), job, around)
+
+    @cached_property
+    def instance(self) -> str:
+        """The instance's name."""
+        return self.seen[0].instance if self.seen else ""
+
+    @cached_property
+    def answered(self) -> list[Observation]:
+        """Everything that brought an answer, refusals included; the health page too."""
+        return [o for o in self.seen if o.status is not None and o.flight_s is not None]
+
+    @cached_property
+    def alone(self) -> list[Observation]:
+        """Answers to calls made one at a time with the token."""
+        return [o for o in self.answered if o.facts.get("phase") in ("self", "alone")]
+
+    @cached_property
+    def of_job(self) -> list[Observation]:
+        """The job's own calls."""
+        return [o for o in self.seen if o.call in self.job.calls]
+
+    @cached_property
+    def working(self) -> set[str]:
+        """Names of the calls that were answered as asked at least once."""
+        return {o.call for o in self.seen if o.ok}
+
+    def count(self, *outcomes: Outcome) -> int:
+        """How many requests ended so."""
+        return sum(self.outcomes[outcome] for outcome in outcomes)
+
+    def having(self, *outcomes: Outcome) -> list[Observation]:
+        """The requests that ended so."""
+        return [o for o in self.seen if o.outcome in outcomes]
+
+    @cached_property
+    def outcomes(self) -> Counter[Outcome]:
+        """How many requests ended in which way."""
+        return Counter(o.outcome for o in self.seen)
+
+    @cached_property
+    def connects_s(self) -> list[float]:
+        """Times of TCP handshakes: about one round trip each, where they can be seen."""
+        return [o.connect_s for o in self.seen if o.reused is False and o.connect_s]
+
+    @cached_property
+    def round_trip_s(self) -> float | None:
+        """One round trip by the TCP handshakes; behind a proxy they tell the way to the proxy only, so None. None where none was seen."""
+        return median(self.connects_s) if self.connects_s and self.around.proxy is None else None
+
+    @cached_property
+    def unexplained_s(self) -> list[float]:
+        """Of answers to calls made one at a time: time that neither the server's work, nor its queue, nor the body's transfer explains."""
+        return [left for o in self.alone if (left := unexplained_s(o)) is not None]
+
+    @cached_property
+    def tells_queue(self) -> bool:
+        """Whether the instance tells how long requests stood in its queue."""
+        return any(o.queue_s is not None for o in self.answered)
+
+    @cached_property
+    def overlapped(self) -> list[tuple[int, Observation]]:
+        """(calls at once, answer) for calls made with the token, alone or together, that were answered as asked."""
+        phases = ("self", "alone", "group")
+        return [
+            (int(o.facts.get("together", 1)), o)
+            for o in self.answered
+            if o.facts.get("phase") in phases and o.outcome is not Outcome.THROTTLED
+        ]
+
+    def work_s(self, o: Observation) -> float:
+        """How long the server worked on it: its own account, else the flight without one round trip."""
+        if o.server_time_s is not None:
+            return o.server_time_s
+        return max(0.0, (o.flight_s or 0.0) - (o.queue_s or 0.0) - (self.round_trip_s or 0.0))
+
+
+def unexplained_s(o: Observation) -> float | None:
+    """Seconds of one flight that the server's account leaves open; None where it gives none."""
+    if o.server_time_s is None or o.flight_s is None:
+        return None
+    return max(0.0, o.flight_s - o.server_time_s - (o.queue_s or 0.0) - (o.receive_s or 0.0))

@@ -1,0 +1,198 @@
+"""What the observations of one instance say: the regime, the bucket's constants, what each call costs, with intervals and n."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from probes.identify import Fit, fit
+from probes.observation import Observation, Outcome
+from probes.prices import Prices
+from probes.replay import Touch, network_s, touches_of
+from probes.twin import Twin
+
+LEAST_PRICED = 5
+"""Fewest answered calls from which a cost or a safe rate is told."""
+TOO_MANY_OUTLIERS = 0.35
+"""Above this share of headers that no bucket explains, no constant is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """An estimated number with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def document(self) -> dict[str, Any]:
+        """As the contract writes it; six significant digits."""
+        return {"value": _short(self.value), "low": _short(self.low), "high": _short(self.high), "n": self.n}
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One instance's bucket and prices. `regime` as in the contract; `signs` are remarks of (kind, sentence); `fit` is None where headers told nothing."""
+
+    instance: str
+    regime: str
+    fit: Fit | None
+    prices: dict[str, Prices]
+    round_trip_s: float
+    n: int
+    refused: int
+    signs: tuple[tuple[str, str], ...] = field(default=())
+
+    @property
+    def identified(self) -> bool:
+        """Whether mark, reservation and outflow are all known."""
+        return self.fit is not None and all(math.isfinite(e) for e in self.fit.errors[:2])
+
+    def twin(self, call: str) -> Twin | None:
+        """The twin for one call; None where the data cannot carry it."""
+        prices = self.prices.get(call)
+        if not self.identified or prices is None or prices.n < LEAST_PRICED:
+            return None
+        assert self.fit is not None
+        return Twin(self.fit.bucket, *prices.smoothed(), self.round_trip_s)
+
+    def bucket(self) -> dict[str, Number | None] | None:
+        """The three constants, None for one that the data cannot carry; None altogether without a fit."""
+        if self.fit is None:
+            return None
+        names = ("high_water_mark", "up_front_cost", "outflow_per_s")
+        values = (self.fit.bucket.high_water_mark, self.fit.bucket.up_front_cost, self.fit.bucket.outflow_per_s)
+        return {n: _constant(v, e, self.fit.n) for n, v, e in zip(names, values, self.fit.errors, strict=True)}
+
+
+def estimate(observations: Iterable[Observation], instance: str | None = None) -> Estimate | None:
+    """The estimate of one instance (the only one seen, unless named); None when nothing was answered."""
+    mine = [o for o in observations if instance is None or o.instance == instance]
+    answered = [o for o in mine if o.status is not None]
+    if not answered:
+        return None
+    touches = touches_of(mine)
+    regime, signs = _regime(answered, touches)
+    fitted = _trusted(touches, regime)
+    if regime == "headers" and fitted is not None:
+        signs = (*signs, *_signs_of_fit(fitted, touches))
+    refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
+    base = network_s(mine)
+    return Estimate(answered[0].instance, regime, fitted, _prices(mine, base), base, len(answered), refused, signs)
+
+
+def _trusted(touches: Sequence[Touch], regime: str) -> Fit | None:
+    fitted = fit(touches) if regime in ("headers", "not_enforced") else None
+    return _whole(fitted) if fitted is not None and fitted.outliers <= TOO_MANY_OUTLIERS else None
+
+
+def _whole(fitted: Fit) -> Fit:
+    """A mark that is a whole number of reservations within the fit's error is taken for one: it then admits one call less, the safe side.
+
+    Configured marks are round (600 / 50 = 12) and so is such a ratio; a mark that is not a round number earns no such trust.
+    """
+    bucket = fitted.bucket
+    ratio = bucket.high_water_mark / bucket.up_front_cost
+    error = ratio * fitted.errors[1] / bucket.up_front_cost
+    is_round = fitted.exact_mark and abs(bucket.high_water_mark - round(bucket.high_water_mark)) < 1e-6
+    if not math.isfinite(error) or abs(ratio - round(ratio)) > min(0.2, max(1e-3, (5.0 if is_round else 1.0) * error)):
+        return fitted
+    return replace(fitted, bucket=replace(bucket, up_front_cost=bucket.high_water_mark / round(ratio)))
+
+
+def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """(regime, signs) by the signatures of `throttle-physics`, section 1."""
+    metered = [o for o in answered if o.remaining is not None]
+    refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
+    if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
+        return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
+    if len(metered) < max(2, 0.2 * len(answered)):
+        said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
+        return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
+    still = _constant_although_overlapping(touches)
+    if still and not refused:
+        return "unthrottled", (("approve_listed", f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls: no bucket is kept for this token."),)
+    if _passed_above(touches) >= 3 and not refused:
+        return "not_enforced", (("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),)
+    return "headers", ()
+
+
+def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
+    """How many headers were read while another call was surely in flight, if all headers are one value; else 0."""
+    values = {t.remaining for t in touches if t.remaining is not None}
+    if len(values) != 1:
+        return 0
+    sure = [t for t in touches if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)]
+    return len(sure) if len(sure) >= 2 else 0
+
+
+def _passed_above(touches: Sequence[Touch]) -> int:
+    """How many calls were served although the header just before them showed that the bucket was at or above its mark."""
+    headers = sorted((t.departed_s, t.remaining) for t in touches if t.remaining is not None)
+    count = 0
+    for touch in touches:
+        before = [remaining for departed, remaining in headers if departed < touch.arrived_s and touch.arrived_s - departed < 0.5]
+        count += bool(before and before[-1] < -5.0 and not touch.refused)
+    return count
+
+
+def _signs_of_fit(fitted: Fit, touches: Sequence[Touch]) -> tuple[tuple[str, str], ...]:
+    signs = []
+    if fitted.outliers > 0.08:
+        share = round(100 * fitted.outliers)
+        said = f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token."
+        signs.append(("shared_token", said))
+    if not fitted.bucket.floor_after_leak:
+        signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
+    missing = sum(1 for t in touches if t.remaining is not None and not t.known_cost)
+    if missing > 0.1 * len(touches):
+        signs.append(("cost_missing", f"{missing} of {len(touches)} answers had no usable cost: they are left out of the price."))
+    return tuple(signs)
+
+
+def _prices(observations: Sequence[Observation], base: float) -> dict[str, Prices]:
+    """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share."""
+    found: dict[str, list[tuple[float, float]]] = {}
+    for o in observations:
+        flight = o.flight_s
+        if o.ok and o.cost is not None and flight is not None:
+            time = o.server_time_s if o.server_time_s is not None else max(0.0, flight - (o.receive_s or 0.0) - base)
+            found.setdefault(o.call, []).append((o.cost, max(time, 1e-4)))
+    return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
+
+
+def mean_of(values: np.ndarray) -> Number | None:
+    """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`."""
+    n = len(values)
+    if n < LEAST_PRICED:
+        return None
+    mean, half = float(np.mean(values)), student(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    if mean <= 0.0:
+        return Number(mean, mean - half, mean + half, n)
+    ratio = math.exp(half / mean)
+    return Number(mean, mean / ratio, mean * ratio, n)
+
+
+def student(degrees: int) -> float:
+    """97.5 % quantile of Student's t (Cornish-Fisher expansion, within 0.5 % from 4 degrees on)."""
+    z, v = 1.959964, float(max(degrees, 1))
+    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2) + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+
+
+def _constant(value: float, error: float, n: int) -> Number | None:
+    if not math.isfinite(error) or error > 0.5 * abs(value):
+        return None
+    half = 1.96 * error
+    return Number(value, value - half, value + half, n)
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+__all__ = ["Estimate", "Number", "Prices", "estimate", "mean_of", "student"]

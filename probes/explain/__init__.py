@@ -1,0 +1,183 @@
+"""What is wrong with a URL or a curl line, what the answer's header fields mean, and which URL is right. Nothing is sent here."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from probes.addresses import without_secrets
+from probes.errors import UsageError
+from probes.explain import filters, rules
+from probes.explain.headers import HeaderLine, header_lines, status_means
+from probes.explain.lists import is_list, list_facts
+from probes.explain.questions import QUESTIONS, Question, this_term
+from probes.explain.request import Request, read
+from probes.explain.rules import Remark, Rule
+from probes.explain.snippets import link_snippets
+
+if TYPE_CHECKING:
+    from probes.observation import Observation
+
+SCHEMA = "probes.explain/1"
+ANY_HOST = "https://YOUR-SCHOOL.instructure.com"
+
+RULES: tuple[Rule, ...] = (
+    rules.html_ampersands,
+    rules.query_mark,
+    rules.placeholder,
+    rules.version,
+    rules.not_api,
+    rules.plain_http,
+    rules.authorization,
+    rules.token_in_url,
+    rules.user_agent,
+    rules.insecure,
+    rules.size_name,
+    filters.needless_brackets,
+    filters.brackets,
+    filters.enrollment_type,
+    filters.enrollment_class,
+    filters.course_states,
+    filters.enrollment_states,
+    rules.page_size,
+    rules.page_number,
+    rules.task,
+    rules.writes,
+)
+"""In this order: the first ones mend the path and the query that the later ones read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What came back when it was asked: one sentence on the status, the header fields, their meaning."""
+
+    observation: Observation
+    means: str
+    lines: tuple[HeaderLine, ...]
+
+    def document(self) -> dict[str, Any]:
+        """As JSON carries it."""
+        one = self.observation
+        return {
+            "instance": one.instance,
+            "path": one.path,
+            "status": one.status,
+            "outcome": one.outcome.value,
+            "means": self.means,
+            "headers": [line.document() for line in self.lines],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The request as given, remarks on it, the right one; or a question's URLs. `seen` is filled by who asked a server."""
+
+    given: Request | None
+    right: Request | None
+    remarks: tuple[Remark, ...] = ()
+    question: Question | None = None
+    origin: str = ""
+    seen: Seen | None = None
+    facts: tuple[str, ...] = field(default=())
+
+    @property
+    def urls(self) -> list[str]:
+        """The right URL, or the question's."""
+        if self.question is not None:
+            return [self.origin + path for path in self.question.paths]
+        return [without_secrets(self.right.url)] if self.right is not None else []
+
+    def document(self) -> dict[str, Any]:
+        """`probes.explain/1`."""
+        given = self.given
+        return {
+            "schema": SCHEMA,
+            "given": None if given is None else {"method": given.method, "url": without_secrets(given.url)},
+            "wrong": [remark.document() for remark in self.remarks],
+            "right": self.urls,
+            "facts": list(self.facts),
+            "question": None if self.question is None else self.question.document(self.origin),
+            "answer": None if self.seen is None else self.seen.document(),
+            "see_link_header": link_snippets(self.urls[0] if self.urls else ""),
+        }
+
+
+def explain(text: str, origin: str = "") -> Explanation:
+    """The explanation of a URL, a path or a curl line; `origin` stands in where it names no host. Raises UsageError when it is none."""
+    given = read(text)
+    right = copy.deepcopy(given)
+    remarks = tuple(remark for rule in RULES for remark in rule(right))
+    right.origin = right.origin or origin or ANY_HOST
+    return Explanation(given, right, remarks, origin=right.origin, facts=_list_facts(right))
+
+
+def answer_question(name: str, term: str = "all", origin: str = "") -> Explanation:
+    """The URLs for a question of the list; `term` is all or current. Raises UsageError for another one."""
+    found = next((question for question in QUESTIONS if question.name == name), None)
+    if found is None:
+        raise UsageError(f"There is no question '{name}': known are {', '.join(question.name for question in QUESTIONS)}.")
+    if term not in ("all", "current"):
+        raise UsageError(f"--term {term}: use all or current.")
+    narrowed = this_term(found) if term == "current" and "courses" in name else found
+    return Explanation(None, None, question=narrowed, origin=origin or ANY_HOST)
+
+
+def seen(observation: Observation, headers: Mapping[str, str], url: str) -> Seen:
+    """What an answer says, in words."""
+    means = status_means(observation.status, observation.outcome, page=bool(observation.facts.get("html")))
+    if observation.error:
+        means = f"{means} ({observation.error})"
+    return Seen(observation, means, tuple(header_lines(headers, url)))
+
+
+def _list_facts(request: Request) -> tuple[str, ...]:
+    if not is_list(request.segments):
+        return ()
+    facts = list_facts(request.segments)
+    paging = 'by bookmarks: follow rel="next", there are no page numbers' if facts.bookmarks else "by numbered pages"
+    last = "" if facts.has_last else '; it has no rel="last", the total is not told'
+    return (f"This is a list: {facts.default} items a page unless per_page says more, {facts.greatest} at most; it pages {paging}{last}.",)
+
+
+def told(explanation: Explanation, *, snippets: bool = True) -> str:
+    """The explanation for a person."""
+    lines: list[str] = []
+    if explanation.given is not None:
+        lines += [f"{explanation.given.method} {without_secrets(explanation.given.url)}", ""]
+        lines += _remarks(explanation.remarks)
+    if explanation.question is not None:
+        lines += [explanation.question.asks, ""]
+    lines += ["The right URL:" if len(explanation.urls) == 1 else "The right URLs:", *(f"  {url}" for url in explanation.urls)]
+    lines += [f"  {fact}" for fact in explanation.facts]
+    if explanation.question is not None:
+        lines += [*(f"  keep where {rule}" for rule in explanation.question.keep), *(f"  {note}" for note in explanation.question.notes)]
+    if explanation.seen is not None:
+        lines += ["", *_seen(explanation.seen)]
+    if snippets and explanation.urls:
+        lines += ["", *_snippets(explanation.urls[0])]
+    return "\n".join(lines)
+
+
+def _remarks(remarks: Sequence[Remark]) -> list[str]:
+    if not any(remark.weight != "info" for remark in remarks):
+        return [*(f"- {remark.says}" for remark in remarks), "Nothing is wrong with it.", ""]
+    lines = ["What is wrong with it:"]
+    for remark in remarks:
+        lines += [f"- {remark.says}", *([f"  {remark.advice}"] if remark.advice else [])]
+    return [*lines, ""]
+
+
+def _seen(found: Seen) -> list[str]:
+    lines = [f"Asked {found.observation.instance}: {found.means}"]
+    for line in found.lines:
+        lines += [f"  {line.name}: {line.value}", f"      {line.means}"]
+    return lines
+
+
+def _snippets(url: str) -> list[str]:
+    lines = ["How to see the Link header:"]
+    for tool, text in link_snippets(url).items():
+        lines += ["", f"  {tool}", *(f"    {line}" for line in text.splitlines())]
+    return lines

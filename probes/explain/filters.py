@@ -1,0 +1,131 @@
+"""Filters in the wrong form: enrolment types and states, arrays without brackets. Canvas ignores or matches nothing, without an error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from probes.explain.lists import (
+    ARRAYS,
+    COURSE_ENROLLMENT_STATES,
+    COURSE_STATES,
+    ENROLLMENT_CLASSES,
+    ENROLLMENT_STATES,
+    ENROLLMENT_TYPES,
+    is_my_courses,
+)
+from probes.explain.request import Request
+from probes.explain.rules import Remark
+
+_LONG = {long.lower(): short for short, long in ENROLLMENT_CLASSES.items()}
+
+
+def enrollment_type(request: Request) -> Iterator[Remark]:
+    """`TeacherEnrollment` where `teacher` is meant: on courses and on their users."""
+    for index, (key, value) in enumerate(request.pairs):
+        if key not in ("enrollment_type", "enrollment_type[]") or value in ENROLLMENT_TYPES:
+            continue
+        short = _LONG.get(value.lower()) or (value.lower() if value.lower() in ENROLLMENT_TYPES else None)
+        if short is None:
+            words = ", ".join(ENROLLMENT_TYPES)
+            yield Remark("enrollment_type", "wrong", f"{key}={value} matches nothing, without an error.", f"Use one of {words}.")
+        else:
+            request.pairs[index] = (key, short)
+            yield Remark(
+                "enrollment_type",
+                "wrong",
+                f"{key}={value} matches nothing, without an error: Canvas makes '{short.capitalize()}Enrollment' of the short word itself.",
+                f"Write {key}={short}.",
+            )
+
+
+def enrollment_class(request: Request) -> Iterator[Remark]:
+    """`student` where `StudentEnrollment` is meant: type[] of the enrolment lists is the long form."""
+    if request.segments[-1:] != ["enrollments"]:
+        return
+    for index, (key, value) in enumerate(request.pairs):
+        if key in ("type", "type[]", "role", "role[]") and value.lower() in ENROLLMENT_CLASSES:
+            long = ENROLLMENT_CLASSES[value.lower()]
+            request.pairs[index] = (key, long)
+            yield Remark(
+                "enrollment_type", "wrong", f"{key}={value} is the short form; lists of enrolments take the long.", f"Write {key}={long}."
+            )
+
+
+def course_states(request: Request) -> Iterator[Remark]:
+    """state[] and enrollment_state mixed up on lists of courses."""
+    if not is_my_courses(request.segments):
+        return
+    for index, (key, value) in enumerate(request.pairs):
+        if key == "enrollment_state" and value in COURSE_STATES and value not in COURSE_ENROLLMENT_STATES:
+            request.pairs[index] = ("state[]", value)
+            yield _mixed_up(key, value, "the course's state", "state[]")
+        elif key in ("state", "state[]") and value in COURSE_ENROLLMENT_STATES and value not in COURSE_STATES:
+            request.pairs[index] = ("enrollment_state", value)
+            yield _mixed_up(key, value, "your enrolment's state", "enrollment_state")
+        elif key in ("enrollment_state", "state", "state[]"):
+            known = COURSE_ENROLLMENT_STATES if key == "enrollment_state" else COURSE_STATES
+            if value not in known:
+                yield Remark(
+                    "unknown_state", "wrong", f"{key}={value} is not a state that Canvas knows here.", f"Use one of {', '.join(known)}."
+                )
+
+
+def _mixed_up(key: str, value: str, what: str, right: str) -> Remark:
+    return Remark("state_filter", "wrong", f"{value} is {what}; {key} filters by the other one.", f"Write {right}={value}.")
+
+
+def enrollment_states(request: Request) -> Iterator[Remark]:
+    """enrollment_state on a list of enrolments, where the filter is state[]; unknown states."""
+    if request.segments[-1:] != ["enrollments"]:
+        return
+    for index, (key, value) in enumerate(request.pairs):
+        if key in ("enrollment_state", "enrollment_state[]"):
+            request.pairs[index] = ("state[]", value)
+            yield Remark("state_filter", "wrong", f"Lists of enrolments do not know {key} and ignore it.", f"Write state[]={value}.")
+        elif key in ("state", "state[]") and value not in ENROLLMENT_STATES:
+            yield Remark(
+                "unknown_state",
+                "wrong",
+                f"{key}={value} is not a state of an enrolment (400 'Invalid state' on your own).",
+                f"Use one of {', '.join(ENROLLMENT_STATES)}.",
+            )
+
+
+def brackets(request: Request) -> Iterator[Remark]:
+    """Arrays without [], or their values joined by commas."""
+    names = ARRAYS.get(request.segments[-1] if request.segments else "", ())
+    if len(request.segments) == 2 and request.segments[0] in ARRAYS:
+        names = ("include",)
+    for name in names:
+        given = request.values(name)
+        joined = any("," in value for value in (*given, *request.values(f"{name}[]")))
+        if given or joined:
+            request.pairs = list(_bracketed(request.pairs, name))
+            right = "&".join(f"{key}={value}" for key, value in request.pairs if key == f"{name}[]")
+            says = (
+                f"{name} takes several values, one a parameter: of several without brackets only the last counts, and some lists take none."
+                if given
+                else f"{name}[] takes one value a parameter: joined by commas they are one unknown word."
+            )
+            yield Remark("brackets", "wrong", says, f"Write {right}.")
+
+
+def _bracketed(pairs: list[tuple[str, str]], name: str) -> Iterator[tuple[str, str]]:
+    for key, value in pairs:
+        if key in (name, f"{name}[]"):
+            yield from ((f"{name}[]", part.strip()) for part in value.split(",") if part.strip())
+        else:
+            yield key, value
+
+
+def needless_brackets(request: Request) -> Iterator[Remark]:
+    """Brackets where there is one value: per_page[]=100 fails inside Canvas, enrollment_state[] of courses is not read."""
+    plain = {"per_page[]", "page[]", "search_term[]"} | (
+        {"enrollment_state[]", "enrollment_type[]"} if is_my_courses(request.segments) else set()
+    )
+    for index, (key, value) in enumerate(request.pairs):
+        if key in plain:
+            request.pairs[index] = (key.removesuffix("[]"), value)
+            yield Remark(
+                "brackets", "wrong", f"{key} is one value, not several: with brackets it is not understood.", f"Write {key[:-2]}={value}."
+            )

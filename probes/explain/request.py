@@ -1,0 +1,161 @@
+"""A request as a person has it: a URL, a path, 'GET /path' or a whole curl line. Nothing is sent here."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+from dataclasses import dataclass, field
+from typing import NoReturn
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from probes.addresses import without_secrets
+from probes.config import LOOPBACK
+from probes.errors import UsageError
+
+Pairs = list[tuple[str, str]]
+
+_DATA_OPTIONS = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--data-urlencode", "-F", "--form", "--json")
+_VALUE_OPTIONS = (
+    *("-o", "--output", "-u", "--user", "-b", "--cookie", "-c", "--cookie-jar", "-x", "--proxy", "-m", "--max-time", "-w", "--write-out"),
+    *("-D", "--dump-header", "-e", "--referer", "-r", "--range", "-T", "--upload-file", "--retry", "--connect-timeout", "--cacert"),
+    *("-K", "--config", "--limit-rate", "-E", "--cert", "--key", "--resolve", "-C", "--continue-at", "--retry-delay"),
+)
+_FLAGS = (
+    *("-s", "--silent", "-S", "--show-error", "-v", "--verbose", "-i", "--include", "-L", "--location", "-f", "--fail", "-g", "--globoff"),
+    *("--compressed", "-O", "--remote-name", "-N", "--no-buffer", "-J", "-#", "--progress-bar", "-4", "-6", "--http1.1", "--http2", "-n"),
+)
+_METHODS = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\s+(?=\S)")
+
+
+@dataclass(slots=True)
+class Request:
+    """A request taken apart. `origin` is empty for a bare path; `headers` have lower-case names, an empty value is a header taken away.
+
+    `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off.
+    """
+
+    method: str = "GET"
+    origin: str = ""
+    path: str = "/"
+    pairs: Pairs = field(default_factory=list)
+    headers: dict[str, str] = field(default_factory=dict)
+    data: list[str] = field(default_factory=list)
+    curl: bool = False
+    insecure: bool = False
+    text: str = ""
+
+    @property
+    def url(self) -> str:
+        """The request's URL (a path where no host was given), written readably: brackets stay brackets."""
+        return self.origin + self.target
+
+    @property
+    def target(self) -> str:
+        """Path and query."""
+        query = "&".join(f"{quote(key, safe='[]')}={quote(value, safe=':,[]')}" for key, value in self.pairs)
+        return self.path + (f"?{query}" if query else "")
+
+    @property
+    def segments(self) -> list[str]:
+        """The path's parts behind /api/v1."""
+        parts = [part for part in self.path.split("/") if part]
+        return parts[2:] if parts[:1] == ["api"] else parts
+
+    def values(self, name: str) -> list[str]:
+        """The values of one query parameter."""
+        return [value for key, value in self.pairs if key == name]
+
+
+def read(text: str) -> Request:
+    """The request in `text`. Raises UsageError when there is no URL in it."""
+    plain = text.strip().replace("\\\n", " ").replace("^\n", " ")
+    words = _words(plain)
+    if words and words[0].rpartition("/")[2].removesuffix(".exe") == "curl":
+        return _of_curl(words[1:], plain)
+    method = _METHODS.match(plain)
+    rest = (plain[method.end() :] if method else plain).strip().strip("'\"<>")
+    if not rest or re.search(r"\s", rest.strip()):
+        raise UsageError(f"'{without_secrets(text.strip())}' is no URL and no curl line: give one, in quotes.")
+    return _with_url(Request(method=method[1] if method else "GET", text=plain), rest)
+
+
+def _words(text: str) -> list[str]:
+    try:
+        return shlex.split(text)
+    except ValueError:
+        return text.split()
+
+
+class _Curl(argparse.ArgumentParser):
+    """curl's options as far as they change the request; the others are known so that their values are not taken for the URL."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False, allow_abbrev=False, usage="")
+        self.add_argument("-X", "--request")
+        self.add_argument("-H", "--header", action="append", default=[])
+        self.add_argument("-A", "--user-agent")
+        self.add_argument("-G", "--get", action="store_true")
+        self.add_argument("-I", "--head", action="store_true")
+        self.add_argument("-k", "--insecure", action="store_true")
+        self.add_argument("--oauth2-bearer")
+        self.add_argument("--url")
+        self.add_argument(*_DATA_OPTIONS, dest="data", action="append", default=[])
+        for option in _VALUE_OPTIONS:
+            self.add_argument(option, dest="ignored")
+        for option in _FLAGS:
+            self.add_argument(option, dest="ignored", action="store_true")
+        self.add_argument("words", nargs="*")
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"This curl line cannot be read: {without_secrets(message)}.")
+
+
+def _of_curl(words: list[str], text: str) -> Request:
+    """The request that a curl line would make."""
+    told, unknown = _Curl().parse_known_args(words)
+    url = told.url or next((word for word in (*told.words, *unknown) if not word.startswith("-")), None)
+    if url is None:
+        raise UsageError("There is no URL in this curl line.")
+    request = _with_url(Request(curl=True, insecure=told.insecure, text=text), url)
+    for line in told.header:
+        name, _, value = line.partition(":")
+        request.headers[name.strip().rstrip(";").lower()] = value.strip()
+    if told.user_agent is not None:
+        request.headers["user-agent"] = told.user_agent
+    if told.oauth2_bearer is not None:
+        request.headers["authorization"] = f"Bearer {told.oauth2_bearer}"
+    if told.get:
+        request.pairs += [pair for part in told.data for pair in parse_qsl(part, keep_blank_values=True)]
+    else:
+        request.data = told.data
+    request.method = (told.request or ("HEAD" if told.head else "POST" if request.data else "GET")).upper()
+    return request
+
+
+def _with_url(request: Request, text: str) -> Request:
+    """Fills origin, path and query from `text`; a word before the first slash that holds a dot or a port is a host."""
+    try:
+        parts = urlsplit(_whole(text))
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        raise UsageError(f"'{without_secrets(text)}' is not a URL.") from None
+    if parts.scheme not in ("", "http", "https"):
+        raise UsageError(f"'{without_secrets(text)}' is not an http address.")
+    host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
+    request.origin = f"{parts.scheme}://{host}{port}" if host else ""
+    request.path = parts.path or "/"
+    request.pairs += parse_qsl(parts.query, keep_blank_values=True)
+    return request
+
+
+def _whole(text: str) -> str:
+    """`text` with a scheme where it has a host, with leading slashes for urlsplit where it has none."""
+    first = re.split(r"[/?]", text, maxsplit=1)[0]
+    if "://" in text:
+        return text
+    if text.startswith("/"):
+        return "//" + "/" + text.lstrip("/")
+    if not ("." in first or ":" in first or first == "localhost"):
+        return f"///{text}"
+    return f"{'http' if re.match(LOOPBACK.pattern, first.partition(':')[0]) else 'https'}://{text}"

@@ -1,0 +1,263 @@
+"""What can be wrong with a request to Canvas: one small function a mistake, each says what happens, what to do, and mends the request.
+
+A rule takes the request apart and yields remarks; mending is done in place, so that after all rules the request is the right one.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from probes.calls import ENROLLMENT_TASKS
+from probes.config import LOOPBACK, TOKEN_SHAPE
+from probes.explain.lists import DEFAULT_PER_PAGE, SIZE_NAMES, is_list, list_facts
+from probes.explain.request import Request
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One thing about a request. `weight`: `wrong` (it does not do what it says), `risky`, or `info`."""
+
+    kind: str
+    weight: str
+    says: str
+    advice: str = ""
+
+    def document(self) -> dict[str, Any]:
+        """As JSON carries it."""
+        return {"kind": self.kind, "weight": self.weight, "says": self.says, "advice": self.advice}
+
+
+Rule = Callable[[Request], Iterator[Remark]]
+
+
+def html_ampersands(request: Request) -> Iterator[Remark]:
+    """`&amp;` copied from a web page."""
+    if any(key.startswith("amp;") for key, _ in request.pairs):
+        request.pairs = [(key.removeprefix("amp;"), value) for key, value in request.pairs]
+        yield Remark(
+            "html_ampersand", "wrong", "The URL holds &amp;, as web pages write &: the parameters after it are not seen.", "Write &."
+        )
+
+
+def query_mark(request: Request) -> Iterator[Remark]:
+    """A query that begins with & or has a second ?."""
+    if "&" in request.path:
+        request.path, _, rest = request.path.partition("&")
+        request.pairs[:0] = [_pair(part) for part in rest.split("&")]
+        yield Remark(
+            "query_mark", "wrong", "The query begins with & instead of ?: Canvas takes it for part of the path.", "Write ? before it."
+        )
+    for index, (key, value) in enumerate(request.pairs):
+        if "?" in value and "=" in value.partition("?")[2]:
+            first, _, rest = value.partition("?")
+            request.pairs[index : index + 1] = [(key, first), _pair(rest)]
+            yield Remark(
+                "query_mark", "wrong", f"There is a second ? in the URL: {key} gets the value '{value}'.", "Join parameters with &."
+            )
+
+
+def placeholder(request: Request) -> Iterator[Remark]:
+    """`:course_id`, `{id}`, `<id>` left from the documentation."""
+    found = re.findall(r"/(:[a-z_]+|\{[^}/]*\}|<[^>/]*>|%7B[^/]*%7D)", request.path)
+    if found:
+        yield Remark(
+            "placeholder", "wrong", f"{', '.join(found)} stands for an id and was not filled in.", "Put the number there, or self."
+        )
+
+
+def version(request: Request) -> Iterator[Remark]:
+    """Any version but v1."""
+    match = re.match(r"/+api/v(\d+)(?=/|$)", request.path)
+    if match and match[1] != "1":
+        request.path = request.path.replace(match[0], "/api/v1", 1)
+        yield Remark(
+            "wrong_version",
+            "wrong",
+            f"There is no version {match[1]} of the REST API: Canvas answers 404 with a web page (HTML), not with JSON. "
+            "What answered you with data was v1, or not Canvas.",
+            "Use /api/v1.",
+        )
+
+
+def not_api(request: Request) -> Iterator[Remark]:
+    """A page for people in place of the API."""
+    if re.match(r"/(api|login/oauth2|doc/api|health_check|readiness|deep)\b", request.path) or request.path == "/":
+        return
+    request.path = "/api/v1/" + request.path.lstrip("/")
+    yield Remark(
+        "not_api",
+        "wrong",
+        "This is a page for people, not the API: a token does not count there, and it answers HTML.",
+        "Put /api/v1 before it.",
+    )
+
+
+def plain_http(request: Request) -> Iterator[Remark]:
+    """http:// where a token would travel in the clear."""
+    host = re.sub(r"^https?://|:\d+$", "", request.origin)
+    if request.origin.startswith("http://") and not LOOPBACK.match(host.strip("[]")):
+        request.origin = "https://" + request.origin.removeprefix("http://")
+        yield Remark(
+            "plain_http",
+            "wrong",
+            "http:// sends the token unencrypted, and the redirect to https:// drops it in many clients.",
+            "Use https://.",
+        )
+
+
+def token_in_url(request: Request) -> Iterator[Remark]:
+    """access_token in the query."""
+    secrets = [key for key, _ in request.pairs if key in ("access_token", "api_key")]
+    if secrets:
+        request.pairs = [(key, value) for key, value in request.pairs if key not in secrets]
+        yield Remark(
+            "token_in_url",
+            "wrong",
+            f"{secrets[0]} in the URL ends up in logs and histories, and Canvas leaves it out of the Link header: "
+            "the next page is then asked for without a token (401).",
+            "Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.",
+        )
+
+
+def authorization(request: Request) -> Iterator[Remark]:
+    """An Authorization header that Canvas does not read."""
+    value = request.headers.get("authorization")
+    in_url = request.values("access_token")
+    if request.curl and value is None and not in_url and request.path.startswith("/api/v1"):
+        yield Remark(
+            "no_authorization", "wrong", "No Authorization header is sent: Canvas answers 401.", "Add -H 'Authorization: Bearer TOKEN'."
+        )
+    elif value is not None and not value.startswith("Bearer "):
+        yield Remark(
+            "wrong_authorization",
+            "wrong",
+            "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
+            "Write -H 'Authorization: Bearer TOKEN'.",
+        )
+    elif value is not None and TOKEN_SHAPE.search(value):
+        yield Remark(
+            "token_in_command",
+            "risky",
+            "The token stands in the command line: shell history and process lists show it.",
+            "Take it from a variable.",
+        )
+
+
+def user_agent(request: Request) -> Iterator[Remark]:
+    """A User-Agent taken away."""
+    if request.headers.get("user-agent", "something") == "":
+        yield Remark(
+            "no_user_agent",
+            "wrong",
+            "Without a User-Agent hosted Canvas answers 403 (beta since October 2025, production since January 2026).",
+            "Name your program: -A 'my-school-sync/1.0 (me@school.example)'.",
+        )
+
+
+def insecure(request: Request) -> Iterator[Remark]:
+    """Verification switched off."""
+    if request.insecure:
+        yield Remark(
+            "insecure", "risky", "-k switches the check of the certificate off: whoever sits between gets the token.", "Leave -k out."
+        )
+
+
+def size_name(request: Request) -> Iterator[Remark]:
+    """per_page under another API's name."""
+    for index, (key, value) in enumerate(request.pairs):
+        if key.lower() in SIZE_NAMES and is_list(request.segments):
+            request.pairs[index] = ("per_page", value)
+            yield Remark("size_name", "wrong", f"{key} is not known here and is ignored without an error.", f"Write per_page={value}.")
+
+
+def page_size(request: Request) -> Iterator[Remark]:
+    """per_page beyond the cap, or no number; or none at all on a list."""
+    if not is_list(request.segments):
+        return
+    facts = list_facts(request.segments)
+    given = request.values("per_page")
+    if not given:
+        request.pairs.append(("per_page", str(facts.greatest)))
+        yield Remark(
+            "no_page_size",
+            "wrong" if facts.default == DEFAULT_PER_PAGE else "info",
+            f"This list comes in pages, and without per_page a page has {facts.default} items: the rest is on further pages.",
+            f'Ask for per_page={facts.greatest} and follow rel="next" of the Link header until there is none.',
+        )
+        return
+    effective = effective_per_page(given[-1], facts.greatest)
+    if str(effective) != given[-1].strip():
+        request.pairs = [(key, str(facts.greatest) if key == "per_page" else value) for key, value in request.pairs]
+        yield Remark(
+            "page_size",
+            "wrong",
+            f"per_page={given[-1]} becomes {effective} without an error: Canvas reads the number and holds it to 1..{facts.greatest} "
+            "(..50 on old installations).",
+            f'Ask for per_page={facts.greatest} and follow rel="next".',
+        )
+
+
+def effective_per_page(text: str, greatest: int = 100) -> int:
+    """What Canvas makes of per_page (`per_page_for`): Ruby's to_i, then held to 1..greatest."""
+    match = re.match(r"\s*([+-]?\d+)", text)
+    return min(max(int(match[1][:19]) if match else 0, 1), greatest)
+
+
+def page_number(request: Request) -> Iterator[Remark]:
+    """Page numbers: refused by bookmark lists, 404 for 0 and words, and a habit that ends badly anywhere."""
+    for value in request.values("page"):
+        if value.startswith(("bookmark:", "first")):
+            continue
+        request.pairs = [(key, text) for key, text in request.pairs if key != "page"]
+        number = int(value) if re.fullmatch(r"[+-]?\d{1,18}", value.strip()) else None
+        if number is None or number < 1:
+            yield Remark(
+                "page_number", "wrong", f"page={value} is answered with 404.", 'Leave page out for the first, then follow rel="next".'
+            )
+        elif number > 1 and list_facts(request.segments).bookmarks:
+            yield Remark(
+                "page_number",
+                "wrong",
+                f"This list pages by bookmarks: page={value} is answered with 404.",
+                'Follow rel="next" from the first page.',
+            )
+        elif number > 1:
+            yield Remark(
+                "page_number",
+                "risky",
+                f"page={value} works on some lists, moves when items are added, and beyond the end gives [] without an error.",
+                'Follow rel="next" from the first page.',
+            )
+
+
+def task(request: Request) -> Iterator[Remark]:
+    """DELETE enrolment with a task that Canvas does not know."""
+    if request.method != "DELETE" or "enrollments" not in request.segments[-2:-1]:
+        return
+    given = [*request.values("task"), *(part.partition("=")[2] for part in request.data if part.startswith("task="))]
+    unknown = [word for word in given if word not in ENROLLMENT_TASKS]
+    if unknown:
+        yield Remark(
+            "unknown_task",
+            "wrong",
+            f"task={unknown[0]} is unknown to Canvas, which then concludes the enrolment without an error.",
+            f"Use one of {', '.join(sorted(ENROLLMENT_TASKS))}.",
+        )
+    elif not given:
+        yield Remark(
+            "no_task", "risky", "Without task this concludes the enrolment; it does not delete it.", "Write task=delete to delete it."
+        )
+
+
+def writes(request: Request) -> Iterator[Remark]:
+    """A request that changes something."""
+    if request.method not in ("GET", "HEAD", "OPTIONS"):
+        yield Remark("writes", "info", f"{request.method} changes something: it is explained here, never sent.")
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, _, value = text.partition("=")
+    return key, value

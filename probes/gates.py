@@ -1,0 +1,107 @@
+"""A Limiter before other people's HTTP clients: httpx transports (sync and async) and a requests adapter."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+if TYPE_CHECKING:
+    from probes.limiter import Limiter
+
+REFUSAL_TEXT = b"Rate Limit Exceeded"
+
+
+class _SyncGate(httpx.BaseTransport):
+    def __init__(self, limiter: Limiter, inner: httpx.BaseTransport) -> None:
+        self._limiter = limiter
+        self._inner = inner
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        ticket = self._limiter.acquire()
+        try:
+            response = self._inner.handle_request(request)
+            refused = is_refusal(response.status_code, response.headers, response.read() if response.status_code == 403 else b"")
+        except BaseException:
+            self._limiter.release(ticket)
+            raise
+        self._limiter.release(ticket, refused=refused, **budget(response.headers))
+        return response
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class _AsyncGate(httpx.AsyncBaseTransport):
+    def __init__(self, limiter: Limiter, inner: httpx.AsyncBaseTransport) -> None:
+        self._limiter = limiter
+        self._inner = inner
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        ticket = await self._limiter.acquire_async()
+        try:
+            response = await self._inner.handle_async_request(request)
+            refused = is_refusal(response.status_code, response.headers, await response.aread() if response.status_code == 403 else b"")
+        except BaseException:
+            self._limiter.release(ticket)
+            raise
+        self._limiter.release(ticket, refused=refused, **budget(response.headers))
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+def sync_transport(limiter: Limiter, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:
+    """`inner` (default: httpx.HTTPTransport with `options`) behind the gate."""
+    return _SyncGate(limiter, inner or httpx.HTTPTransport(**options))
+
+
+def async_transport(limiter: Limiter, inner: httpx.AsyncBaseTransport | None = None, **options: Any) -> httpx.AsyncBaseTransport:
+    """`inner` (default: httpx.AsyncHTTPTransport with `options`) behind the gate."""
+    return _AsyncGate(limiter, inner or httpx.AsyncHTTPTransport(**options))
+
+
+def requests_adapter(limiter: Limiter, **options: Any) -> Any:
+    """A requests HTTPAdapter behind the gate; `options` go to the adapter."""
+    from requests.adapters import HTTPAdapter
+
+    class Gate(HTTPAdapter):
+        """Sends through the limiter; canvasapi and everything else on requests obeys it."""
+
+        def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+            ticket = limiter.acquire()
+            try:
+                response = super().send(request, *args, **kwargs)
+                refused = is_refusal(response.status_code, response.headers, response.content if response.status_code == 403 else b"")
+            except BaseException:
+                limiter.release(ticket)
+                raise
+            limiter.release(ticket, refused=refused, **budget(response.headers))
+            return response
+
+    return Gate(**options)
+
+
+def is_refusal(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+    """Whether an answer is the throttle's: 429, or the older 403 that says so in its text."""
+    return status == 429 or (status == 403 and REFUSAL_TEXT.lower() in body.lower())
+
+
+def budget(headers: Mapping[str, str]) -> dict[str, float | None]:
+    """`cost`, `remaining` and `retry_after_s` of an answer as `Limiter.release` takes them; None for what is absent or no number."""
+    return {
+        "cost": _number(headers.get("x-request-cost")),
+        "remaining": _number(headers.get("x-rate-limit-remaining")),
+        "retry_after_s": _number(headers.get("retry-after")),
+    }
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        value = float(text) if text is not None else math.nan
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

@@ -1,0 +1,253 @@
+"""Runs over time: medians, safe rates and page sizes of each run of a folder, what changed, since when, and whether it is more than noise.
+
+A level is told apart from the one before it by intervals on the logarithm's scale, widened by how much runs of one level differed among
+themselves (DerSimonian & Laird 1986): what differs between two runs by less than runs differ anyway is noise.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from probes.errors import ProbesError, RunFolderError
+from probes.report import document as report_document
+from probes.report import facts
+from probes.rules.base import plural, seconds
+from probes.runs import OBSERVATIONS, Run
+
+SCHEMA = "probes.history/1"
+LEAST_NOISE = 0.02
+"""Runs of an unchanged instance differ by so much (relative standard deviation) at least, whatever their own intervals say."""
+SURE = 3.0
+"""How many standard errors apart two levels are to be told apart; there are many series, and each new run is another chance to err."""
+LEAST_SECONDS = 0.001
+"""Medians closer than this are one: the noise floor of a shared machine."""
+
+TITLES = {
+    "median_s": "Median time of a call",
+    "safe_rate_per_s": "Recommended and best safe rate, calls/s",
+    "default_per_page": "Default page size",
+    "max_per_page": "Greatest page size",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One run's number; `low` and `high` are its 95 % interval, equal to `value` where it is exact."""
+
+    run: str
+    started_at: str
+    value: float
+    low: float
+    high: float
+    n: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether it is a count, not an estimate."""
+        return self.low == self.value == self.high
+
+    @property
+    def log(self) -> float:
+        """The value on the logarithm's scale."""
+        return math.log(max(self.value, 1e-12))
+
+    @property
+    def error(self) -> float:
+        """Its standard error there."""
+        return max(0.0, math.log(max(self.high, 1e-12) / max(self.low, 1e-12))) / (2 * 1.96)
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What a series follows."""
+
+    what: str
+    instance: str
+    call: str
+    scenario: str | None = None
+
+
+@dataclass(slots=True)
+class Series:
+    """One number over runs, in order of time, and the indices at which a new level begins."""
+
+    key: Key
+    points: list[Point] = field(default_factory=list)
+
+    def changes(self) -> list[int]:
+        """Indices of the first points of new levels."""
+        found, start = [], 0
+        for index in range(1, len(self.points)):
+            if _apart(self.points[start:index], self.points[index]):
+                found.append(index)
+                start = index
+        return found
+
+    def document(self) -> dict[str, Any]:
+        """As JSON carries it."""
+        changes = self.changes()
+        points = [
+            {"run": p.run, "started_at": p.started_at, "value": _short(p.value), "low": _short(p.low), "high": _short(p.high), "n": p.n}
+            for p in self.points
+        ]
+        document: dict[str, Any] = {
+            "what": self.key.what,
+            "instance": self.key.instance,
+            "call": self.key.call,
+            "scenario": self.key.scenario,
+            "points": points,
+            "changed": bool(changes),
+            "changes": [
+                {"since": self.points[index].started_at, "run": self.points[index].run, "says": self._says(changes, number)}
+                for number, index in enumerate(changes)
+            ],
+        }
+        document["says"] = (
+            document["changes"][-1]["says"] if changes else f"{self._name()}: no change that {plural(len(points), 'run')} can show."
+        )
+        return document
+
+    def _name(self) -> str:
+        return f"{self.key.instance}, {self.key.call}"
+
+    def _says(self, changes: Sequence[int], number: int) -> str:
+        """The change in words: what was, what is, since when, by how much."""
+        index = changes[number]
+        start = changes[number - 1] if number else 0
+        end = changes[number + 1] if number + 1 < len(changes) else len(self.points)
+        before, after = _level(self.points[start:index]), _level(self.points[index:end])
+        since = self.points[index].started_at[:16].replace("T", " ")
+        was, now = (_told(self.key.what, value) for value in (before, after))
+        by = "" if self.points[0].exact or not before else f", {after / before:.2f} times"
+        return f"{self._name()}: {TITLES[self.key.what].lower()} {was} before, {now} since {since} UTC{by} (n = {index - start} and {end - index} runs)."
+
+
+def document(folder: Path) -> dict[str, Any]:
+    """`probes.history/1` of the run folders in `folder`. Raises RunFolderError when it holds none."""
+    told, skipped = _documents(folder)
+    if not told:
+        why = f" ({skipped[0]['why']})" if skipped else ""
+        raise RunFolderError(f"{folder} holds no run that can be read{why}: name the folder in which the run folders are, as results.")
+    series = [one.document() for one in _series(told)]
+    changed = [one for one in series if one["changed"]]
+    changed.sort(key=lambda one: str(one["changes"][-1]["since"]), reverse=True)
+    return {
+        "schema": SCHEMA,
+        "folder": str(folder),
+        "runs": [{key: one[key] for key in ("run", "started_at", "ended", "command", "observations")} for one in told],
+        "skipped": skipped,
+        "series": series,
+        "changes": [one["says"] for one in changed],
+    }
+
+
+def _documents(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """The reports of all runs in order of their start, and the folders that could not be read."""
+    if not folder.is_dir():
+        raise RunFolderError(f"{folder} is not a folder: name the one in which the run folders are, as results.")
+    told, skipped = [], []
+    for path in sorted(one for one in (folder, *folder.iterdir()) if (one / OBSERVATIONS).is_file()):
+        try:
+            found = _report_of(path)
+        except ProbesError as error:
+            skipped.append({"run": str(path), "why": str(error)})
+            continue
+        if found["started_at"] and found["observations"]:
+            told.append(found)
+        else:
+            skipped.append(
+                {"run": str(path), "why": "it holds no observation" if found["started_at"] else "it does not say when it started"}
+            )
+    return sorted(told, key=lambda one: str(one["started_at"])), skipped
+
+
+def _report_of(path: Path) -> dict[str, Any]:
+    """The report that stands in the run folder where it is newer than the observations, else made again."""
+    report = path / "report.json"
+    try:
+        if report.stat().st_mtime >= (path / OBSERVATIONS).stat().st_mtime:
+            found = json.loads(report.read_text(encoding="utf-8"))
+            if (
+                found["schema"] == "probes.report/1"
+                and all("p50_interval" in row for row in found["latency"])
+                and {"observations", "ended", "command"} <= set(found)
+            ):
+                return {**found, "run": str(path)}
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    return report_document(Run.open(path))
+
+
+def _series(told: Iterable[dict[str, Any]]) -> list[Series]:
+    """Every number that at least two runs tell."""
+    found: dict[Key, Series] = {}
+    for one in told:
+        for key, number in _numbers(one):
+            if number["value"] > 0:
+                point = Point(
+                    one["run"],
+                    str(one["started_at"]),
+                    float(number["value"]),
+                    float(number["low"]),
+                    float(number["high"]),
+                    int(number["n"]),
+                )
+                found.setdefault(key, Series(key)).points.append(point)
+    return [series for series in found.values() if len(series.points) >= 2]
+
+
+def _numbers(one: dict[str, Any]) -> Iterator[tuple[Key, dict[str, float]]]:
+    for row in one["latency"]:
+        if number := facts.number(row.get("p50_interval")):
+            yield Key("median_s", row["instance"], row["call"], row.get("scenario")), number
+    for rate in one["rates"]:
+        safe = rate.get("safe")
+        if isinstance(safe, dict) and (number := facts.number(safe.get("rate_per_s"))):
+            yield Key("safe_rate_per_s", rate["instance"], rate["call"]), number
+    for row in one["pagination"]:
+        for what in ("default_per_page", "max_per_page"):
+            if row.get(what):
+                yield (
+                    Key(what, row["instance"], row["call"]),
+                    {"value": row[what], "low": row[what], "high": row[what], "n": row.get("n") or 1},
+                )
+
+
+def _apart(level: Sequence[Point], point: Point) -> bool:
+    """Whether `point` lies off the level of the points before it by more than noise."""
+    if point.exact and level[-1].exact:
+        return point.value != level[-1].value
+    mean, error, between = _pooled(level)
+    distance = abs(point.log - mean)
+    small = abs(point.value - math.exp(mean)) < LEAST_SECONDS and point.value < 1.0
+    return not small and distance > SURE * math.sqrt(point.error**2 + error**2 + between**2)
+
+
+def _pooled(level: Sequence[Point]) -> tuple[float, float, float]:
+    """(mean on the logarithm's scale, its standard error, standard deviation between runs)."""
+    logs, variances = [point.log for point in level], [max(point.error**2, 1e-10) for point in level]
+    weights = [1.0 / variance for variance in variances]
+    mean = sum(w * y for w, y in zip(weights, logs, strict=True)) / sum(weights)
+    spread = sum(w * (y - mean) ** 2 for w, y in zip(weights, logs, strict=True))
+    scale = sum(weights) - sum(w * w for w in weights) / sum(weights)
+    between = max(LEAST_NOISE**2, (spread - (len(level) - 1)) / scale if scale > 0 else 0.0)
+    weights = [1.0 / (variance + between) for variance in variances]
+    mean = sum(w * y for w, y in zip(weights, logs, strict=True)) / sum(weights)
+    return mean, math.sqrt(1.0 / sum(weights)), math.sqrt(between)
+
+
+def _level(points: Sequence[Point]) -> float:
+    return points[-1].value if points[-1].exact else math.exp(_pooled(points)[0])
+
+
+def _told(what: str, value: float) -> str:
+    return seconds(value) if what == "median_s" else f"{value:.3g}"
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.6g}")

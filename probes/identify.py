@@ -1,0 +1,281 @@
+"""The bucket's constants from Remaining headers: robust regression over a replay.
+
+The order of events at the server is the unknown: an arrival and a departure that swap on the way shift one header by a whole reservation. Each
+header tells its own count of reservations, though, since the reservation is far larger than the noise of the network: residuals are taken modulo the
+reservation. What then remains off is other traffic, and is reported, not averaged in.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import numpy as np
+
+from probes.bucket import BucketSettings
+from probes.replay import Coefficients, Touch, replay
+
+OUTFLOW_STARTS = (10.0, 3.0, 20.0)
+"""First guesses of the outflow, units/s."""
+RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 40))
+"""First guesses of mark / reservation."""
+MOST_REORDERED = 12
+CLOCK_BIAS_S = 0.0015
+"""What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
+GRID_CALLS = 80
+"""The grid of first guesses looks at this many calls only."""
+USUAL_NOISE = 0.02
+"""Smallest scale of residuals that is taken for noise, units."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted constants and what the fit says of itself.
+
+    `covariance` is 3 x 3 over (mark, reservation, outflow); `inf` on the diagonal where the data say nothing. `residuals` (units, header minus replay, modulo
+    reservations) and `swaps` (reservations taken out) go with the touches that had a header; `noise` is their robust scale; `outliers` the share not explained.
+    """
+
+    bucket: BucketSettings
+    covariance: np.ndarray
+    residuals: np.ndarray
+    swaps: np.ndarray
+    noise: float
+    n: int
+    exact_mark: bool
+
+    @property
+    def errors(self) -> tuple[float, float, float]:
+        """Standard errors of mark, reservation and outflow; inf where unknown."""
+        mark, reservation, outflow = np.sqrt(np.diag(self.covariance))
+        return float(mark), float(reservation), float(outflow)
+
+    @property
+    def outliers(self) -> float:
+        """Share of headers that the replay does not explain."""
+        return float(np.mean(np.abs(self.residuals) > 6.0 * self.noise + 0.5)) if self.n else 0.0
+
+    @property
+    def cost(self) -> float:
+        """How badly the headers are explained: mean of a bounded loss; smaller is better."""
+        scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
+        return float(np.mean(scaled) + 0.3 * np.mean(np.abs(self.swaps))) if self.n else 0.0
+
+
+def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | None:
+    """The constants that explain the headers of `touches` best; None when there is no header.
+
+    Both forms of the bucket's script are tried; the older one, without the floor, is kept only where it explains clearly more.
+    """
+    if not any(t.remaining is not None and t.known_cost for t in touches):
+        return None
+    guesses = [start] if start is not None else _starts(touches)
+    combs = [] if start is not None else _combs(touches)
+    fits = [_refined(touches, guess) for guess in guesses] + [_refined(touches, guess, 0) for guess in (*combs, *guesses[:1])]
+    best = min(fits, key=lambda f: f.cost)
+    if best.noise > 0.1 or best.outliers > 0.02:
+        best = _reordered(touches, best, guesses)
+    if best.cost > 0.5:
+        older = _refined(touches, replace(best.bucket, floor_after_leak=False))
+        best = older if older.cost < 0.5 * best.cost else best
+    return best
+
+
+def _reordered(touches: Sequence[Touch], best: Fit, guesses: Sequence[BucketSettings]) -> Fit:
+    """The best fit after swapping, one by one, events that decide whether the floor was touched and lie too near each other to be sure of."""
+    for call, other in doubtful_orders(touches)[:MOST_REORDERED]:
+        swapped = list(touches)
+        late = touches[call].arrived_s < touches[other].departed_s
+        swapped[call] = replace(touches[call], arrived_s=touches[other].departed_s + (1e-6 if late else -1e-6))
+        found = min((_refined(swapped, guess) for guess in (best.bucket, *guesses[:1])), key=lambda f: f.cost)
+        if found.cost < 0.93 * best.cost:
+            best, touches = found, swapped
+    return best
+
+
+def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:
+    """(index of the call that arrives, index of the call that departs) of neighbouring events with one call in flight before, nearest first."""
+    events = sorted([(t.arrived_s, False, n) for n, t in enumerate(touches)] + [(t.departed_s, True, n) for n, t in enumerate(touches)])
+    found, in_flight = [], 0
+    for (now, departs, index), (then, departs_then, index_then) in pairwise(events):
+        if in_flight == 1 and departs != departs_then and index != index_then and then - now < window_s:
+            found.append((then - now, *((index_then, index) if departs else (index, index_then))))
+        in_flight += -1 if departs else 1
+    return [(call, other) for _, call, other in sorted(found)]
+
+
+def _starts(touches: Sequence[Touch]) -> list[BucketSettings]:
+    """The best few of a grid of reservations and outflows, the mark of each being what its replay makes the headers agree on."""
+    sample = touches[:GRID_CALLS]
+    top = max(t.remaining for t in touches if t.remaining is not None)
+    scored = [_scored(sample, top, top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
+    scored += [_scored(sample, top, value, 10.0) for value in _first_reservations(touches, top)]
+    return [guess for _, guess in sorted(scored, key=lambda pair: pair[0])[:3]]
+
+
+def _scored(touches: Sequence[Touch], top: float, reservation: float, outflow: float) -> tuple[float, BucketSettings]:
+    bucket = BucketSettings(top, top * 4 / 3, outflow, reservation)
+    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)]
+    marks = np.array([_header(t) + c.reservations * reservation - c.seconds * outflow + c.constant for c, t in pairs])
+    mark = float(max(np.median(marks), top))
+    misses = np.minimum(np.abs(marks - mark), reservation / 2)
+    return float(np.mean(misses)), replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
+
+
+def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 10.0) -> list[float]:
+    """The reservation by the first answers that came while exactly one other call was in flight (`throttle-physics`: E2 = u - o d2)."""
+    found = []
+    for touch in touches[:12]:
+        others = [t for t in touches if t is not touch and t.arrived_s < touch.departed_s < t.departed_s]
+        if len(others) == 1 and touch.remaining is not None:
+            began = min(touch.arrived_s, others[0].arrived_s)
+            found.append(mark - touch.remaining - touch.cost + outflow * (touch.departed_s - began))
+    return [value for value in found if 0.01 * mark < value < mark]
+
+
+def _combs(touches: Sequence[Touch]) -> list[BucketSettings]:
+    """Guesses that need no order of events: the levels seen lie near whole numbers of reservations when calls are quick."""
+    top = max(t.remaining for t in touches if t.remaining is not None)
+    levels = np.array([top - t.remaining for t in touches if t.remaining is not None and top - t.remaining > 0.01 * top])
+    if len(levels) < 3:
+        return []
+    sizes = np.geomspace(top / 1.2, top / 80.0, 400)
+    parts = levels[None, :] / sizes[:, None]
+    misses = np.mean(np.abs(parts - np.maximum(1.0, np.round(parts))), axis=1)
+    best = [float(sizes[n]) for n in np.argsort(misses)[:40]]
+    apart: list[float] = []
+    for size in best:
+        if all(abs(math.log(size / other)) > 0.08 for other in apart):
+            apart.append(size)
+    return [BucketSettings(top, top * 4 / 3, 10.0, size) for size in apart[:3]]
+
+
+def _refined(touches: Sequence[Touch], guess: BucketSettings, mend_from: int = 4) -> Fit:
+    """Iterated reweighted least squares from `guess`: replay, take reservations out, solve, until the constants rest."""
+    bucket = guess
+    for turn in range(16):
+        rows, target, swaps, residuals = _linearised(touches, bucket, mend=turn >= mend_from)
+        noise = _scale(residuals)
+        solved = _solved(rows, target, _weights(residuals, swaps, noise), bucket)
+        settled = bool(np.all(np.abs(np.subtract(_constants(solved), _constants(bucket))) < 1e-9))
+        bucket = solved
+        if settled and turn >= mend_from:
+            break
+    return _finished(touches, bucket)
+
+
+def _finished(touches: Sequence[Touch], bucket: BucketSettings) -> Fit:
+    exact = _exact_mark(touches, bucket)
+    if exact is not None:
+        bucket = _with_exact_mark(touches, bucket, exact)
+    rows, _, swaps, residuals = _linearised(touches, bucket)
+    noise = _scale(residuals)
+    origins = np.array([c.origin for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)])
+    covariance = _covariance(rows, residuals, swaps, noise, origins, exact is not None, bucket.outflow_per_s)
+    return Fit(bucket, covariance, residuals, swaps, noise, len(residuals), exact is not None)
+
+
+def _linearised(touches: Sequence[Touch], bucket: BucketSettings, mend: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(rows of d header / d (mark, reservation, outflow), header + constant, reservations taken out, residuals)."""
+    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)]
+    rows = np.array([[1.0, -c.reservations, c.seconds] for c, _ in pairs])
+    target = np.array([_header(t) + c.constant for c, t in pairs])
+    raw = target - rows @ np.array(_constants(bucket))
+    if not mend:
+        return rows, target, np.zeros(len(raw)), raw
+    swaps = np.where(np.abs(raw) > 0.4 * bucket.up_front_cost, np.round(raw / bucket.up_front_cost), 0.0)
+    swaps = np.clip(swaps, -_neighbours(touches), _neighbours(touches))
+    rows[:, 1] += swaps
+    return rows, target, swaps, raw - swaps * bucket.up_front_cost
+
+
+def _neighbours(touches: Sequence[Touch], window_s: float = 0.08) -> np.ndarray:
+    """For each usable touch, how many events of other calls lie so near its departure that they may have swapped with it."""
+    arrivals = np.sort([t.arrived_s for t in touches])
+    departures = np.sort([t.departed_s for t in touches])
+    at = np.array([t.departed_s for t in touches if _usable(t)])
+    near = [np.searchsorted(events, at + window_s) - np.searchsorted(events, at - window_s) for events in (arrivals, departures)]
+    return np.asarray(near[0] + near[1] - 1, dtype=float)
+
+
+def _solved(rows: np.ndarray, target: np.ndarray, weights: np.ndarray, bucket: BucketSettings) -> BucketSettings:
+    """Weighted least squares, held near `bucket` where the data say nothing."""
+    prior = np.array(_constants(bucket))
+    ridge = np.diag([1e-9, 1e-9, 1e-7])
+    normal = rows.T @ (rows * weights[:, None]) + ridge
+    step = np.linalg.solve(normal, rows.T @ (weights * (target - rows @ prior)))
+    mark, reservation, outflow = prior + np.clip(step, -0.5 * prior, 0.5 * prior + 1.0)
+    return replace(bucket, high_water_mark=float(mark), maximum=float(mark) * 4 / 3, up_front_cost=float(max(reservation, 0.1)), outflow_per_s=float(max(outflow, 0.01)))
+
+
+def _exact_mark(touches: Sequence[Touch], bucket: BucketSettings) -> float | None:
+    """The mark itself, where a header was read at the floor: the same greatest value at least twice, and near the fitted mark."""
+    values = [t.remaining for t in touches if t.remaining is not None]
+    top = max(values)
+    repeated = sum(1 for value in values if abs(value - top) < 1e-6) >= 2
+    near = abs(top - bucket.high_water_mark) < max(0.02 * bucket.high_water_mark, 2.0)
+    return top if repeated and near else None
+
+
+def _with_exact_mark(touches: Sequence[Touch], bucket: BucketSettings, mark: float) -> BucketSettings:
+    """The other two constants refitted with the mark held."""
+    bucket = replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
+    for _ in range(8):
+        rows, target, swaps, residuals = _linearised(touches, bucket)
+        weights = _weights(residuals, swaps, _scale(residuals))
+        held = _solved(rows * np.array([0.0, 1.0, 1.0]), target - mark, weights, bucket)
+        held = replace(held, high_water_mark=mark, maximum=mark * 4 / 3)
+        done = abs(held.outflow_per_s - bucket.outflow_per_s) + abs(held.up_front_cost - bucket.up_front_cost) < 1e-9
+        bucket = held
+        if done:
+            break
+    return bucket
+
+
+def _weights(residuals: np.ndarray, swaps: np.ndarray, noise: float) -> np.ndarray:
+    """Tukey's biweight; a header whose reservations had to be mended counts less, since a cost may have swapped too."""
+    scaled = np.clip(np.abs(residuals) / (6.0 * noise), 0.0, 1.0)
+    weights = (1.0 - scaled**2) ** 2 * np.where(swaps == 0.0, 1.0, 0.3)
+    return weights if float(np.sum(weights)) > 2.0 else np.ones_like(weights)
+
+
+def _scale(residuals: np.ndarray) -> float:
+    """Robust standard deviation of those residuals that are not exactly at the floor, units."""
+    moving = residuals[np.abs(residuals) > 1e-9]
+    return max(USUAL_NOISE, 1.4826 * float(np.median(np.abs(moving)))) if len(moving) >= 3 else USUAL_NOISE * 5
+
+
+def _covariance(rows: np.ndarray, residuals: np.ndarray, swaps: np.ndarray, noise: float, origins: np.ndarray, exact: bool, outflow: float) -> np.ndarray:
+    """Sandwich over groups that share a touch of the floor, as their times share its error; inf where the data say nothing."""
+    used = rows * np.array([0.0 if exact else 1.0, 1.0, 1.0])
+    weights = _weights(residuals, swaps, noise)
+    informed = np.sum(np.abs(used), axis=0) > 1e-6
+    normal = used.T @ (used * weights[:, None])
+    bread = np.linalg.pinv(normal, rcond=1e-10)
+    scores = used * (weights * residuals)[:, None]
+    grouped = np.array([scores[origins == origin].sum(axis=0) for origin in np.unique(origins)])
+    meat = grouped.T @ grouped + normal * noise**2 * 0.25
+    shift = bread @ (used.T @ (weights * outflow * CLOCK_BIAS_S))
+    covariance = bread @ meat @ bread + np.outer(shift, shift)
+    for column in range(3):
+        if not informed[column] and not (exact and column == 0):
+            covariance[column, column] = np.inf
+    return np.asarray(covariance)
+
+
+def _usable(touch: Touch) -> bool:
+    return touch.remaining is not None and touch.known_cost
+
+
+def _header(touch: Touch) -> float:
+    assert touch.remaining is not None
+    return touch.remaining
+
+
+def _constants(bucket: BucketSettings) -> tuple[float, float, float]:
+    return bucket.high_water_mark, bucket.up_front_cost, bucket.outflow_per_s
+
+
+__all__ = ["Coefficients", "Fit", "fit"]

@@ -1,0 +1,89 @@
+"""`--confirm`: the recommended rate, then the recommended workers, driven by Locust; and a little beyond, where load is allowed.
+
+A sequential test of 0.1 % against 1 % refusals accepts after 326 clean calls: it can contradict a bad answer. It cannot prove 5 % odds over a job, and
+where the outflow binds the bucket's credit hides the truth for minutes: there the twin carries the claim.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from probes.calls import Call
+from probes.config import Instance, Kind
+from probes.errors import UsageError
+from probes.jobs.session import Settings
+from probes.load import LoadOutcome, LoadPlan, run_load
+from probes.runs import Run
+
+CLEAN_CALLS = 326
+LONGEST_S = 120.0
+BEYOND = 1.15
+
+
+def confirm(settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, *, beyond: bool = True) -> None:
+    """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal. Raises UsageError where the instance does not allow load."""
+    if not instance.allow_load and instance.kind is not Kind.SIMULATED:
+        raise UsageError(f"--confirm loads '{instance.name}', which does not allow it: set allow_load = true for it, or leave --confirm out.")
+    for document in documents:
+        safe = document["safe"]
+        call = next(call for call in calls if call.name == document["call"])
+        if safe is not None and safe["rate_per_s"] is not None and safe["rate_per_s"]["low"] > 0.0:
+            document["confirmed"] = _confirmed(settings, instance, call, document, run, beyond)
+
+
+def _confirmed(settings: Settings, instance: Instance, call: Call, document: dict[str, Any], run: Run, go_beyond: bool) -> dict[str, Any]:
+    safe = document["safe"]
+    rate, workers = float(safe["rate_per_s"]["low"]), int(safe["in_flight"])
+    count = max(2, min(CLEAN_CALLS, int(rate * LONGEST_S)))
+    settings.say(f"Confirming {call.name}: {count} calls at {rate:.3g}/s.")
+    _rest(document)
+    even = run_load(_even(instance, call, rate, count), run, origin_s=run.origin_s)
+    outcomes = [even]
+    if workers >= 1 and not even.refused:
+        _rest(document)
+        settings.say(f"Confirming {workers} workers.")
+        plan = LoadPlan(instance, (call,), users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm")
+        outcomes.append(run_load(plan, run, origin_s=run.origin_s))
+    beyond = _beyond(settings, instance, call, document, run, rate) if go_beyond and instance.allow_load and not even.refused else None
+    return _document(rate, workers, outcomes, beyond, document)
+
+
+def _even(instance: Instance, call: Call, rate: float, count: int) -> LoadPlan:
+    schedule = {"kind": "even", "rate_per_s": rate}
+    return LoadPlan(instance, (call,), schedule, duration_s=count / rate, max_refusals=3, requests=count, scenario="confirm")
+
+
+def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[str, Any], run: Run, rate: float) -> dict[str, Any] | None:
+    """15 % beyond the estimate until the first refusal: shows that the limit is real; skipped where a ceiling forbids it."""
+    faster = float(document["safe"]["rate_per_s"]["high"]) * BEYOND
+    if (instance.max_rate is not None and faster > instance.max_rate) or document["safe"]["bound_by"] in ("ceiling", "latency"):
+        return None
+    settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
+    _rest(document)
+    outcome = run_load(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), run, origin_s=run.origin_s)
+    return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
+
+
+def _document(rate: float, workers: int, outcomes: Sequence[LoadOutcome], beyond: dict[str, Any] | None, document: dict[str, Any]) -> dict[str, Any]:
+    calls, refused = sum(o.requests for o in outcomes), sum(o.refused for o in outcomes)
+    carried = "the twin: the stored credit hides the truth for minutes" if document["safe"]["bound_by"] == "outflow" else "this test and the twin"
+    return {
+        "rate_per_s": rate,
+        "workers": workers,
+        "calls": calls,
+        "refused": refused,
+        "contradicted": refused >= 2 or (refused == 1 and calls < CLEAN_CALLS / 3),
+        "beyond": beyond,
+        "claim_carried_by": carried,
+    }
+
+
+def _rest(document: dict[str, Any]) -> None:
+    """Lets the bucket drain, so that what is tested starts from rest."""
+    import time
+
+    bucket = document.get("bucket") or {}
+    mark, outflow = bucket.get("high_water_mark"), bucket.get("outflow_per_s")
+    full_s = mark["value"] / max(outflow["value"], 0.5) if mark and outflow else 20.0
+    time.sleep(min(90.0, full_s if document["safe"]["bound_by"] == "outflow" else full_s / 4))

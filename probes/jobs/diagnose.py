@@ -1,0 +1,212 @@
+"""`probes diagnose`: why such a job is slow, stalls or fails: our side, the network, the instance, a limit."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from probes import findings
+from probes.calls import Call
+from probes.config import LOOPBACK, Instance
+from probes.diagnosis import Cause, Job, Surroundings
+from probes.diagnosis import diagnose as diagnosed
+from probes.errors import GuardStop, UsageError
+from probes.findings import Finding
+from probes.jobs.run import grouped
+from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.runs import Run
+from probes.scenarios import suspects
+
+if TYPE_CHECKING:
+    from probes.client import Client
+
+Resolve = Callable[[str, int], Awaitable[object]]
+"""Finds the addresses of a host and port; tests give their own."""
+SCHEMA = "probes.diagnosis/1"
+TICK_S = 0.02
+RESOLUTIONS = 3
+RESOLVE_TIMEOUT_S = 15.0
+OURS = frozenset({"client", "network", "dns"})
+"""Causes that, met at every instance, lie on our side of the way."""
+
+
+def diagnose(
+    settings: Settings, names: list[str], calls: Sequence[Call], workers: int = 1, total: int = 100, timeout_s: float | None = None
+) -> tuple[Told, GuardStop | None]:
+    """Asks the instances of `names` about a job of `total` calls by `workers` workers and names what is wrong.
+
+    Raises UsageError, ConfigError, RunFolderError; a guard comes back beside what was found.
+    """
+    instances = settings.load().pick(names)
+    for call in calls:
+        if call.writes:
+            raise UsageError(f"'{call.name}' writes: a diagnosis repeats calls that read; give one that reads and is as dear.")
+    asked = ", ".join(one.name for one in instances)
+    settings.say(
+        f"At most {suspects.budget(max(1, len(calls)))} requests to each of {asked}, one at a "
+        f"time first, then up to {max(suspects.GROUPS)} together."
+    )
+    with open_run(settings, ["diagnose", *(one.name for one in instances)], instances) as folder:
+        around, stops = run_async(measure(folder, instances, calls, timeout_s))
+        folder.finish(f"guard: {stops[0]}" if stops else "done")
+        entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s)
+    document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries}
+    return Told(document, _text(entries, folder), found), stops[0] if stops else None
+
+
+async def measure(
+    folder: Run,
+    instances: Sequence[Instance],
+    calls: Sequence[Call],
+    timeout_s: float | None,
+    make_client: Callable[[Instance, Run], Client] = client_for,
+    *,
+    resolve: Resolve | None = None,
+) -> tuple[dict[str, Surroundings], list[GuardStop]]:
+    """Asks all instances, those of one origin in turn; what was seen of our side by instance, and the guards that stopped one."""
+    stops: list[GuardStop] = []
+    around: dict[str, Surroundings] = {}
+
+    async def in_turn(clients: Sequence[Client]) -> None:
+        for client in clients:
+            around[client.instance.name] = await _one(client, calls, timeout_s, stops, resolve or _system)
+
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(make_client(one, folder)) for one in instances]
+        async with asyncio.TaskGroup() as group:
+            for sharing in grouped(clients):
+                group.create_task(in_turn(sharing))
+    return around, stops
+
+
+async def _one(client: Client, calls: Sequence[Call], timeout_s: float | None, stops: list[GuardStop], resolve: Resolve) -> Surroundings:
+    lags: list[float] = []
+    names, error = await _resolved(client, resolve)
+    asked = list(calls) or [Call("GET", client.dialect.self_path)]
+    async with _watch(lags):
+        try:
+            async for _ in suspects.observe(client, asked, timeout_s or client.instance.timeout_s):
+                pass
+        except GuardStop as stop:
+            stops.append(stop)
+        except ExceptionGroup as errors:
+            stopped, others = errors.split(GuardStop)
+            if others is not None:
+                raise others from None
+            stops.extend(stop for stop in stopped.exceptions if isinstance(stop, GuardStop)) if stopped else None
+    return Surroundings(tuple(lags), tuple(names), error, client.proxy, client.instance.max_rate)
+
+
+@contextlib.asynccontextmanager
+async def _watch(lags: list[float]) -> AsyncIterator[None]:
+    """Notes how late our own loop wakes while the block runs."""
+    loop = asyncio.get_running_loop()
+
+    async def tick() -> None:
+        while True:
+            start = loop.time()
+            await asyncio.sleep(TICK_S)
+            lags.append(max(0.0, loop.time() - start - TICK_S))
+
+    ticking = asyncio.create_task(tick())
+    try:
+        yield
+    finally:
+        ticking.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await ticking
+
+
+async def _system(host: str, port: int) -> object:
+    return await asyncio.get_running_loop().getaddrinfo(host, port)
+
+
+async def _resolved(client: Client, resolve: Resolve) -> tuple[list[float], str | None]:
+    """How long the host's name takes to resolve, a few times, and why it did not; nothing for addresses, loopback, or behind a proxy."""
+    parts = urlsplit(client.instance.url)
+    host = parts.hostname or ""
+    if (resolve is _system and (LOOPBACK.match(host) or _is_address(host))) or client.proxy is not None:
+        return [], None
+    loop = asyncio.get_running_loop()
+    times: list[float] = []
+    for _ in range(RESOLUTIONS):
+        start = loop.time()
+        try:
+            async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+                await resolve(host, parts.port or 443)
+        except (OSError, UnicodeError) as error:
+            return times, f"{host}: {error.strerror or error}" if isinstance(error, OSError) else f"{host} is no name"
+        except TimeoutError:
+            return times, f"{host}: no answer within {RESOLVE_TIMEOUT_S:g} s"
+        times.append(loop.time() - start)
+    return times, None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def conclude(
+    folder: Run,
+    instances: Sequence[Instance],
+    calls: Sequence[Call],
+    around: dict[str, Surroundings],
+    workers: int,
+    total: int,
+    timeout_s: float | None,
+) -> tuple[list[dict[str, Any]], list[Finding]]:
+    """Causes and findings of the finished run, noted in its manifest, and its report written."""
+    from probes import report
+    from probes.dialects import dialect
+
+    observations = list(folder.observations())
+    entries = []
+    for one in instances:
+        mine = [o for o in observations if o.instance == one.name]
+        asked = tuple(call.name for call in calls) or (f"GET {dialect(one.dialect).self_path}",)
+        causes = diagnosed(mine, Job(asked, workers, total, timeout_s or one.timeout_s), around.get(one.name))
+        entries.append({"instance": one.name, "causes": [cause.document() for cause in causes], "n": len(mine)})
+    found = findings.judge(observations, causes=entries, facts=folder.manifest)
+    folder.note(diagnosis=entries, findings=[finding.document() for finding in found])
+    report.write(folder)
+    return entries, found
+
+
+def _text(entries: Sequence[dict[str, Any]], folder: Run) -> str:
+    lines = []
+    for entry in entries:
+        if not entry["causes"]:
+            lines.append(f"{entry['instance']}: nothing is wrong with such a job by {entry['n']} observations.")
+        for cause in entry["causes"]:
+            lines.append(f"{entry['instance']}: {cause['kind']} ({cause['confidence']:.0%}): {cause['says']}")
+            lines += [f"    {line}" for line in cause["evidence"]]
+            lines.append(f"    {cause['advice']}")
+    return "\n".join([*lines, *where(entries), "", f"Report: {folder.folder / 'report.html'}"])
+
+
+def where(entries: Sequence[dict[str, Any]]) -> list[str]:
+    """My end, this instance, or every instance? One sentence when several were asked and something is wrong."""
+    kinds = {entry["instance"]: {cause["kind"] for cause in entry["causes"]} for entry in entries}
+    if len(kinds) < 2 or not any(kinds.values()):
+        return []
+    common = set.intersection(*kinds.values())
+    if common & OURS:
+        return [f"Every instance shows {', '.join(sorted(common & OURS))}: look on this side first."]
+    if common:
+        return [f"Every instance shows {', '.join(sorted(common))}."]
+    return [
+        "Not every instance is alike: "
+        + "; ".join(f"{name}: {', '.join(sorted(found)) or 'nothing'}" for name, found in kinds.items())
+        + "."
+    ]
+
+
+__all__ = ["Cause", "conclude", "diagnose", "measure", "where"]

@@ -1,0 +1,57 @@
+"""`probes explain`: what is wrong with a URL or a curl line; with an instance it asks the right URL once and tells what the answer says."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from probes.addresses import origin, target, without_secrets
+from probes.calls import Call
+from probes.config import Instance
+from probes.errors import UsageError
+from probes.explain import Explanation, answer_question, explain, seen, told
+from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.runs import Run
+
+
+def run(settings: Settings, text: str | None, names: list[str], question: str | None, term: str) -> Told:
+    """Explains `text`, or gives the URLs for `question`; asks the first of `names` once when there is one.
+
+    Raises UsageError for what is no URL, ConfigError for an unknown instance, RunFolderError.
+    """
+    instances = settings.load().pick(names) if names else []
+    if len(instances) > 1:
+        raise UsageError("explain asks one instance: give one -i.")
+    instance = instances[0] if instances else None
+    explanation = _explained(text, question, term, "" if instance is None else instance.url)
+    if instance is not None:
+        explanation = _asked(settings, explanation, instance)
+    return Told(explanation.document(), told(explanation))
+
+
+def _explained(text: str | None, question: str | None, term: str, origin: str) -> Explanation:
+    if question is not None and text:
+        raise UsageError("Give a URL or --question, not both.")
+    if question is not None:
+        return answer_question(question, term, origin)
+    if not text:
+        raise UsageError("There is nothing to explain: give a URL or a curl line in quotes, or --question NAME.")
+    return explain(text, origin)
+
+
+def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> Explanation:
+    """The explanation with what `instance` answers to the right URL; a call that writes is not sent."""
+    if explanation.right is not None and explanation.right.method not in ("GET", "HEAD"):
+        settings.say(f"{explanation.right.method} changes something: it was not sent.")
+        return explanation
+    url = explanation.urls[0]
+    if origin(url) != origin(instance.url):
+        settings.say(f"Only {instance.url} is asked, with the path and query of the right URL: your token goes nowhere else.")
+    call = Call("GET", target(url))
+    with open_run(settings, ["explain", without_secrets(call.name)], [instance]) as folder:
+        return run_async(_once(explanation, instance, folder, call))
+
+
+async def _once(explanation: Explanation, instance: Instance, folder: Run, call: Call) -> Explanation:
+    async with client_for(instance, folder) as client:
+        answer = await client.ask(call, scenario="explain")
+    return dataclasses.replace(explanation, seen=seen(answer.observation, answer.headers, answer.url))

@@ -1,0 +1,170 @@
+"""`probes fetch`: the items of a list, one a line, every page, paced by the limiter; what was asked is kept in a run folder."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from probes.addresses import origin, target, without_secrets
+from probes.config import Instance, redact
+from probes.errors import CredentialsError, ProbesError, UsageError
+from probes.jobs.session import Settings, client_for, open_run, run_async
+from probes.observation import Outcome
+from probes.runs import Run
+
+if TYPE_CHECKING:
+    from probes.limiter import Limiter
+
+SCHEMA = "probes.fetch/1"
+REFUSALS = 3
+"""So often a refused page is asked again, after the server's wait: another job may share the token."""
+
+
+@dataclass(slots=True)
+class Fetched:
+    """What a fetch brought; `ended` is the word of pages.Ended, `items` is kept only where a whole document is wanted."""
+
+    run: str
+    path: str
+    items: list[Any] = field(default_factory=list)
+    count: int = 0
+    pages: int = 0
+    ended: str = "failed"
+    note: str | None = None
+    outcome: Outcome = Outcome.OK
+
+    def document(self) -> dict[str, Any]:
+        """`probes.fetch/1`."""
+        return {
+            "schema": SCHEMA,
+            "run": self.run,
+            "path": without_secrets(self.path),
+            "pages": self.pages,
+            "count": self.count,
+            "complete": self.ended == "complete",
+            "ended": self.ended,
+            "note": self.note,
+            "items": self.items,
+        }
+
+
+def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: Callable[[str], None]) -> Fetched:
+    """Hands each item of the list at `path` to `line` as JSON as its page arrives; with --json the items are kept for the document instead.
+
+    Raises UsageError, ConfigError, RunFolderError, GuardStop; CredentialsError when every call was refused for its credentials. An
+    incomplete list does not raise: see `end`.
+    """
+    instance = one_instance(settings, name)
+    asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
+    with open_run(settings, ["fetch", without_secrets(asked)], [instance]) as folder:
+        fetched = Fetched(str(folder.folder), asked)
+        progress = Progress(settings)
+        try:
+            run_async(_walked(fetched, instance, folder, every_page, settings, line, progress))
+        finally:
+            progress.end()
+            folder.note(fetched={key: value for key, value in fetched.document().items() if key != "items"})
+    return fetched
+
+
+def end(settings: Settings, fetched: Fetched) -> None:
+    """Says how it ended. Raises CredentialsError or ProbesError when the list is not whole."""
+    if fetched.ended == "failed" and fetched.count == 0 and fetched.outcome is Outcome.UNAUTHORIZED:
+        raise CredentialsError("Every call was refused for its credentials (401): check the token; probes diagnose says more.")
+    got = f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}"
+    if fetched.ended not in ("complete", "limit"):
+        raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.")
+    more = " There are more pages: add --all." if fetched.ended == "limit" else ""
+    settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
+def one_instance(settings: Settings, name: str) -> Instance:
+    """The instance of that name; the only one configured when `name` is empty. Raises UsageError or ConfigError."""
+    found = settings.load().pick([name] if name else [])
+    if len(found) > 1:
+        raise UsageError(f"Which instance? Give -i with one of {', '.join(one.name for one in found)}.")
+    return found[0]
+
+
+def own_path(path: str, instance: Instance) -> str:
+    """`path` as the instance is asked for it: a whole URL must be the instance's own, a bare word gets /api/v1/ before it.
+
+    Raises UsageError.
+    """
+    if "://" in path:
+        if origin(path) != origin(instance.url):
+            raise UsageError(f"{without_secrets(path)} is not on {instance.url}: only the configured instance is asked, with its token.")
+        return target(path)
+    if path.startswith("/"):
+        return path
+    if instance.dialect != "canvas":
+        raise UsageError(f"'{without_secrets(path)}' is not a path: it must begin with /.")
+    return "/" + path if path.startswith("api/") else "/api/v1/" + path
+
+
+def _sized(path: str, instance: Instance, settings: Settings) -> str:
+    """`path` with the greatest page size where it names none: a tenth of the calls."""
+    from probes.dialects import dialect
+
+    size = dialect(instance.dialect).page_size
+    if size is None or f"{size}=" in urlsplit(path).query:
+        return path
+    settings.say(f"Asking for {size}=100, as the path names none.")
+    return path + ("&" if "?" in path else "?") + f"{size}=100"
+
+
+async def _walked(
+    fetched: Fetched, instance: Instance, folder: Run, every_page: bool, settings: Settings, line: Callable[[str], None], progress: Progress
+) -> None:
+    from probes.pages import walk
+
+    async with client_for(instance, folder, limiter_of(instance)) as client:
+        if client.proxy:
+            settings.say(f"Asking through the proxy {client.proxy}, as the environment says.")
+        async for page in walk(client, fetched.path, scenario="fetch", limit=None if every_page else 1, refusals=REFUSALS):
+            fetched.pages = page.number
+            fetched.count += len(page.items)
+            if settings.as_json:
+                fetched.items += page.items
+            else:
+                for item in page.items:
+                    line(redact(json.dumps(item, ensure_ascii=False)))
+            if page.ended is not None:
+                fetched.ended, fetched.note, fetched.outcome = page.ended.value, page.note, page.answer.observation.outcome
+            progress.show(f"page {page.number}, {fetched.count} items")
+
+
+def limiter_of(instance: Instance) -> Limiter | None:
+    """The limiter that a bulk read goes through: Canvas's own bucket; None for a dialect whose budget is no bucket."""
+    from probes.limiter import Limiter
+
+    return Limiter.canvas() if instance.dialect == "canvas" else None
+
+
+class Progress:
+    """One line on stderr that is written over; only on a terminal, never with --quiet."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._on = sys.stderr.isatty() and not settings.quiet
+        self._shown = False
+
+    def show(self, text: str) -> None:
+        """Writes `text` over the line before."""
+        if self._on:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._shown = True
+
+    def end(self) -> None:
+        """Takes the line away."""
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()

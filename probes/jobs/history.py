@@ -1,0 +1,58 @@
+"""`probes history`: runs over time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from probes.jobs.session import Settings, Told
+from probes.jobs.terminal import table
+from probes.rules.base import plural
+
+MOST_ROWS = 30
+
+
+def history(settings: Settings, folder: Path) -> Told:
+    """Compares the runs in `folder`, writes `history.html` and `history.json` there and tells what changed; with `--json` writes nothing.
+
+    Raises RunFolderError when it holds no run, or cannot be written.
+    """
+    from probes import history as told
+
+    document = told.document(folder)
+    if settings.as_json:
+        return Told(document, "")
+    from probes.report.chronicle import write_history
+
+    paths = write_history(folder, document, told.TITLES)
+    return Told(document, text(document, paths[0]))
+
+
+def text(document: dict[str, Any], page: Path) -> str:
+    """What changed, then the newest numbers as a table of at most 80 columns."""
+    runs = document["runs"]
+    lines = [f"{plural(len(runs), 'run')} from {_day(runs[0])} to {_day(runs[-1])}."]
+    if document["skipped"]:
+        lines.append(f"{plural(len(document['skipped']), 'folder')} left out: {document['skipped'][0]['why']}")
+    lines += ["", *(document["changes"] or ["Nothing changed by more than noise." if len(runs) > 1 else "A change needs two runs."])]
+    rows = [
+        [
+            one["instance"],
+            one["call"],
+            one["what"],
+            one["points"][0]["value"],
+            one["points"][-1]["value"],
+            len(one["points"]),
+            one["changed"],
+        ]
+        for one in sorted(document["series"], key=lambda one: not one["changed"])
+    ]
+    if rows:
+        lines += ["", table("", ["instance", "call", "what", "first", "last", "runs", "changed"], rows[:MOST_ROWS])]
+    if len(rows) > MOST_ROWS:
+        lines.append(f"and {len(rows) - MOST_ROWS} more on the page")
+    return "\n".join([*lines, "", f"History: {page}"])
+
+
+def _day(run: dict[str, Any]) -> str:
+    return str(run["started_at"])[:10]

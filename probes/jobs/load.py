@@ -1,0 +1,190 @@
+"""`probes load`: the plan out of the words, the run folder around it, the progress on the terminal, what is told at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from probes.arrivals import Spec, seconds
+from probes.calls import Call, parse, parse_lines
+from probes.config import Instance
+from probes.errors import CredentialsError, GuardStop, UsageError
+from probes.findings import Finding, Severity
+from probes.guards import refuse_unless_allowed
+from probes.jobs.session import Settings, Told, open_run
+from probes.load.child import run_load
+from probes.load.outcome import LoadOutcome, LoadProgress
+from probes.load.plan import LoadPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The words of the command."""
+
+    names: list[str]
+    rate_per_s: float | None = None
+    duration: str = "60s"
+    calls: tuple[str, ...] = ()
+    calls_file: Path | None = None
+    workers: int = 0
+    max_refusals: int = 0
+    max_in_flight: int | None = None
+    max_requests: int | None = None
+    max_error_share: float = 0.2
+    objective: str = "10s"
+    margin: float | None = None
+    arrivals: str = "even"
+    start_per_s: float = 0.0
+    users: int | None = None
+    production: str | None = None
+
+
+def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
+    """Runs the load; what it came to, and the stop to raise once that is told when a guard ended it.
+
+    Raises UsageError when the instance may not be loaded so, CredentialsError when every call was refused for its credentials.
+    """
+    instance = _instance(settings, asked)
+    plan = plan_of(instance, asked)
+    instance.token()
+    with open_run(settings, ["load", *asked.names], [instance]) as run:
+        settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
+        with _progress(settings) as progress:
+            outcome = run_load(plan, run, progress=progress, origin_s=time.monotonic())
+        document = outcome.document(str(run.folder))
+        found = findings(instance.name, outcome)
+        run.note(loads=[{"instance": instance.name, **document}])
+        if outcome.requests and outcome.outcomes.get("unauthorized") == outcome.requests:
+            raise CredentialsError(f"Every call to {instance.name} was refused for its credentials (401): check the token.")
+        stop = None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
+        if stop is not None:
+            run.finish(f"guard: {stop}")
+    return Told(document, text(instance.name, outcome, str(run.folder)), found), stop
+
+
+def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
+    """The plan that the words make. Raises UsageError."""
+    refuse_unless_allowed(instance, asked.production)
+    if (asked.rate_per_s is None) == (asked.users is None):
+        raise UsageError("Say how hard: either --rate R (requests a second) or --users N (each sends when its last call has returned).")
+    duration_s = seconds(asked.duration)
+    return LoadPlan(
+        instance,
+        _calls(asked),
+        {} if asked.rate_per_s is None else _schedule(asked, asked.rate_per_s),
+        duration_s,
+        max_in_flight=asked.max_in_flight,
+        max_refusals=asked.max_refusals,
+        max_error_share=asked.max_error_share,
+        objective_s=seconds(asked.objective),
+        margin=asked.margin,
+        max_requests=asked.max_requests,
+        users=asked.users,
+        workers=asked.workers,
+        open_loop=asked.users is None,
+    )
+
+
+def findings(instance: str, outcome: LoadOutcome) -> list[Finding]:
+    """What a load says of itself that somebody may want to fail on."""
+    found = []
+    if outcome.refused:
+        says = f"{outcome.refused} of {outcome.requests} calls were refused under load ({outcome.achieved_per_s:g}/s)."
+        found.append(Finding("refused", Severity.WARNING, instance, says, (), "Ask probes rate for a rate that is not refused."))
+    if outcome.limit_per_s is not None:
+        found.append(
+            Finding("own_wait", Severity.WARNING, instance, _limit(outcome), (), "Allow more in flight, or load from more workers.")
+        )
+    return found
+
+
+def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
+    """The outcome for a person."""
+    asked = "as fast as answers come" if outcome.asked_per_s is None else f"{outcome.asked_per_s:g}/s"
+    lines = [
+        f"{instance}: asked {asked}, offered {outcome.offered_per_s:.4g}/s, achieved {outcome.achieved_per_s:.4g}/s, {outcome.seconds:.1f} s",
+        f"  {outcome.requests} requests, {outcome.refused} refused, {outcome.errors} failed, {outcome.late_share:.1%} late",
+        f"  latency from due: {_latencies(outcome)}",
+    ]
+    if outcome.least_remaining is not None:
+        lines.append(f"  least remaining budget {outcome.least_remaining:g}")
+    if outcome.limit_per_s is not None:
+        lines.append(f"  {_limit(outcome)}")
+    lines += [f"  {loss}" for loss in outcome.lost]
+    if outcome.stopped_by is not None:
+        lines.append(f"  stopped by guard '{outcome.stopped_by}': {outcome.why}")
+    return "\n".join([*lines, f"Run folder: {folder}", f"Next: probes report {folder}"])
+
+
+def _limit(outcome: LoadOutcome) -> str:
+    return f"generator or in-flight limit reached at {outcome.limit_per_s:g}/s; {outcome.late_share:.1%} of the requests were late."
+
+
+def _latencies(outcome: LoadOutcome) -> str:
+    told = [f"{name} {value:.3f} s" for name, value in outcome.latency_s.items() if value is not None]
+    return ", ".join(told) if told else f"n = {outcome.requests} carries no percentile"
+
+
+def _aim(plan: LoadPlan) -> str:
+    how = f"{plan.users} users without pause" if plan.asked_per_s is None else f"{plan.asked_per_s:g} requests/s"
+    return f"{how} for {plan.duration_s:g} s"
+
+
+def _instance(settings: Settings, asked: Asked) -> Instance:
+    chosen = settings.load().pick(asked.names)
+    if len(chosen) != 1:
+        raise UsageError(f"A load goes to one instance, not {len(chosen)}: say -i NAME once.")
+    return chosen[0]
+
+
+def _schedule(asked: Asked, rate_per_s: float) -> Spec:
+    if asked.arrivals == "ramp":
+        return {"kind": "ramp", "start_per_s": asked.start_per_s, "end_per_s": rate_per_s}
+    if asked.arrivals not in {"even", "poisson"}:
+        raise UsageError(f"--arrivals {asked.arrivals}: use even, poisson or ramp.")
+    return {"kind": asked.arrivals, "rate_per_s": rate_per_s}
+
+
+def _calls(asked: Asked) -> tuple[Call, ...]:
+    calls = [parse(line) for line in asked.calls]
+    path = asked.calls_file
+    if path is not None:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise UsageError(f"{path} cannot be read: {reason}.") from None
+        calls += parse_lines(lines, str(path))
+    if not calls:
+        raise UsageError("Say what to send: --call 'GET /api/v1/users/self' or --calls-file FILE.")
+    return tuple(calls)
+
+
+@contextmanager
+def _progress(settings: Settings) -> Iterator[Callable[[LoadProgress], None] | None]:
+    """A line that is redrawn, on a terminal only."""
+    if settings.quiet or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.console import Console
+    from rich.live import Live
+
+    with Live(console=Console(stderr=True), refresh_per_second=4, transient=True) as live:
+        yield lambda progress: live.update(line(progress))
+
+
+def line(progress: LoadProgress) -> str:
+    """One line of progress: offered, achieved, in flight, refusals, remaining, p95."""
+
+    def shown(value: float | None, unit: str = "") -> str:
+        return "-" if value is None else f"{value:.3g}{unit}"
+
+    return (
+        f"{progress.elapsed_s:5.1f} s  offered {shown(progress.offered_per_s, '/s')}  achieved {shown(progress.achieved_per_s, '/s')}  "
+        f"in flight {progress.in_flight}  requests {progress.requests}  refused {progress.refused}  "
+        f"remaining {shown(progress.remaining)}  p95 {shown(progress.p95_s, ' s')}"
+    )

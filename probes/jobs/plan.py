@@ -1,0 +1,99 @@
+"""`probes plan`: how to make N calls of what a run measured, and a rehearsal of the recommendation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from probes.errors import ProbesError, UsageError
+from probes.estimate import Estimate, estimate
+from probes.jobs.session import Settings, Told
+from probes.observation import Observation
+from probes.plan import Plan, plan
+from probes.rates import ODDS, safe_rate
+from probes.runs import Run
+from probes.twin import Twin
+
+SCENARIOS = ("throttling", "rate")
+
+
+def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehearse: bool) -> Told:
+    """Tells `probes.plan/1`. Raises RunFolderError, UsageError, and ProbesError when the run holds no bucket to plan with."""
+    if calls < 1:
+        raise UsageError("--calls must be at least 1.")
+    run = Run.open(folder)
+    found = _estimate(run, instance)
+    twin = mixed_twin(found)
+    if twin is None:
+        raise ProbesError(f"{folder} does not identify the bucket of '{found.instance}' ({found.regime}): make a run with 'probes rate -i {found.instance}'.")
+    ceilings = next((i for i in run.manifest.get("instances", []) if i.get("name") == found.instance), {})
+    planned = plan(twin, calls, ODDS, ceilings.get("max_rate"), ceilings.get("max_in_flight"), _recommended_rate(found, twin, calls))
+    rehearsal = None
+    if rehearse:
+        from probes.jobs.rehearsal import rehearse as carry_out
+
+        settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
+        rehearsal = carry_out(planned, twin)
+    document = planned.document(rehearsal)
+    run.note(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
+    return Told(document, text(found.instance, planned, rehearsal, folder))
+
+
+def mixed_twin(found: Estimate) -> Twin | None:
+    """The twin of the measured mix: all calls together, each as often as it was made."""
+    twins = [(twin, prices.n) for call, prices in found.prices.items() if (twin := found.twin(call)) is not None]
+    if not twins:
+        return None
+    share = max(1, sum(n for _, n in twins))
+    rows = [_resampled(twin, max(50, 8000 * n // share)) for twin, n in twins]
+    costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Twin(twins[0][0].bucket, costs, times, found.round_trip_s)
+
+
+def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path) -> str:
+    """A table of the strategies, the recommendation first."""
+    lines = [f"{name}: {planned.calls} calls, best {planned.recommended.replace('_', '-')}.", ""]
+    lines.append(f"{'strategy':<14}{'finish':>12}{'odds of any refusal':>22}  how")
+    for strategy in planned.strategies:
+        how = f"{strategy.rate_per_s:.3g} calls/s" if strategy.rate_per_s else f"{strategy.in_flight} in flight" if strategy.in_flight else ""
+        how = "through probes.Limiter" if strategy.name == "level_aware" else how
+        lines.append(f"{strategy.name:<14}{_duration(strategy.seconds):>12}{strategy.refusal_odds:>21.1%}   {how}")
+    if rehearsal is not None:
+        lines += ["", f"Rehearsed {rehearsal['calls']} calls: {rehearsal['refused']} refused, {_duration(rehearsal['seconds'])} "
+                  f"(forecast {_duration(rehearsal['forecast_seconds'])})."]
+    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}")'])
+
+
+def _estimate(run: Run, instance: str | None) -> Estimate:
+    seen = list(run.observations())
+    asked: Sequence[Observation] = [o for o in seen if o.scenario in SCENARIOS] or seen
+    names = sorted({o.instance for o in asked})
+    if instance is not None and instance not in names:
+        raise UsageError(f"{run.folder} has no instance '{instance}': it has {', '.join(names) or 'none'}.")
+    if instance is None and len(names) > 1:
+        raise UsageError(f"{run.folder} has several instances ({', '.join(names)}): say which with -i NAME.")
+    found = estimate(asked, instance)
+    if found is None:
+        raise ProbesError(f"{run.folder} holds no answered call to plan with: make a run with 'probes rate -i NAME'.")
+    return found
+
+
+def _recommended_rate(found: Estimate, twin: Twin, calls: int) -> float | None:
+    """The low end of the safe rate's interval for a job of this length; None when no rate is refused."""
+    call = max(found.prices, key=lambda name: found.prices[name].n)
+    answer = safe_rate(twin, found, found.prices[call], calls)
+    return None if answer is None else answer[0].low
+
+
+def _resampled(twin: Twin, n: int) -> tuple[np.ndarray, np.ndarray]:
+    picks = np.random.default_rng(2).integers(0, len(twin.costs), size=n)
+    return twin.costs[picks], twin.times_s[picks]
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

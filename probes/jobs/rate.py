@@ -1,0 +1,221 @@
+"""`probes rate`: identify the bucket, price the calls, say how fast a job may go, and confirm it where asked."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes import findings
+from probes.calls import Call
+from probes.config import Instance, Kind
+from probes.design import Design
+from probes.errors import GuardStop, UsageError
+from probes.estimate import Estimate, estimate
+from probes.findings import Finding
+from probes.jobs.calls import calls_of, one_instance
+from probes.jobs.confirm import confirm
+from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.terminal import progress
+from probes.observation import Observation, Outcome
+from probes.rates import Ceilings, rate_document
+from probes.refusals import RefusalDesign, refusal_document
+from probes.runs import Run
+from probes.scenarios import Options, scenario
+
+if TYPE_CHECKING:
+    from probes.jobs.terminal import Bar
+
+SCHEMA = "probes.rate/1"
+KINDS_WITH_REFUSALS = frozenset({Kind.TEST, Kind.BETA, Kind.SANDBOX, Kind.SIMULATED})
+"""Where the few refusals that a server without budget headers needs may be caused without being allowed by name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the command line asks: `job` calls to come, at most `budget` requests now."""
+
+    names: list[str]
+    calls: list[str]
+    calls_file: Path | None = None
+    job: int = 1000
+    budget: int = 400
+    confirm: bool = False
+
+
+def do(settings: Settings, asked: Asked) -> Told:
+    """Measures and tells `probes.rate/1`. Raises UsageError, ConfigError, RunFolderError, CredentialsError, GuardStop."""
+    instance = one_instance(settings.load().pick(asked.names), "rate")
+    calls = _calls(instance, asked)
+    with open_run(settings, ["rate", *(call.name for call in calls)], [instance]) as run:
+        measured = run_async(_measured(settings, instance, calls, asked, run))
+        observations = list(run.observations())
+        require_credentials(observations)
+        documents = documents_of(measured, observations, calls, asked.job, instance)
+        if asked.confirm:
+            confirm(settings, instance, calls, documents, run)
+        return concluded(run, instance, documents, measured, asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What asking came to: the design that asked from headers, the one that asked by refusals (None when not needed), seconds in all."""
+
+    design: Design
+    by_refusals: RefusalDesign | None
+    seconds: float
+    stopped: GuardStop | None = None
+
+
+async def _measured(settings: Settings, instance: Instance, calls: Sequence[Call], asked: Asked, run: Run) -> Measured:
+    """Asks by headers first; by refusals where there are no headers and a few refusals may be caused."""
+    loop = asyncio.get_running_loop()
+    start = loop.time()
+    design = Design(tuple(calls), asked.budget, instance.max_rate, instance.max_in_flight)
+    by_refusals, stopped = None, None
+    async with client_for(instance, run) as client:
+        with progress(settings, f"rate of {instance.name}", asked.budget) as bar:
+            try:
+                seen = await _stream(client, design, calls, asked, bar)
+                found = estimate(seen)
+                if found is not None and _no_headers(found) and may_be_refused(instance):
+                    settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
+                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), instance.max_rate, instance.max_in_flight)
+                    await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
+            except GuardStop as stop:
+                stopped = stop
+    return Measured(design, by_refusals, loop.time() - start, stopped)
+
+
+async def _stream(client: Any, design: Any, calls: Sequence[Call], asked: Asked, bar: Bar) -> list[Observation]:
+    seen = []
+    options = Options(calls=tuple(calls), budget=asked.budget, decide=design, allow_writes=client.instance.allow_writes)
+    async for observation in scenario("throttling").observe(client, options):
+        seen.append(observation)
+        left = "" if observation.remaining is None else f"remaining {observation.remaining:.0f}"
+        bar.advance(1, left)
+    return seen
+
+
+def may_be_refused(instance: Instance) -> bool:
+    """Whether a few refusals may be caused here: never on production unless it allows load by name."""
+    return instance.allow_load or instance.kind in KINDS_WITH_REFUSALS
+
+
+def documents_of(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
+    """The `calls` entries of the contract, one for each call in the order asked."""
+    design = measured.design
+    steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
+    ceilings = Ceilings(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
+    if measured.by_refusals is not None:
+        return [refusal_document(measured.by_refusals, seen, call.name, job, ceilings) for call in _different(calls)]
+    found = estimate(seen)
+    if found is None:
+        return [_nothing(call, seen) for call in _different(calls)]
+    return [rate_document(found, call.name, job, ceilings) for call in _different(calls)]
+
+
+def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured, asked: Asked) -> Told:
+    """Notes rates and findings in the run, writes its report, and makes the document and the text."""
+    from probes import report
+
+    observations = list(run.observations())
+    rates = [{"instance": instance.name, **document} for document in documents]
+    spent = _spent(observations, measured)
+    run.note(rates=rates, spent=spent)
+    found = findings.judge(observations, rates=rates, facts=run.manifest)
+    run.note(findings=[finding.document() for finding in found])
+    if measured.stopped is not None:
+        run.finish(f"guard: {measured.stopped}")
+    report.write(run)
+    document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, "calls": documents, "spent": spent}
+    return Told(document, text(instance.name, documents, spent, found, run), found)
+
+
+def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], found: Sequence[Finding], run: Run) -> str:
+    """For a person: what is recommended first, then what it rests on."""
+    lines = [line for document in documents for line in _told(name, document)]
+    lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
+    lines.append(f"Spent {spent['requests']} requests, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
+    return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", f"Next: probes plan {run.folder} --calls 10000"])
+
+
+def _told(name: str, document: dict[str, Any]) -> list[str]:
+    safe, call = document["safe"], document["call"]
+    if safe is None:
+        return [f"{name}: {call}: no safe rate can be told (regime {document['regime']})."]
+    rate = safe["rate_per_s"]
+    lines = []
+    if rate is None:
+        lines.append(f"{name}: {call}: a job of {safe['job_calls']} calls meets no limit at any rate up to the ceilings.")
+    else:
+        lines.append(f"{name}: {call}: go at {rate['low']:.3g} calls/s, bound by {safe['bound_by']}.")
+        lines.append(
+            f"  Best estimate {rate['value']:.3g} [{rate['low']:.3g} .. {rate['high']:.3g}], n {rate['n']}: "
+            f"5 % odds of any refusal in a job of {safe['job_calls']} calls."
+        )
+    lines.append(f"  Or {safe['in_flight']} workers without pause; at one instant at most {safe['burst']} calls.")
+    return lines + _told_bucket(document) + _told_confirmed(document)
+
+
+def _told_bucket(document: dict[str, Any]) -> list[str]:
+    bucket = document.get("bucket")
+    if not bucket:
+        return []
+    words = {"high_water_mark": "mark", "up_front_cost": "reservation", "outflow_per_s": "outflow/s"}
+    told = [f"{word} {'unknown' if bucket[key] is None else format(bucket[key]['value'], '.5g')}" for key, word in words.items()]
+    return [f"  Bucket: {', '.join(told)}."]
+
+
+def _told_confirmed(document: dict[str, Any]) -> list[str]:
+    confirmed = document["confirmed"]
+    if confirmed is None:
+        return []
+    said = "contradicted" if confirmed["contradicted"] else "not contradicted (this cannot prove 5 % odds over a job; the model carries that)"
+    return [f"  Confirmed by Locust: {confirmed['calls']} calls at {confirmed['rate_per_s']:.3g}/s, {confirmed['refused']} refused: {said}."]
+
+
+def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:
+    requests, seconds = measured.design.identified_after or (len(observations), measured.seconds)
+    return {
+        "requests": len(observations),
+        "refused": sum(o.outcome is Outcome.THROTTLED for o in observations),
+        "seconds": round(measured.seconds, 3),
+        "identify": {"requests": int(requests), "seconds": round(float(seconds), 3)},
+    }
+
+
+def _calls(instance: Instance, asked: Asked) -> tuple[Call, ...]:
+    """The calls, `GET` of the dialect's own self when none is given. Raises UsageError for writes that are not allowed."""
+    from probes.dialects import dialect
+
+    if asked.job < 1 or asked.budget < 1:
+        raise UsageError("--job and --budget must be at least 1.")
+    calls = calls_of(asked.calls, asked.calls_file) or (Call("GET", dialect(instance.dialect).self_path),)
+    for call in calls:
+        if call.writes and not instance.allow_writes:
+            raise UsageError(f"'{call.name}' may change something: set allow_writes = true for '{instance.name}' first.")
+        if call.writes and asked.calls_file is None:
+            raise UsageError(f"'{call.name}' may change something: name it in a file with --calls-file, so that it is meant.")
+    return calls
+
+
+def _different(calls: Sequence[Call]) -> list[Call]:
+    return list({call.name: call for call in calls}.values())
+
+
+def _no_headers(found: Estimate) -> bool:
+    return found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
+
+
+def _nothing(call: Call, seen: Sequence[Observation]) -> dict[str, Any]:
+    """The entry of a call that was never answered."""
+    last = seen[-1].outcome.value if seen else "nothing was sent"
+    signs = [{"kind": "no_answer", "says": f"No call was answered ({last})."}]
+    return {"call": call.name, "regime": "headers", "bucket": None, "cost": None, "server_time_s": None, "safe": None, "confirmed": None, "signs": signs}
+
+
+

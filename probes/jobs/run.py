@@ -1,0 +1,178 @@
+"""`probes run`: scenarios against instances, interleaved, within a budget stated before the first request."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import json
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from probes import findings
+from probes.calls import Call
+from probes.config import Instance
+from probes.errors import CredentialsError, GuardStop
+from probes.findings import Finding
+from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.observation import NETWORK_OUTCOMES, Observation
+from probes.runs import Run
+from probes.scenarios import Options, Scenario, chosen
+
+if TYPE_CHECKING:
+    from probes.client import Client
+
+EndsBadly = GuardStop | CredentialsError | None
+"""What ends the command after it has told what it found."""
+MakeClient = Callable[[Instance, Run], "Client"]
+
+
+def run(settings: Settings, words: list[str], names: list[str], options: Options) -> tuple[Told, EndsBadly]:
+    """Runs the scenarios of `words` on the instances of `names` (none: all configured) and tells the report.
+
+    Raises UsageError, ConfigError, RunFolderError. A guard or refused credentials come back beside what was found, to be told first.
+    """
+    scenarios = chosen(words)
+    instances = settings.load().pick(names)
+    settings.say(stated_budget(scenarios, instances, options))
+    with open_run(settings, ["run", *words], instances) as folder:
+        stops = run_async(measure(folder, scenarios, instances, options, settings.say))
+        folder.finish(f"guard: {stops[0]}" if stops else "done")
+        found = conclude(folder)
+    told = Told(_document(folder), _text(folder, found), found)
+    return told, stops[0] if stops else _refused(folder, scenarios)
+
+
+def stated_budget(scenarios: Sequence[Scenario], instances: Sequence[Instance], options: Options) -> str:
+    """The sentence that says beforehand how many requests will be sent at most, and what ceilings forbid."""
+    parts = [f"{scenario.name} {scenario.budget(options)}" for scenario in scenarios]
+    each = sum(scenario.budget(options) for scenario in scenarios)
+    lines = [f"At most {each} requests to each of {', '.join(one.name for one in instances)} ({', '.join(parts)})."]
+    lines += [
+        f"{one.name} allows {one.max_requests} requests a run: its later scenarios will be cut short."
+        for one in instances
+        if one.max_requests is not None and one.max_requests < each
+    ]
+    return "\n".join(lines)
+
+
+async def measure(
+    folder: Run,
+    scenarios: Sequence[Scenario],
+    instances: Sequence[Instance],
+    options: Options,
+    say: Callable[[str], None],
+    make_client: MakeClient = client_for,
+) -> list[GuardStop]:
+    """Asks: scenario after scenario, all instances of one scenario at the same time; the guards that stopped an instance."""
+    stops: list[GuardStop] = []
+    lost: set[str] = set()
+    async with contextlib.AsyncExitStack() as stack:
+        clients = [await stack.enter_async_context(make_client(instance, folder)) for instance in instances]
+        for scenario in scenarios:
+            say(f"{scenario.name}: {scenario.asks}")
+            asked = [client for client in clients if client.instance.name not in lost]
+            async with asyncio.TaskGroup() as group:
+                for sharing in grouped(asked):
+                    group.create_task(_take_turns(sharing, scenario, options, stops, lost, say))
+    return stops
+
+
+def grouped(clients: Iterable[Client]) -> list[list[Client]]:
+    """Clients by origin: those of one origin may share a bucket, so they take turns; others run at the same time."""
+    groups: dict[str, list[Client]] = {}
+    for client in clients:
+        groups.setdefault(client.instance.url, []).append(client)
+    return list(groups.values())
+
+
+async def _take_turns(
+    clients: list[Client], scenario: Scenario, options: Options, stops: list[GuardStop], lost: set[str], say: Callable[[str], None]
+) -> None:
+    """One observation of each client in turn until all are done."""
+    streams = {client.instance.name: scenario.observe(client, designed(scenario, client, options)) for client in clients}
+    seen: dict[str, list[Observation]] = {name: [] for name in streams}
+    while streams:
+        for name, stream in list(streams.items()):
+            observation = await _next(stream, stops)
+            if observation is None:
+                del streams[name]
+            else:
+                seen[name].append(observation)
+    for name, observations in seen.items():
+        if observations and all(o.outcome in NETWORK_OUTCOMES for o in observations):
+            lost.add(name)
+            say(
+                f"{name}: none of {len(observations)} requests was answered "
+                f"({observations[-1].outcome}); what is left of its scenarios is left out."
+            )
+        elif stops and not observations:
+            lost.add(name)
+
+
+async def _next(stream: AsyncIterator[Observation], stops: list[GuardStop]) -> Observation | None:
+    """The next observation; None at the end, also when a guard ends it."""
+    try:
+        return await anext(stream, None)
+    except GuardStop as stop:
+        stops.append(stop)
+        return None
+
+
+def designed(scenario: Scenario, client: Client, options: Options) -> Options:
+    """`options` with the estimator's design of the next calls, for the scenario that takes one."""
+    if scenario.name != "throttling" or options.decide is not None:
+        return options
+    from probes.design import Design
+
+    instance = client.instance
+    calls = options.calls or (Call("GET", client.dialect.self_path),)
+    design = Design(calls, scenario.budget(options), instance.max_rate, instance.max_in_flight)
+    return dataclasses.replace(options, decide=design)
+
+
+def conclude(folder: Run) -> list[Finding]:
+    """Estimates and findings of the finished run, noted in its manifest, and its report written."""
+    from probes import report
+
+    observations = list(folder.observations())
+    folder.note(rates=_rates(observations))
+    found = findings.judge(observations, rates=folder.manifest["rates"], facts=folder.manifest)
+    folder.note(findings=[finding.document() for finding in found])
+    report.write(folder)
+    return found
+
+
+def _rates(observations: Sequence[Observation]) -> list[dict[str, Any]]:
+    from probes.rates import rate_documents
+
+    probed = [o for o in observations if o.scenario == "throttling"]
+    return rate_documents(probed) if probed else []
+
+
+def _refused(folder: Run, scenarios: Sequence[Scenario]) -> CredentialsError | None:
+    """The error of a run in which every call was refused for its credentials; reach has that to tell, so none where it ran."""
+    if any(scenario.name == "reach" for scenario in scenarios):
+        return None
+    try:
+        require_credentials(list(folder.observations()))
+    except CredentialsError as error:
+        return error
+    return None
+
+
+def _document(folder: Run) -> dict[str, Any]:
+    """The report as it was just written: made once, told twice."""
+    document: dict[str, Any] = json.loads((folder.folder / "report.json").read_text(encoding="utf-8"))
+    return document
+
+
+def _text(folder: Run, found: Sequence[Finding]) -> str:
+    lines = [told_line(finding) for finding in found] or ["Nothing to report."]
+    return "\n".join([*lines, "", f"Report: {folder.folder / 'report.html'}"])
+
+
+def told_line(finding: Finding) -> str:
+    """A finding as a terminal shows it."""
+    advice = f"\n    {finding.advice}" if finding.advice else ""
+    return f"{finding.severity.value:<8} {finding.instance}: {finding.says}{advice}"

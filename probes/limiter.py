@@ -1,0 +1,242 @@
+"""The level-aware gate that a user's own job sends through. One Limiter is one bucket, shared by all threads and tasks of a process.
+
+    limiter = Limiter.from_run("results/...")
+    client = httpx.Client(transport=limiter.transport())
+    session.mount("https://", limiter.requests_adapter())
+
+It follows the live headers, uses the bucket's credit, keeps a margin and retries nothing by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.bucket import BucketSettings
+from probes.errors import RunFolderError
+from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+from probes.runs import Run
+
+if TYPE_CHECKING:
+    import httpx
+
+CANVAS = BucketSettings()
+
+
+def _now() -> float:
+    """Seconds by the running loop's clock (virtual in tests), else by the monotonic clock, which is the same one."""
+    try:
+        return asyncio.get_running_loop().time()
+    except RuntimeError:
+        return time.monotonic()
+
+
+class Limiter:
+    """A gate before one bucket. `acquire` waits until one more call cannot be refused, `release` books its answer.
+
+    Constants in units and units/s; `known=False` takes them for a first, cautious guess and learns them from the headers. `max_in_flight` is a further ceiling.
+    """
+
+    def __init__(
+        self,
+        high_water_mark: float = CANVAS.high_water_mark,
+        outflow_per_s: float = CANVAS.outflow_per_s,
+        up_front_cost: float = CANVAS.up_front_cost,
+        *,
+        margin: float = 2.0,
+        known: bool = True,
+        max_in_flight: int | None = None,
+        clock: Callable[[], float] = _now,
+    ) -> None:
+        settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
+        self.ledger = Ledger(settings, known=known, margin=margin, touched_s=clock())
+        self.refused = 0
+        self._max_in_flight = max_in_flight
+        self._clock = clock
+        self._lock = threading.RLock()
+        self._waiting: deque[_Waiter] = deque()
+
+    @classmethod
+    def canvas(cls, **options: Any) -> Limiter:
+        """For a Canvas whose bucket is not known: careful at first, it learns the constants from its own calls."""
+        mark = CANVAS.high_water_mark
+        return cls(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE, **{"known": False, **options})
+
+    @classmethod
+    def from_run(cls, folder: str | Path, instance: str | None = None, **options: Any) -> Limiter:
+        """With the bucket that a run estimated (the only instance, unless named). Raises RunFolderError when the run has none."""
+        bucket = bucket_of_run(Path(folder), instance)
+        return cls(bucket.high_water_mark, bucket.outflow_per_s, bucket.up_front_cost, **options)
+
+    @property
+    def in_flight(self) -> int:
+        """Calls sent and not yet answered."""
+        return len(self.ledger.out)
+
+    def acquire(self) -> int:
+        """Blocks the thread until one more call may be sent; the ticket to release it with."""
+        waiter = _ThreadWaiter()
+        self._join(waiter)
+        while waiter.ticket is None:
+            waiter.wait(self._wait_of(waiter))
+            self._pump(waiter)
+        return waiter.ticket
+
+    async def acquire_async(self) -> int:
+        """Waits until one more call may be sent; the ticket to release it with. A cancelled wait leaves the queue."""
+        waiter = _TaskWaiter(asyncio.get_running_loop())
+        self._join(waiter)
+        try:
+            while waiter.ticket is None:
+                await waiter.wait(self._wait_of(waiter))
+                self._pump(waiter)
+        except asyncio.CancelledError:
+            self._leave(waiter)
+            raise
+        return waiter.ticket
+
+    def release(
+        self,
+        ticket: int,
+        cost: float | None = None,
+        remaining: float | None = None,
+        refused: bool = False,
+        retry_after_s: float | None = None,
+    ) -> None:
+        """Books the answer to a call: its cost and Remaining as the headers gave them (units), None where they gave none."""
+        with self._lock:
+            self.refused += refused
+            self.ledger.answer(ticket, self._clock(), cost, remaining, refused, retry_after_s)
+        self._pump()
+
+    def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:
+        """An httpx transport that sends through this gate; `options` go to httpx.HTTPTransport when no inner one is given."""
+        from probes.gates import sync_transport
+
+        return sync_transport(self, inner, **options)
+
+    def async_transport(self, inner: httpx.AsyncBaseTransport | None = None, **options: Any) -> httpx.AsyncBaseTransport:
+        """The same for httpx.AsyncClient."""
+        from probes.gates import async_transport
+
+        return async_transport(self, inner, **options)
+
+    def requests_adapter(self, **options: Any) -> Any:
+        """A requests adapter that sends through this gate: `session.mount("https://", limiter.requests_adapter())`. Needs the package requests."""
+        from probes.gates import requests_adapter
+
+        return requests_adapter(self, **options)
+
+    def _join(self, waiter: _Waiter) -> None:
+        with self._lock:
+            self._waiting.append(waiter)
+        self._pump()
+
+    def _leave(self, waiter: _Waiter) -> None:
+        """Takes a cancelled waiter out; a ticket it was just given is handed back unused."""
+        with self._lock:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+            if waiter.ticket is not None:
+                self.ledger.answer(waiter.ticket, self._clock(), 0.0, None, refused=True, retry_after_s=None)
+        self._pump()
+
+    def _wait_of(self, waiter: _Waiter) -> float | None:
+        """Seconds until the first in the queue should look again; None for everybody else, whom the pump wakes."""
+        with self._lock:
+            if not self._waiting or self._waiting[0] is not waiter:
+                return None
+            wait = self._delay()
+            return None if wait == float("inf") else wait
+
+    def _delay(self) -> float:
+        if self._max_in_flight is not None and len(self.ledger.out) >= self._max_in_flight:
+            return float("inf")
+        return self.ledger.wait_s(self._clock())
+
+    def _pump(self, awake: _Waiter | None = None) -> None:
+        """Hands out tickets in the order of asking while the bucket allows, then wakes the first that still waits, unless it is the one that calls."""
+        with self._lock:
+            while self._waiting and self._delay() <= 0.0:
+                waiter = self._waiting.popleft()
+                waiter.ticket = self.ledger.send(self._clock())
+                waiter.wake()
+            if self._waiting and self._waiting[0] is not awake:
+                self._waiting[0].wake()
+
+
+class _Waiter:
+    """One who waits for a ticket."""
+
+    ticket: int | None = None
+
+    def wake(self) -> None:
+        raise NotImplementedError
+
+
+class _ThreadWaiter(_Waiter):
+    def __init__(self) -> None:
+        self._event = threading.Event()
+
+    def wake(self) -> None:
+        self._event.set()
+
+    def wait(self, seconds: float | None) -> None:
+        if self.ticket is None:
+            self._event.wait(seconds)
+            self._event.clear()
+
+
+class _TaskWaiter(_Waiter):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._event = asyncio.Event()
+
+    def wake(self) -> None:
+        try:
+            here = asyncio.get_running_loop() is self._loop
+        except RuntimeError:
+            here = False
+        if here:
+            self._event.set()
+        else:
+            self._loop.call_soon_threadsafe(self._event.set)
+
+    async def wait(self, seconds: float | None) -> None:
+        if self.ticket is not None:
+            return
+        try:
+            async with asyncio.timeout(seconds):
+                await self._event.wait()
+        except TimeoutError:
+            pass
+        self._event.clear()
+
+
+def bucket_of_run(folder: Path, instance: str | None = None) -> BucketSettings:
+    """The bucket that a run estimated for `instance`, or for the only one it has. Raises RunFolderError when there is none."""
+    rates = Run.open(folder).manifest.get("rates") or _reported_rates(folder)
+    for entry in rates:
+        bucket = entry.get("bucket")
+        if bucket and (instance is None or entry.get("instance") == instance) and all(bucket.get(k) for k in _CONSTANTS):
+            mark, outflow, reservation = (float(bucket[k]["value"]) for k in _CONSTANTS)
+            return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
+    of = f" of '{instance}'" if instance else ""
+    raise RunFolderError(f"{folder} holds no estimated bucket{of}: make one with 'probes rate -i NAME'.")
+
+
+_CONSTANTS = ("high_water_mark", "outflow_per_s", "up_front_cost")
+
+
+def _reported_rates(folder: Path) -> list[dict[str, Any]]:
+    try:
+        rates = json.loads((folder / "report.json").read_text(encoding="utf-8")).get("rates", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [entry for entry in rates if isinstance(entry, dict)] if isinstance(rates, list) else []

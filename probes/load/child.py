@@ -1,0 +1,139 @@
+"""Runs a load in child processes: settings in a file, reports through a pipe, a proper end whatever happens here."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import tempfile
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from probes.errors import ProbesError
+from probes.load.outcome import LoadOutcome, LoadProgress
+from probes.load.plan import LoadPlan
+from probes.load.processes import END_S, PER_WORKER_S, Processes
+from probes.load.reckoning import reckon
+from probes.runs import OBSERVATIONS, Run
+
+START_S = 30.0
+"""Locust is up and its users are there within this time, or something is wrong."""
+POLL_S = 0.1
+SPAN_S = 1.5
+"""Rates of the progress are taken over this much time."""
+
+Hear = Callable[[LoadProgress], None]
+
+
+def run_load(
+    plan: LoadPlan,
+    run: Run,
+    *,
+    progress: Hear | None = None,
+    origin_s: float | None = None,
+    stop: Callable[[], bool] | None = None,
+) -> LoadOutcome:
+    """Runs `plan`; its observations land in `run`, their times count from `origin_s`, the run's start on the clock of `time.monotonic()`.
+
+    `progress` hears a few times a second how it goes; `stop` is asked as often whether to end early (for callers that run this in a
+    thread, where Ctrl-C does not arrive). Ctrl-C ends the child at once, keeps what it measured and raises KeyboardInterrupt. Raises
+    ConfigError for a missing token, ProbesError when the child cannot be started.
+    """
+    path = run.folder / OBSERVATIONS
+    offset = path.stat().st_size if path.exists() else 0
+    origin = time.monotonic() if origin_s is None else origin_s
+    with tempfile.TemporaryDirectory(prefix="canvas-probes-") as folder:
+        child = Child(plan, path.resolve(), origin, Path(folder))
+        try:
+            child.watch(progress, stop)
+        finally:
+            child.end()
+        if child.last is None:
+            raise ProbesError(f"The load did not start: {child.processes.complaint()}")
+    return reckon(plan, child.last, path, offset, killed=child.processes.killed)
+
+
+class Child:
+    """The processes of one load and the last that they reported."""
+
+    def __init__(self, plan: LoadPlan, path: Path, origin_s: float, folder: Path) -> None:
+        self.plan = plan
+        self.last: dict[str, Any] | None = None
+        self._started = time.monotonic()
+        self._pending = b""
+        self._history: deque[tuple[float, int, int]] = deque(maxlen=40)
+        self._reports, write = os.pipe()
+        try:
+            more = {"observations": str(path), "origin_s": origin_s, "parent_pid": os.getpid(), "report_fd": write}
+            (folder / "load.json").write_text(json.dumps(plan.document(**more)), encoding="utf-8")
+            self.processes = Processes(plan, folder, write)
+        except BaseException:
+            os.close(self._reports)
+            raise
+        finally:
+            os.close(write)
+
+    def watch(self, progress: Hear | None, stop: Callable[[], bool] | None) -> None:
+        """Reads reports until the first process has ended; kills all when they outlive their time."""
+        asked = False
+        while True:
+            ready, _, _ = select.select([self._reports], [], [], POLL_S)
+            if ready and not self._read(progress):
+                break
+            if not asked and stop is not None and stop():
+                asked = True
+                self.processes.terminate()
+            if self._overdue():
+                self.processes.kill()
+        self.processes.wait()
+
+    def end(self) -> None:
+        """The processes are gone when this returns, and what they still said is heard."""
+        self.processes.end()
+        while self._read(None):
+            pass
+        os.close(self._reports)
+
+    def _read(self, progress: Hear | None) -> bool:
+        data = os.read(self._reports, 1 << 20)
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            self._hear(json.loads(line), progress)
+        return bool(data)
+
+    def _hear(self, report: dict[str, Any], progress: Hear | None) -> None:
+        if report["kind"] == "port":
+            self.processes.start_workers(report["port"])
+            return
+        self.last = report
+        if progress is not None and report["kind"] == "progress":
+            progress(self._progress(report))
+
+    def _progress(self, report: dict[str, Any]) -> LoadProgress:
+        now, handed, requests = report["now_s"], report["handed"], report["requests"]
+        while len(self._history) > 1 and self._history[0][0] < now - SPAN_S:
+            self._history.popleft()
+        then, handed_then, requests_then = self._history[0] if self._history else (now, handed, requests)
+        if now >= report["start_s"]:
+            self._history.append((now, handed, requests))
+        span = now - then
+        return LoadProgress(
+            elapsed_s=max(0.0, now - report["start_s"]),
+            offered=handed,
+            requests=requests,
+            refused=report["refused"],
+            in_flight=report["in_flight"],
+            offered_per_s=(handed - handed_then) / span if span > 0.2 else None,
+            achieved_per_s=(requests - requests_then) / span if span > 0.2 else None,
+            remaining=report["remaining"],
+            p95_s=report["p95_s"],
+        )
+
+    def _overdue(self) -> bool:
+        plan = self.plan
+        start = START_S + PER_WORKER_S * plan.workers
+        longest = start + plan.duration_s + plan.grace_s + 2.0 * plan.instance.timeout_s + END_S
+        return time.monotonic() - self._started > (start if self.last is None else longest)

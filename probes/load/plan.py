@@ -1,0 +1,119 @@
+"""What to load, how fast, how long, and when to stop; refused at once when the instance does not allow it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from probes.arrivals import Spec, check, mean_per_s, peak_per_s
+from probes.calls import Call
+from probes.config import Instance
+from probes.errors import UsageError
+from probes.guards import GuardLimits, refuse_above_ceilings, refuse_writes
+
+LEAST_USERS = 64
+MOST_USERS = 1000
+PATIENCE_S = 4.0
+"""Where nothing bounds the number in flight there are users for so many seconds of arrivals: a stall of that length loses none."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadPlan:
+    """One load. Raises UsageError when made with numbers that make no sense or that the instance's ceilings forbid.
+
+    `schedule`: a description as in `arrivals`; in a closed loop (`open_loop=False`) it is left out, and `users` users, all starting at
+    one instant, each send the next call when the last has returned. `requests`: calls to send in all, None for as many as fit.
+    `max_in_flight`: never more at one time; None takes the instance's ceiling, else `users`, else enough for a stall of some seconds.
+    `max_requests`: a guard, None takes the instance's ceiling. `workers`: Locust processes beside a master, 0 for one process that does
+    it all. `objective_s`: the server's latency that 95 of 100 of the last answers must keep. `margin`: the least budget that may remain,
+    in the server's units. `grace_s`: how long after its end late requests may still be sent. Whether the instance may be loaded at all is
+    the command's business: see `guards.refuse_unless_allowed`.
+    """
+
+    instance: Instance
+    calls: tuple[Call, ...]
+    schedule: Spec = field(default_factory=dict)
+    duration_s: float = 60.0
+    max_in_flight: int | None = None
+    max_refusals: int | None = 0
+    max_error_share: float | None = 0.2
+    objective_s: float | None = None
+    margin: float | None = None
+    max_requests: int | None = None
+    max_seconds: float | None = None
+    users: int | None = None
+    workers: int = 0
+    open_loop: bool = True
+    requests: int | None = None
+    grace_s: float = 5.0
+    scenario: str = "load"
+    locustfile: str = "steady"
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.calls:
+            raise UsageError("There is nothing to load with: give at least one call, as 'GET /api/v1/users/self'.")
+        if not (math.isfinite(self.duration_s) and self.duration_s > 0.0):
+            raise UsageError(f"A load must last longer than 0 s, not {self.duration_s:g} s.")
+        self._check_loop()
+        refuse_writes(self.instance, self.calls)
+        peak = peak_per_s(self.schedule) if self.open_loop else None
+        refuse_above_ceilings(self.instance, peak, self.max_in_flight if self.open_loop else self.users)
+
+    def _check_loop(self) -> None:
+        if self.open_loop:
+            check(self.schedule)
+        elif self.users is None or self.users < 1:
+            raise UsageError("A closed loop needs at least one user.")
+        elif self.workers:
+            raise UsageError("A closed loop runs in one process: leave --workers out.")
+        if self.workers < 0 or (self.max_in_flight is not None and self.max_in_flight < 1):
+            raise UsageError("Workers must be 0 or more, in flight 1 or more.")
+
+    @property
+    def in_flight(self) -> int:
+        """The greatest number in flight."""
+        if not self.open_loop:
+            return self.users or 1
+        asked = self.max_in_flight or self.users
+        ceiling = self.instance.max_in_flight
+        if asked is not None:
+            return min(asked, ceiling) if ceiling is not None else asked
+        return ceiling or min(MOST_USERS, max(LEAST_USERS, math.ceil(PATIENCE_S * peak_per_s(self.schedule))))
+
+    @property
+    def asked_per_s(self) -> float | None:
+        """The rate asked for, on average; None in a closed loop."""
+        return mean_per_s(self.schedule, self.duration_s) if self.open_loop else None
+
+    @property
+    def limits(self) -> GuardLimits:
+        """What the guards go by."""
+        caps = [cap for cap in (self.max_requests, self.instance.max_requests) if cap is not None]
+        return GuardLimits(
+            max_refusals=self.max_refusals,
+            max_error_share=self.max_error_share,
+            objective_s=self.objective_s,
+            margin=self.margin,
+            max_requests=min(caps) if caps else None,
+            max_seconds=self.max_seconds,
+        )
+
+    def document(self, **more: Any) -> dict[str, Any]:
+        """As the child reads it (`locustfiles/_settings.py`): without a token. `more`: where to write, whom to tell."""
+        instance = {key: value for key, value in asdict(self.instance).items() if key not in {"secret", "token_env", "token_file"}}
+        return {
+            "instance": {**instance, "kind": self.instance.kind.value},
+            "calls": [asdict(call) for call in self.calls],
+            "schedule": self.schedule,
+            "duration_s": self.duration_s,
+            "max_in_flight": self.in_flight,
+            "limits": self.limits.document(),
+            "grace_s": self.grace_s,
+            "open_loop": self.open_loop,
+            "requests": self.requests,
+            "scenario": self.scenario,
+            "options": self.options,
+            **more,
+        }

@@ -1,0 +1,130 @@
+"""The processes of a load: Locust, or its master and workers. Each is its own session, so that Ctrl-C reaches them through us only."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import probes
+from probes.config import redact
+from probes.load.plan import LoadPlan
+
+FILE_VARIABLE = "CANVAS_PROBES_LOAD"
+TOKEN_VARIABLE = "CANVAS_PROBES_TOKEN"  # noqa: S105 # the variable's name, not a token
+END_S = 15.0
+"""A process that was told to stop has ended within this time, or it is killed."""
+PER_WORKER_S = 2.0
+MOST_USERS = 4000
+
+
+def locustfiles() -> Path:
+    """The folder of the locustfiles: beside the package in a checkout, inside it in a wheel."""
+    package = Path(probes.__file__).parent
+    beside = package.parent / "locustfiles"
+    return beside if (beside / "steady.py").is_file() else package / "_locustfiles"
+
+
+class Processes:
+    """Started with the settings in `folder`/load.json; `report_fd` is where the first of them says how it goes."""
+
+    def __init__(self, plan: LoadPlan, folder: Path, report_fd: int) -> None:
+        self._plan = plan
+        self._folder = folder
+        self._environment = _environment(plan, folder / "load.json")
+        self._workers: list[subprocess.Popen[bytes]] = []
+        self.killed = False
+        self._main = self._start(_main_words(plan), "main.log", (report_fd,))
+
+    def start_workers(self, port: int) -> None:
+        """Starts the workers, once the master has said at which port it listens."""
+        words = ["--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
+        self._workers = [self._start(words, f"worker-{place}.log", ()) for place in range(self._plan.workers)]
+
+    @property
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers."""
+        return [worker.pid for worker in self._workers]
+
+    def terminate(self) -> None:
+        """Asks for an end at once; what was measured is kept. A master tells its workers."""
+        if self._main.poll() is None:
+            self._main.terminate()
+
+    def end(self) -> None:
+        """All processes are gone when this returns: asked first, killed when they do not go."""
+        self.terminate()
+        deadline = time.monotonic() + END_S
+        for process in (self._main, *self._workers):
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                self.kill()
+
+    def wait(self) -> None:
+        """Waits for those that have said their last word; kills those that do not go."""
+        deadline = time.monotonic() + END_S
+        for process in (self._main, *self._workers):
+            try:
+                process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                _kill(process)
+
+    def kill(self) -> None:
+        """Ends all hard; at most the last report interval of records is lost."""
+        self.killed = True
+        for process in (self._main, *self._workers):
+            _kill(process)
+
+    def complaint(self) -> str:
+        """The last line that a process said on stderr."""
+        for log in sorted(self._folder.glob("*.log")):
+            lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+            if lines:
+                return redact(lines[-1][:300])
+        return f"Locust ended with exit code {self._main.returncode} and said nothing."
+
+    def _start(self, words: list[str], log: str, keep: tuple[int, ...]) -> subprocess.Popen[bytes]:
+        file = locustfiles() / f"{self._plan.locustfile}.py"
+        common = ["--headless", "--only-summary", "--loglevel", "ERROR", "--exit-code-on-error", "0"]
+        with (self._folder / log).open("wb") as stderr:
+            return subprocess.Popen(  # noqa: S603 # our own interpreter with our own words
+                [sys.executable, "-m", "locust", "-f", str(file), *common, *words],
+                env=self._environment,
+                cwd=self._folder,  # no locust.conf of the user's takes part
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                pass_fds=keep,
+                start_new_session=True,
+            )
+
+
+def _main_words(plan: LoadPlan) -> list[str]:
+    users = str(min(plan.in_flight * max(1, plan.workers), MOST_USERS))  # each worker has enough of them whatever share it is granted
+    words = ["--users", users, "--spawn-rate", users, "--host", plan.instance.url]
+    if plan.workers:
+        words += ["--master", "--master-bind-host", "127.0.0.1", "--master-bind-port", "0", "--expect-workers", str(plan.workers)]
+        words += ["--stop-timeout", "60"]
+    return words
+
+
+def _environment(plan: LoadPlan, settings: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("LOCUST_")}
+    package = str(Path(probes.__file__).parent.parent)
+    if Path(package).name not in {"site-packages", "dist-packages"}:
+        kept["PYTHONPATH"] = os.pathsep.join([package, *filter(None, [kept.get("PYTHONPATH")])])
+    token = plan.instance.token()
+    if token is not None:
+        kept[TOKEN_VARIABLE] = token
+    return {**kept, FILE_VARIABLE: str(settings)}
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

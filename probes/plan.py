@@ -1,0 +1,157 @@
+"""How to make N calls: one by one, at an even rate, by workers without pause, or level-aware; what each takes and risks, by the twin."""
+
+from __future__ import annotations
+
+import heapq
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from probes.bucket import Bucket
+from probes.ledger import Ledger
+from probes.safety import FASTEST_PER_S, even_rate, workers
+from probes.twin import Twin
+
+SCHEMA = "probes.plan/1"
+NAMES = ("one_by_one", "even_rate", "workers", "level_aware")
+REPLAYED_CALLS = 4000
+"""A longer level-aware job is replayed to here and goes on at the pace of its second half."""
+REPLAYS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """One way to make the calls: `seconds` from the first send to the last answer, `refusal_odds` of any refusal in the whole job."""
+
+    name: str
+    seconds: float
+    refusal_odds: float
+    rate_per_s: float | None = None
+    in_flight: int | None = None
+
+    def document(self) -> dict[str, Any]:
+        """As the contract writes it; fields that do not belong to the strategy left out."""
+        return {key: round(value, 6) if isinstance(value, float) else value for key, value in asdict(self).items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How to make `calls` calls; `recommended` is the name of one of the strategies."""
+
+    calls: int
+    recommended: str
+    strategies: tuple[Strategy, ...]
+
+    def document(self, rehearsal: dict[str, Any] | None = None) -> dict[str, Any]:
+        """`probes.plan/1`."""
+        told = [strategy.document() for strategy in self.strategies]
+        return {"schema": SCHEMA, "calls": self.calls, "recommended": self.recommended, "strategies": told, "rehearsal": rehearsal}
+
+    def strategy(self, name: str) -> Strategy:
+        """The strategy of that name."""
+        return next(strategy for strategy in self.strategies if strategy.name == name)
+
+
+def plan(twin: Twin, calls: int, odds: float = 0.05, max_rate: float | None = None, max_in_flight: int | None = None, low: float | None = None) -> Plan:
+    """The four strategies for a job of `calls` from rest under the instance's ceilings; `low` is the rate that a run recommends for a job of this length.
+
+    Recommended is the quickest of those whose odds do not exceed `odds`; one by one where nothing else keeps them.
+    """
+    found = [_one_by_one(twin, calls), _even(twin, calls, odds, max_rate, low), _workers(twin, calls, odds, max_in_flight), _level_aware(twin, calls, max_in_flight)]
+    strategies = tuple(strategy for strategy in found if strategy is not None)
+    kept = [strategy for strategy in strategies if strategy.refusal_odds <= odds + 0.01] or [strategies[0]]
+    return Plan(calls, min(kept, key=lambda strategy: strategy.seconds).name, strategies)
+
+
+def _one_by_one(twin: Twin, calls: int) -> Strategy:
+    return Strategy("one_by_one", calls * (twin.mean_time_s + twin.round_trip_s), twin.workers_odds(1, calls, twin.round_trip_s))
+
+
+def _even(twin: Twin, calls: int, odds: float, max_rate: float | None, low: float | None) -> Strategy:
+    rate = low if low is not None else 0.95 * even_rate(twin, calls, odds)
+    rate = max(1e-3, min(rate, max_rate or FASTEST_PER_S, FASTEST_PER_S))
+    return Strategy("even_rate", twin.even_seconds(rate, calls), twin.even_odds(rate, calls), rate_per_s=rate)
+
+
+def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None) -> Strategy | None:
+    count = min(workers(twin, calls, odds), max_in_flight or 10_000)
+    if count < 1:
+        return None
+    return Strategy("workers", twin.workers_seconds(count, calls), twin.workers_odds(count, calls), in_flight=count)
+
+
+def _level_aware(twin: Twin, calls: int, max_in_flight: int | None) -> Strategy:
+    part = min(calls, REPLAYED_CALLS)
+    runs = [level_aware_run(twin, part, seed, max_in_flight) for seed in range(REPLAYS)]
+    pace = float(np.mean([run.second_half_s for run in runs])) / max(1, part - part // 2)
+    seconds = float(np.mean([run.seconds for run in runs])) + (calls - part) * pace
+    refused = sum(run.refused > 0 for run in runs)
+    odds = 0.0 if not refused else 1.0 - (1.0 - refused / REPLAYS) ** (calls / part)
+    return Strategy("level_aware", seconds, odds)
+
+
+@dataclass(frozen=True, slots=True)
+class LevelAwareRun:
+    """One replay of a job through the limiter's own book."""
+
+    seconds: float
+    second_half_s: float
+    refused: int
+
+
+def level_aware_run(twin: Twin, calls: int, seed: int, max_in_flight: int | None = None) -> LevelAwareRun:
+    """`calls` calls sent as the limiter would send them, against the twin's bucket, the network's round trip in between."""
+    picks = np.random.default_rng(seed).integers(0, len(twin.costs), size=calls)
+    return _Replay(twin, twin.costs[picks], twin.times_s[picks], max_in_flight).run()
+
+
+class _Replay:
+    """Events of one level-aware job: (instant, kind, call) with kind 0 an arrival, 1 a departure, 2 an answer received, 3 another look."""
+
+    def __init__(self, twin: Twin, costs: np.ndarray, times: np.ndarray, max_in_flight: int | None) -> None:
+        self.bucket = Bucket(twin.bucket)
+        self.book = Ledger(twin.bucket)
+        self.half = twin.round_trip_s / 2.0
+        self.costs, self.times = costs, times
+        self.most = max_in_flight or 10_000_000
+        self.events: list[tuple[float, int, int]] = [(0.0, 3, -1)]
+        self.answers: dict[int, tuple[float, float, bool]] = {}
+        self.sent = self.refused = 0
+        self.ends: list[float] = []
+
+    def run(self) -> LevelAwareRun:
+        while self.events:
+            now, kind, call = heapq.heappop(self.events)
+            (self._arrive, self._depart, self._receive, self._look)[kind](now, call)
+        half = self.ends[len(self.ends) // 2 - 1] if len(self.ends) > 1 else 0.0
+        return LevelAwareRun(self.ends[-1], self.ends[-1] - half, self.refused)
+
+    def _arrive(self, now: float, call: int) -> None:
+        admitted = self.bucket.arrive(now)
+        self.refused += not admitted
+        cost, time = (float(self.costs[call]), float(self.times[call])) if admitted else (0.0, 0.003)
+        self.answers[call] = (cost, 0.0, admitted)
+        heapq.heappush(self.events, (now + time, 1, call))
+
+    def _depart(self, now: float, call: int) -> None:
+        cost, _, admitted = self.answers[call]
+        self.answers[call] = (cost, self.bucket.depart(cost, now), admitted)
+        heapq.heappush(self.events, (now + self.half, 2, call))
+
+    def _receive(self, now: float, call: int) -> None:
+        cost, remaining, admitted = self.answers.pop(call)
+        self.book.answer(call + 1, now, cost, remaining, not admitted, None)
+        self.ends.append(now)
+        self._look(now, -1)
+
+    def _look(self, now: float, _: int) -> None:
+        while self.sent < len(self.costs) and len(self.book.out) < self.most:
+            wait = self.book.wait_s(now)
+            if wait > 0.0:
+                if wait < float("inf"):
+                    heapq.heappush(self.events, (now + wait, 3, -1))
+                return
+            number = self.book.send(now)
+            self.sent += 1
+            heapq.heappush(self.events, (now + self.half, 0, number - 1))

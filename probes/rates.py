@@ -1,0 +1,136 @@
+"""The safe call rate of each call, with its interval and what binds it: an Estimate told as `probes.rate/1`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from probes.estimate import Estimate, Number, estimate, mean_of, student
+from probes.observation import Observation
+from probes.prices import Prices
+from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
+from probes.twin import Twin
+
+ODDS = 0.05
+"""Odds of any refusal at which a rate is called the greatest safe one (contract)."""
+CAUTION = 0.6
+"""By how many standard errors `value` is kept below the middle of what is known: going over costs a refused job, staying under only minutes."""
+MONTE_CARLO_ERROR = 0.004
+"""Relative standard error of one root by replay."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ceilings:
+    """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down; None where there is none.
+
+    `steady_at` is the highest rate at which the server was seen not to slow down; both in requests/s.
+    """
+
+    max_rate: float | None = None
+    max_in_flight: int | None = None
+    slowed_at: float | None = None
+    steady_at: float | None = None
+
+
+def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: Ceilings | None = None) -> dict[str, Any]:
+    """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
+    prices = found.prices.get(call)
+    bucket = found.bucket()
+    return {
+        "call": call,
+        "regime": found.regime,
+        "bucket": None if bucket is None or found.regime == "refusals" else {k: None if v is None else v.document() for k, v in bucket.items()},
+        "cost": _document(None if prices is None else mean_of(prices.costs)),
+        "server_time_s": _document(None if prices is None else mean_of(prices.times_s)),
+        "safe": _safe(found, call, job_calls, ceilings or Ceilings()),
+        "confirmed": None,
+        "signs": [{"kind": kind, "says": says} for kind, says in found.signs],
+    }
+
+
+def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:
+    """Entries of every instance and call that has quota headers enough, each with its `instance`; made again from a run's observations alone."""
+    by_instance: dict[str, list[Observation]] = {}
+    for observation in observations:
+        by_instance.setdefault(observation.instance, []).append(observation)
+    return [document for name, mine in by_instance.items() for document in _of_instance(name, mine, job_calls)]
+
+
+def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list[dict[str, Any]]:
+    found = estimate([o for o in mine if o.scenario in ("throttling", "rate")] or mine)
+    if found is None or (found.regime == "headers" and not found.identified):
+        return []
+    calls = [call for call, prices in found.prices.items() if found.twin(call) is not None or prices.n >= 20] or list(found.prices)[:1]
+    return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
+
+
+def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tuple[Number, Elasticities] | None:
+    """The greatest even rate at `ODDS` for a job from rest, with its interval; None when a job may be sent at once (no rate is refused)."""
+    middle = even_rate(twin, job_calls, ODDS)
+    if middle >= FASTEST_PER_S or middle <= 0.0:
+        return None
+    slopes = elasticities(twin, job_calls, ODDS, middle)
+    error = math.sqrt(_variance_of_prices(prices, slopes) + _variance_of_bucket(found, slopes) + MONTE_CARLO_ERROR**2)
+    half = student(prices.n - 1) * error
+    value = middle * math.exp(-CAUTION * error)
+    return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
+
+
+def _safe(found: Estimate, call: str, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
+    twin, prices = found.twin(call), found.prices.get(call)
+    if twin is None or prices is None:
+        return None
+    answer = safe_rate(twin, found, prices, job_calls)
+    if answer is None and twin.burst < 1:
+        return None
+    rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
+    rate, bound = _bounded(rate, bound, ceilings)
+    in_flight = workers(twin, job_calls, ODDS)
+    if ceilings.max_in_flight is not None and in_flight > ceilings.max_in_flight:
+        in_flight = ceilings.max_in_flight
+    return {
+        "rate_per_s": _document(rate),
+        "in_flight": in_flight,
+        "burst": twin.burst if ceilings.max_in_flight is None else min(twin.burst, ceilings.max_in_flight),
+        "bound_by": bound,
+        "job_calls": job_calls,
+        "odds": ODDS,
+    }
+
+
+def _bounded(rate: Number | None, bound: str, ceilings: Ceilings) -> tuple[Number | None, str]:
+    """The rate under the server's own limit and the configured ceiling, and which of them binds."""
+    if ceilings.slowed_at is not None:
+        steady = ceilings.steady_at or ceilings.slowed_at / 2
+        if rate is None or steady < rate.low:
+            rate, bound = Number(steady, steady, ceilings.slowed_at, rate.n if rate else 0), "latency"
+    if ceilings.max_rate is not None and (rate is None or ceilings.max_rate < rate.low):
+        rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, rate.n if rate else 0), "ceiling"
+    return rate, bound
+
+
+def _bound_by(slopes: Elasticities) -> str:
+    """What the rate depends on more: the price of a call (the outflow binds) or how long it holds its reservation."""
+    return "outflow" if abs(slopes.cost) > abs(slopes.time) else "reservations"
+
+
+def _variance_of_prices(prices: Prices, slopes: Elasticities) -> float:
+    """Variance of log rate from having seen n pairs only: resampled means and Gini index, weighted by their elasticities."""
+    cost, time, spread = prices.resampled()
+    return float(np.var(slopes.cost * cost + slopes.time * time + slopes.spread * spread)) * prices.n / max(1, prices.n - 1)
+
+
+def _variance_of_bucket(found: Estimate, slopes: Elasticities) -> float:
+    assert found.fit is not None
+    bucket = found.fit.bucket
+    weights = np.array([slopes.high_water_mark / bucket.high_water_mark, slopes.up_front_cost / bucket.up_front_cost, slopes.outflow_per_s / bucket.outflow_per_s])
+    covariance = np.where(np.isfinite(found.fit.covariance), found.fit.covariance, (0.5 * bucket.outflow_per_s) ** 2)
+    return max(0.0, float(weights @ covariance @ weights))
+
+
+def _document(number: Number | None) -> dict[str, Any] | None:
+    return None if number is None else number.document()

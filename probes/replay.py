@@ -1,0 +1,127 @@
+"""A bucket replayed over the client's own instants: which level each answer's header should have shown.
+
+The level after an event is linear in the constants as long as it is known when the floor was last touched: reservations held times u, minus outflow
+times the seconds since then, plus costs paid since then. A replay returns these three coefficients for each answer, so that a fit is linear regression.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.bucket import BucketSettings
+from probes.observation import Observation, Outcome
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """One answered call as the bucket may have seen it: `arrived_s` and `departed_s` are estimates on the client's clock.
+
+    `cost` is 0 for a refused call; `remaining` is None when the answer had no usable header.
+    """
+
+    arrived_s: float
+    departed_s: float
+    cost: float
+    remaining: float | None
+    refused: bool = False
+    known_cost: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Coefficients:
+    """Level after one departure = reservations * u - seconds * o + constant; `origin` numbers the last touch of the floor."""
+
+    reservations: float
+    seconds: float
+    constant: float
+    origin: int
+    floored: bool
+
+
+def touches_of(observations: Sequence[Observation], round_trip_s: float | None = None) -> list[Touch]:
+    """Estimated instants of all calls that reached the bucket, in order of sending.
+
+    With the server's own time the network's share of each call is known and its smallest value is halved; what exceeds it is shared out up to a
+    usual jitter, and the rest is taken for waiting in front of the throttle. Without it `round_trip_s` (default: the smallest connect time) is.
+    """
+    calls = [o for o in observations if _reached(o)]
+    base = round_trip_s if round_trip_s is not None else network_s(calls)
+    spare = [_flight(o) - o.server_time_s - base for o in calls if o.server_time_s is not None]
+    jitter = min(0.05, 2.0 * float(np.median(spare))) if spare else 0.0
+    return [_touch(o, base, max(0.0, jitter)) for o in sorted(calls, key=lambda o: o.sent_s or 0.0)]
+
+
+def network_s(calls: Sequence[Observation]) -> float:
+    """The network's smallest share of a call, seconds: flight minus server time, else one connect, else 0 (which makes every estimate safer)."""
+    shares = [_flight(o) - o.server_time_s for o in calls if _reached(o) and o.server_time_s is not None and o.outcome is not Outcome.THROTTLED]
+    if shares:
+        return max(0.0, min(shares))
+    connects = [o.connect_s for o in calls if o.connect_s and not o.reused]
+    return min([*connects, *(_flight(o) for o in calls if _reached(o))]) if connects else 0.0
+
+
+def replay(bucket: BucketSettings, touches: Sequence[Touch], start: float = 0.0) -> list[Coefficients]:
+    """The coefficients of the level after each touch's departure, in the order of `touches`."""
+    u, o, top = bucket.up_front_cost, bucket.outflow_per_s, bucket.maximum
+    events = sorted(_events(touches))
+    held, since, constant, origin = 0.0, events[0][0] if events else 0.0, start, 0
+    last, floored = since, False
+    out: list[Coefficients | None] = [None] * len(touches)
+    for now, departs, index in events:
+        level = held * u - (last - since) * o + constant
+        leaked = level - (now - last) * o if level > 0.0 else level
+        if leaked <= 0.0 and bucket.floor_after_leak or level <= 0.0:
+            held, since, constant, origin, floored, leaked = 0.0, now, 0.0, origin + 1, True, 0.0
+        touch = touches[index]
+        held += -1.0 if departs else 1.0
+        constant += touch.cost if departs else 0.0
+        level = leaked + (touch.cost - u if departs else u)
+        last = now
+        if level <= 0.0:
+            held, since, constant, origin, floored = 0.0, now, 0.0, origin + 1, True
+        elif level > top:
+            held, since, constant, origin, floored = 0.0, now, top, origin + 1, False
+        if departs:
+            out[index] = Coefficients(held, now - since, constant, origin, floored and held == 0.0 and constant == 0.0)
+    return [c for c in out if c is not None]
+
+
+def predicted(bucket: BucketSettings, touches: Sequence[Touch], start: float = 0.0) -> np.ndarray:
+    """The Remaining header that each touch should have carried."""
+    u, o = bucket.up_front_cost, bucket.outflow_per_s
+    return np.array([bucket.high_water_mark - (c.reservations * u - c.seconds * o + c.constant) for c in replay(bucket, touches, start)])
+
+
+def _events(touches: Sequence[Touch]) -> list[tuple[float, bool, int]]:
+    """(instant, is departure, index) of all touches of the bucket; an arrival sorts first on a tie."""
+    arrivals = [(t.arrived_s, False, n) for n, t in enumerate(touches)]
+    return arrivals + [(t.departed_s, True, n) for n, t in enumerate(touches)]
+
+
+def _reached(o: Observation) -> bool:
+    """Whether the call touched the bucket and its times are known: an answer with a quota header, or a refusal."""
+    if o.sent_s is None or o.received_s is None or o.status is None:
+        return False
+    return o.remaining is not None or o.cost is not None or o.outcome is Outcome.THROTTLED
+
+
+def _flight(o: Observation) -> float:
+    """Seconds from the first byte sent to the first byte of the answer."""
+    assert o.sent_s is not None and o.received_s is not None
+    return max(0.0, o.received_s - o.sent_s - (o.receive_s or 0.0))
+
+
+def _touch(o: Observation, base: float, jitter: float) -> Touch:
+    assert o.sent_s is not None
+    flight = _flight(o)
+    inside = o.server_time_s if o.server_time_s is not None and o.server_time_s <= flight else max(0.0, flight - base)
+    spare = max(0.0, flight - inside - base)
+    departed = o.sent_s + flight - base / 2.0 - min(spare, jitter) / 2.0
+    arrived = max(o.sent_s, departed - inside)
+    refused = o.outcome is Outcome.THROTTLED
+    cost = 0.0 if o.cost is None else o.cost
+    return Touch(arrived, max(arrived, departed), cost, o.remaining, refused, refused or (o.cost is not None and math.isfinite(cost)))

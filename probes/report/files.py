@@ -1,0 +1,99 @@
+"""Writes a report's files into the run folder, in the formats asked for; each file appears whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from probes.config import redact
+from probes.errors import RunFolderError
+from probes.observation import plain
+from probes.report import tables
+from probes.report.material import Material, material
+from probes.report.formats import check_formats
+from probes.runs import Run, write_atomically
+
+if TYPE_CHECKING:
+    from probes.charts.style import Picture
+
+
+def write_files(run: Run, formats: Sequence[str], charts: bool) -> tuple[Material, list[Path]]:
+    """What was told, and the paths written: charts first, then the formats in their order (csv: one file a table)."""
+    check_formats(formats)
+    made = material(run)
+    pictures: Mapping[str, Picture] = {}
+    if charts or "html" in formats:
+        from probes import charts as charting
+
+        pictures = charting.pictures(made)
+    paths = [picture.write_png(run.folder / "charts") for picture in pictures.values()] if charts else []
+    for name in formats:
+        paths += _write(made, name, pictures, charts)
+    return made, paths
+
+
+def _write(made: Material, name: str, pictures: Mapping[str, Picture], charts: bool) -> list[Path]:
+    folder = made.run.folder
+    if name == "csv":
+        return [write_text(folder / "csv" / f"{table.name}.csv", _csv(table)) for table in tables.tables(made.document).values()]
+    if name == "xlsx":
+        return [_write_xlsx(folder / "report.xlsx", made.document)]
+    if name == "html":
+        from probes.report.page import page
+
+        return [write_text(folder / "report.html", page(made, pictures))]
+    if name == "md":
+        from probes.report.markdown import markdown
+
+        return [write_text(folder / "report.md", markdown(made.document, list(pictures.values()) if charts else []))]
+    if name == "openmetrics":
+        from probes.report.openmetrics import openmetrics
+
+        return [write_text(folder / "report.om", openmetrics(made))]
+    if name == "textfile":
+        from probes.report.openmetrics import textfile
+
+        return [write_text(folder / "report.prom", textfile(made))]
+    return [write_text(folder / "report.json", as_json(made.document))]
+
+
+def as_json(document: dict[str, Any]) -> str:
+    """A document as its file holds it."""
+    return json.dumps(plain(document), indent=2, allow_nan=False) + "\n"
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Writes a file whole, with nothing in it that looks like a token. Raises RunFolderError when it cannot be written."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, redact(text).encode("utf-8", "replace").decode("utf-8"))
+    except OSError as error:
+        raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from None
+    return path
+
+
+def _csv(table: tables.Table) -> str:
+    rows = tables.flat(table)
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: _harmless(value) for key, value in row.items()} for row in rows)
+    return text.getvalue()
+
+
+def _harmless(value: Any) -> Any:
+    """Text that a spreadsheet would take for a formula gets a quote before it (OWASP, CSV injection)."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def _write_xlsx(path: Path, document: dict[str, Any]) -> Path:
+    from probes.spreadsheet import write_workbook
+
+    sheets = {table.title: tables.flat(table) for table in tables.tables(document).values()}
+    run = [{"field": key, "value": document[key]} for key in ("run", "tool", "started_at", "ended", "observations", "seconds")]
+    write_workbook(path, {"Run": run, **sheets})
+    return path

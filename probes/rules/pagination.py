@@ -1,0 +1,104 @@
+"""How lists page: sizes, clamping, links, `last`, and which page size is best."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from probes.observation import Observation
+from probes.rules.base import Finding, Severity, View, plural, seconds
+from probes.stats import median
+
+GREATEST = 100_000
+LEAST_ROUNDS = 2
+WORTH_IT = 1.1
+
+
+def judge(view: View) -> Iterator[Finding]:
+    """Of each list: one finding on its sizes, then what a script must know to walk it whole."""
+    for name, seen in view.each("pagination"):
+        for path in dict.fromkeys(str(o.facts["list"]) for o in seen if o.facts.get("list")):
+            of_list = [o for o in seen if o.facts.get("list") == path]
+            good = [o for o in of_list if o.ok and o.facts.get("items") is not None and "page_asked" not in o.facts]
+            if good:
+                yield from _sizes(name, path, good)
+                yield from _walking(name, path, of_list, good)
+                yield from _best(name, path, good)
+            elif any(o.ok for o in of_list):
+                yield Finding("no_list", Severity.INFO, name, f"'{path}' at {name} is no list: there is nothing to page.")
+
+
+def sizes(good: Sequence[Observation]) -> tuple[int | None, int | None]:
+    """(default, greatest) page size of one list, None where it does not show."""
+    default = next((o.facts.get("per_page") for o in good if o.facts.get("per_page_asked") is None), None)
+    greatest = next((o.facts.get("per_page") for o in good if o.facts.get("per_page_asked") == GREATEST), None)
+    return default, greatest
+
+
+def _sizes(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:
+    default, greatest = sizes(good)
+    total = next((o.facts["total"] for o in good if o.facts.get("total") is not None), None)
+    if default is None and greatest is None:
+        says = (
+            f"'{path}' at {name} shows no page size: "
+            f"{plural(max(o.facts['items'] for o in good), 'item')} came at most, without a link to more."
+        )
+        yield Finding("page_size_unknown", Severity.INFO, name, says)
+        return
+    whole = f" of {total:,} in all" if total is not None else ""
+    top = f"at most {greatest}" if greatest is not None else "a greatest size that does not show"
+    says = (
+        f"'{path}' at {name} gives "
+        f"{default if default is not None else 'an unknown number of'} items a page{whole} unless asked for more, {top}."
+    )
+    short = default is not None and total is not None and total > default
+    advice = f"Ask for per_page={greatest} and follow rel=next until there is none." if greatest else "Follow rel=next until there is none."
+    yield Finding("page_size", Severity.WARNING if short else Severity.INFO, name, says, (), advice)
+    if greatest is not None:
+        says = f"{name} does not say so when it gives less than asked: per_page={GREATEST} gave {greatest}" + _zero(good) + "."
+        yield Finding(
+            "page_clamped", Severity.INFO, name, says, (f"'{path}'",), "Read the size from rel=current, never from what you asked for."
+        )
+
+
+def _zero(good: Sequence[Observation]) -> str:
+    given = next((o.facts.get("per_page") for o in good if o.facts.get("per_page_asked") == 0), None)
+    return "" if given is None else f", per_page=0 gave {given}"
+
+
+def _walking(name: str, path: str, of_list: Sequence[Observation], good: Sequence[Observation]) -> Iterator[Finding]:
+    styles = {o.facts.get("style") for o in good}
+    if "bookmark" in styles:
+        says = f"'{path}' at {name} pages by bookmarks: page numbers do not work there, and a damaged bookmark gives the first page again."
+        yield Finding("bookmarks", Severity.INFO, name, says, (), "Follow rel=next as it is; stop when a page or its first id repeats.")
+    linked = [o for o in good if o.facts.get("rels")]
+    if linked and not any(o.facts.get("has_last") for o in linked):
+        says = f"'{path}' at {name} gives no rel=last, n = {len(linked)}: how many pages there are shows at the end only."
+        yield Finding("no_last", Severity.INFO, name, says, (), "Do not count pages beforehand: walk until rel=next is missing.")
+    beyond = [o for o in of_list if "page_asked" in o.facts and o.ok and o.facts.get("items") == 0]
+    if beyond:
+        says = f"A page beyond the end of '{path}' at {name} is an empty list, not an error."
+        yield Finding("empty_beyond", Severity.INFO, name, says, (), "Stop at a missing rel=next, not at an error.")
+
+
+def _best(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:
+    """The size with the least time for an item, when sizes were tried more than once on a list that fills them."""
+    per_item: dict[int, tuple[float, float | None, int]] = {}
+    for size in sorted({o.facts["per_page_asked"] for o in good if o.facts.get("per_page_asked") not in (None, 0, GREATEST)}):
+        of_size = [o for o in good if o.facts.get("per_page_asked") == size and o.facts["items"] > 0 and o.flight_s is not None]
+        if len(of_size) >= LEAST_ROUNDS:
+            times = median([(o.flight_s or 0.0) / o.facts["items"] for o in of_size])
+            costs = [o.cost / o.facts["items"] for o in of_size if o.cost is not None]
+            per_item[size] = (times, median(costs) if costs else None, len(of_size))
+    if len(per_item) < 2:
+        return
+    best = min(per_item, key=lambda size: per_item[size][0])
+    worst = max(per_item, key=lambda size: per_item[size][0])
+    if per_item[worst][0] < WORTH_IT * per_item[best][0]:
+        return
+    ratio = per_item[worst][0] / per_item[best][0]
+    evidence = tuple(
+        f"per_page={size}: {seconds(time)} an item" + (f", cost {cost:.4f} an item" if cost is not None else "") + f", n = {n}"
+        for size, (time, cost, n) in per_item.items()
+    )
+    says = f"'{path}' at {name} is cheapest with per_page={best}: an item takes {ratio:.0f} times as long with per_page={worst}."
+    yield Finding("best_page_size", Severity.INFO, name, says, evidence, f"Ask for per_page={best}.")

@@ -1,0 +1,133 @@
+"""Whether an instance answers, whether the token is good, whether it is what it seems to be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from probes.observation import Observation, Outcome
+from probes.rules.base import Finding, Severity, View, plural, seconds
+from probes.stats import median
+
+TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
+"""Scenarios that try paths which an instance need not have."""
+SOON_DAYS = 21.0
+VERY_SOON_DAYS = 4.0
+
+
+def judge(view: View) -> Iterator[Finding]:
+    """Of each instance, from all its observations: one finding on whether it answers, then what stands out."""
+    for name, seen in view.each():
+        answered = [o for o in seen if o.status is not None]
+        if not answered:
+            yield _no_answer(name, seen)
+            continue
+        yield from _refused(name, seen)
+        yield from _misled(name, seen)
+        yield from _maintenance(name, seen)
+        yield from _identity(name, view.of(name, "reach"))
+
+
+def _no_answer(name: str, seen: Sequence[Observation]) -> Finding:
+    outcomes = Counter(o.outcome.value for o in seen)
+    errors = tuple(dict.fromkeys(o.error for o in seen if o.error))[:3]
+    told = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common())
+    says = f"{name} answered none of {plural(len(seen), 'request')}: {told}."
+    return Finding("no_answer", Severity.ERROR, name, says, errors, f"Ask what stands in the way: probes diagnose -i {name}")
+
+
+def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED]
+    if bad:
+        challenge = next((str(o.facts["challenge"]) for o in bad if o.facts.get("challenge")), None)
+        evidence = (f"WWW-Authenticate: {challenge}",) if challenge else ()
+        says = f"{name} refused the token: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
+        advice = "Make a new token in Account > Settings of this instance; tokens made on beta or test vanish at the next refresh."
+        yield Finding("credentials", Severity.ERROR, name, says, evidence, advice)
+    edge = [o for o in seen if o.outcome is Outcome.NO_USER_AGENT]
+    if edge:
+        says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before Canvas saw them."
+        advice = "Something between here and there strips the User-Agent, probably a proxy: let it through."
+        yield Finding("no_user_agent", Severity.ERROR, name, says, (), advice)
+    calls = sorted({o.call for o in seen if o.outcome is Outcome.FORBIDDEN})
+    if calls:
+        told = ", ".join(calls[:3]) + (" ..." if len(calls) > 3 else "")
+        says = f"{name} does not let this token make {plural(len(calls), 'kind')} of call: {told}."
+        advice = (
+            "Ask an administrator for the permission, or use a token of somebody who has it; what depends on these calls is unknown here."
+        )
+        yield Finding("permission", Severity.INFO if len(calls) < len({o.call for o in seen}) else Severity.WARNING, name, says, (), advice)
+
+
+def _misled(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    away = [o for o in seen if o.outcome is Outcome.REDIRECTED]
+    if away:
+        places = sorted({str(o.facts["location"]) for o in away if o.facts.get("location")})
+        says = f"{name} redirected {plural(len(away), 'request')}" + (
+            f" to {', '.join(places)}; the token was not sent there." if places else "."
+        )
+        yield Finding(
+            "redirected",
+            Severity.WARNING,
+            name,
+            says,
+            (),
+            "Put the address where the API answers into url; a login page means the path is no API.",
+        )
+    pages = [
+        o for o in seen if o.scenario not in TRYING and o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.NOT_FOUND)
+    ]
+    if pages:
+        calls = tuple(sorted({o.call for o in pages}))[:3]
+        says = f"{name} answered {plural(len(pages), 'request')} with a web page in place of JSON."
+        advice = f"The path is not of this API, or something in between answered: probes explain '{pages[0].path}' -i {name}"
+        yield Finding("wrong_url", Severity.WARNING, name, says, calls, advice)
+
+
+def _maintenance(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    down = [o for o in seen if o.outcome is Outcome.MAINTENANCE]
+    if down:
+        says = f"{name} answered 503 to {len(down)} of {plural(len(seen), 'request')}: it is in maintenance, or being refreshed."
+        advice = (
+            "Wait: windows last two hours at most as a rule; beta is overwritten each Saturday, test on the third Saturday of the month."
+        )
+        yield Finding("maintenance", Severity.ERROR, name, says, (), advice)
+    broken = [o for o in seen if o.outcome in (Outcome.GATEWAY_ERROR, Outcome.SERVER_ERROR)]
+    if broken:
+        codes = Counter(o.status for o in broken)
+        told = ", ".join(f"{code} {count} times" if count > 1 else f"{code} once" for code, count in codes.most_common())
+        ids = tuple(f"X-Request-Context-Id {o.request_id}" for o in broken if o.request_id)[:3]
+        says = f"{name} failed on {len(broken)} of {plural(len(seen), 'request')}: {told}."
+        yield Finding(
+            "server_errors",
+            Severity.WARNING,
+            name,
+            says,
+            ids,
+            "Quote the request ids to the vendor's support; without one the answer came from the edge.",
+        )
+
+
+def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
+    facts = {key: value for o in reach for key, value in o.facts.items()}
+    good = [o for o in reach if o.ok]
+    if good:
+        who = f", as user {facts['user_id']}" if facts.get("user_id") is not None else ""
+        revision = f", revision {facts['revision']}" if facts.get("revision") else ""
+        times = [o.flight_s for o in good if o.flight_s is not None]
+        took = f" in {seconds(median(times))}" if times else ""
+        yield Finding(
+            "answers", Severity.INFO, name, f"{name} answers{took} ({facts.get('kind', 'unknown kind')}{revision}){who}; n = {len(good)}."
+        )
+    yield from _certificate(name, facts.get("certificate_days"))
+    guess, kind = facts.get("kind_by_host"), facts.get("kind")
+    if guess in ("test", "beta", "sandbox") and kind is not None and guess != kind:
+        says = f"{name} is configured as {kind}, but its host name looks like {guess}."
+        yield Finding("kind_differs", Severity.WARNING, name, says, (), f"Check kind and url in [instances.{name}].")
+
+
+def _certificate(name: str, days: object) -> Iterator[Finding]:
+    if isinstance(days, int | float) and days < SOON_DAYS:
+        severity = Severity.ERROR if days < VERY_SOON_DAYS else Severity.WARNING
+        says = f"The certificate of {name} ends in {days:.0f} days."
+        yield Finding("certificate_ends", severity, name, says, (), "Have it renewed; calls fail from that day on.")

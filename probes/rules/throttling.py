@@ -1,0 +1,90 @@
+"""What the throttle allows: the safe rate with its odds and n, or why there is none to tell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from probes.observation import Outcome
+from probes.rules.base import Document, Finding, Severity, View, plural
+
+REGIMES = {
+    "unthrottled": (
+        "unthrottled",
+        Severity.INFO,
+        "showed no sign of a limit up to the ceilings of this run",
+        "Keep to the ceilings all the same: what was not tried is not known.",
+    ),
+    "not_enforced": (
+        "not_enforced",
+        Severity.WARNING,
+        "counts but does not enforce: Remaining falls below the limit while calls are answered",
+        "Pace the job as if it did: the switch is the administrator's, and production has it on.",
+    ),
+    "blocked": (
+        "blocked",
+        Severity.ERROR,
+        "refuses every call of this token: Remaining is forced to 0",
+        "The token stands on a block list: ask the administrator or the vendor.",
+    ),
+}
+BOUNDS = {
+    "outflow": "what the bucket leaks binds",
+    "reservations": "what calls in flight reserve binds",
+    "latency": "the server slows down before the bucket fills",
+    "ceiling": "the ceiling of the configuration binds",
+    "refusals": "known from refusals alone",
+}
+
+
+def judge(view: View) -> Iterator[Finding]:
+    """One finding a call and instance from the rates, then refusals seen anywhere, then headers that never came."""
+    for rate in view.rates:
+        yield from _rate(rate)
+    for name, seen in view.each():
+        refused = [o for o in seen if o.outcome is Outcome.THROTTLED]
+        if refused:
+            kinds = ", ".join(sorted({o.scenario for o in refused}))
+            says = f"{name} refused {len(refused)} of {plural(len(seen), 'request')} for its rate limit (while asking {kinds})."
+            advice = f"Pace by the live headers (probes.Limiter); how fast is safe: probes rate -i {name}"
+            yield Finding("refused", Severity.WARNING, name, says, (), advice)
+        probed = [o for o in view.of(name, "throttling") if o.status is not None]
+        if probed and all(o.remaining is None for o in probed) and not refused:
+            says = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}: its level cannot be seen."
+            advice = f"Its limit shows by refusals only: probes rate -i {name} finds it with few of them, where load is allowed."
+            yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
+
+
+def _rate(rate: Document) -> Iterator[Finding]:
+    name, call, regime = str(rate.get("instance", "")), rate.get("call", ""), str(rate.get("regime", ""))
+    if regime in REGIMES:
+        kind, severity, what, advice = REGIMES[regime]
+        yield Finding(kind, severity, name, f"{name} {what}.", (f"call '{call}'",), advice)
+    safe = rate.get("safe") or {}
+    number = safe.get("rate_per_s") if isinstance(safe, Mapping) else None
+    if isinstance(number, Mapping) and number.get("low") is not None:
+        yield _safe(name, str(call), rate, safe, number)
+    elif regime in ("headers", "refusals"):
+        says = f"The data of {name} carry no safe rate for '{call}'."
+        yield Finding("rate_unknown", Severity.WARNING, name, says, (), f"Spend more calls on it: probes rate -i {name} --call '{call}'")
+    for sign in rate.get("signs") or ():
+        if isinstance(sign, Mapping) and sign.get("kind") == "shared_token":
+            advice = "Use a token of its own for this job: each token has its own bucket."
+            yield Finding("shared_token", Severity.WARNING, name, str(sign.get("says", "")), (), advice)
+
+
+def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number: Mapping[str, Any]) -> Finding:
+    bound = str(safe.get("bound_by"))
+    odds, job = float(safe.get("odds", 0.05)), int(safe.get("job_calls", 1000))
+    says = (
+        f"{name} stands {number['low']:.1f} '{call}' a second (best estimate {number['value']:.1f}), or {safe.get('in_flight')} in flight, "
+        f"with odds of {odds:.0%} of any refusal in a job of {job:,} calls; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
+    )
+    evidence = tuple(_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
+    advice = f"Send through probes.Limiter, or keep to {safe.get('in_flight')} workers; probes plan RUN --calls N says how long it takes."
+    severity = Severity.WARNING if bound == "latency" else Severity.INFO
+    return Finding("bound_by_latency" if bound == "latency" else "safe_rate", severity, name, says, evidence, advice)
+
+
+def _constant(key: str, value: Mapping[str, Any]) -> str:
+    return f"{key} {value['value']:g} ({value['low']:g} to {value['high']:g}, n = {value['n']})"

@@ -1,0 +1,61 @@
+"""Values that the documentation does not name."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from probes.observation import Observation
+from probes.rules.base import Finding, Severity, View, plural
+from probes.words import VOCABULARIES, Vocabulary
+
+PLACES = {"channel": "communication channels", "enrollment": "enrolments", "progress": "Progress objects", "import": "SIS imports"}
+
+
+def judge(view: View) -> Iterator[Finding]:
+    """Of each instance and field: values that are known but not documented, values unknown to both, values that lists hide."""
+    for name, seen in view.each("vocabulary"):
+        good = [o for o in seen if o.ok]
+        for one in VOCABULARIES:
+            counts = _counts(one, good)
+            if counts:
+                yield from _field(name, one, counts)
+
+
+def _counts(one: Vocabulary, good: Sequence[Observation]) -> Counter[str]:
+    total: Counter[str] = Counter()
+    for o in good:
+        values = o.facts.get(one.field)
+        if o.facts.get("thing") == one.thing and isinstance(values, dict):
+            total.update({str(value): int(count) for value, count in values.items()})
+    return total
+
+
+def _field(name: str, one: Vocabulary, counts: Counter[str]) -> Iterator[Finding]:
+    where = f"The {one.field} of {PLACES[one.thing]} at {name}"
+    evidence = tuple(f"{value}: {count}" for value, count in counts.most_common())
+    n = sum(counts.values())
+    extra = sorted(value for value in counts if value in one.known - one.documented)
+    strange = sorted(value for value in counts if value not in one.known)
+    if extra:
+        says = f"{where} has values that the documentation does not name but the source does: {', '.join(extra)}; n = {n}."
+        yield Finding("undocumented_value", Severity.INFO, name, says, evidence, "Let scripts accept them.")
+    if strange:
+        says = f"{where} has values that neither the documentation nor the known source names: {', '.join(strange)}; n = {n}."
+        yield Finding(
+            "unknown_value",
+            Severity.WARNING,
+            name,
+            says,
+            evidence,
+            "Let scripts take an unknown value as such rather than fail, and tell us.",
+        )
+    if not extra and not strange:
+        yield Finding("words_known", Severity.INFO, name, f"{where}: {plural(len(counts), 'value')}, all documented; n = {n}.", evidence)
+    hidden = sorted(one.hidden - set(counts))
+    if hidden:
+        says = (
+            f"{where} can also be {', '.join(hidden)} (a deleted one, shown to people as "
+            "inactive), which lists hide and the documentation does not name."
+        )
+        yield Finding("hidden_value", Severity.INFO, name, says, (), "One that is missing from the list is probably retired.")

@@ -1,0 +1,119 @@
+"""What is safe by a twin: the greatest even rate, number of workers and burst at stated odds, and how the rate depends on each input."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from probes.prices import gini
+from probes.twin import EVEN_REPLICAS, Twin
+
+ROUGH_REPLICAS = 600
+FASTEST_PER_S = 2000.0
+"""No even rate above this is looked for; a job that may be sent at once has no safe rate of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Elasticities:
+    """By how many per cent the safe even rate changes when an input grows by one per cent."""
+
+    time: float
+    cost: float
+    high_water_mark: float
+    outflow_per_s: float
+    up_front_cost: float
+    spread: float
+
+
+def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, replicas: int = EVEN_REPLICAS) -> float:
+    """Greatest even rate, requests/s, at which a job of `calls` from rest meets any refusal with probability `odds`; 0 when even one call is refused.
+
+    The (1 - odds) quantile of the peak grows smoothly with the rate; its crossing of the mark is found on a logarithmic scale by regula falsi.
+    """
+    calls = min(calls, 5000)
+    if twin.burst < 1:
+        return 0.0
+    start = guess or analytic_rate(twin)
+
+    def excess(log_rate: float) -> float:
+        return float(np.quantile(twin.even_peaks(math.exp(log_rate), calls, replicas), 1.0 - odds)) - twin.bucket.high_water_mark
+
+    bracket = _bracket(excess, math.log(max(start, 1e-3)), 0.05 if guess else 0.3)
+    return math.exp(_root(excess, *bracket)) if bracket is not None else FASTEST_PER_S
+
+
+def _bracket(excess, start: float, step: float):  # type: ignore[no-untyped-def] # typed by its only caller
+    """((low, excess), (high, excess)) around the crossing, or None when no rate is refused."""
+    here = excess(start)
+    direction = -1.0 if here >= 0.0 else 1.0
+    while True:
+        there = start + direction * step
+        if there > math.log(FASTEST_PER_S):
+            return None
+        value = excess(there)
+        if (value >= 0.0) != (here >= 0.0) or there < math.log(1e-4):
+            pair = sorted([(start, here), (there, value)])
+            return pair[0], pair[1]
+        start, here, step = there, value, step * 1.7
+
+
+def _root(excess, low, high, tolerance: float = 1.5e-3) -> float:  # type: ignore[no-untyped-def] # typed by its only caller
+    (a, fa), (b, fb) = low, high
+    for _ in range(14):
+        if b - a < tolerance or fa >= 0.0:
+            break
+        share = min(0.9, max(0.1, fa / (fa - fb)))
+        middle = a + share * (b - a)
+        value = excess(middle)
+        if value >= 0.0:
+            b, fb = middle, value
+        else:
+            a, fa = middle, value
+            if abs(value) < 2e-3 * abs(fb - fa):
+                break
+    return float(a)
+
+
+def analytic_rate(twin: Twin) -> float:
+    """First guess: the smaller root of r <= o/x and u(rL + z sqrt(G r L)) - oL + u <= h, with z = 3 and G the Gini index of L."""
+    bucket, time = twin.bucket, twin.mean_time_s
+    unevenness = gini(twin.times_s)
+    room = (bucket.high_water_mark + bucket.outflow_per_s * time - bucket.up_front_cost) / bucket.up_front_cost
+    root = (-3.0 * math.sqrt(unevenness) + math.sqrt(9.0 * unevenness + 4.0 * max(room, 0.1))) / 2.0
+    by_reservations = root**2 / max(time, 1e-4)
+    return min(by_reservations, bucket.outflow_per_s / max(twin.mean_cost, 1e-6), FASTEST_PER_S / 2)
+
+
+def workers(twin: Twin, calls: int, odds: float) -> int:
+    """Greatest number of workers, all starting at one instant without pause, that meet any refusal with at most `odds`; may be 0."""
+    calls = min(calls, 5000)
+    low, high = 0, min(twin.burst, calls)
+    while low < high:
+        middle = (low + high + 1) // 2
+        if twin.workers_odds(middle, calls) <= odds:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def elasticities(twin: Twin, calls: int, odds: float, rate: float, step: float = 0.06) -> Elasticities:
+    """How the safe even rate around `rate` depends on each input, by differences with the same draws.
+
+    Four differences give all six (`spread` is the Gini index of the server times): units of cost cancel (the elasticities of mark, outflow, reservation and cost add up to 0), and so do units
+    of time (outflow and server time together slow everything alike).
+    """
+
+    def log_rate(changed: Twin) -> float:
+        return math.log(max(even_rate(changed, calls, odds, rate, replicas=ROUGH_REPLICAS), 1e-6))
+
+    here = log_rate(twin)
+    stretch = math.log1p(step)
+    time = (log_rate(twin.scaled(time=1 + step)) - here) / stretch
+    cost = (log_rate(twin.scaled(cost=1 + step)) - here) / stretch
+    wider = twin.with_spread(1.0 + 2.0 * step)
+    spread = (log_rate(wider) - here) / math.log(max(gini(wider.times_s), 1e-9) / max(gini(twin.times_s), 1e-9) + 1e-12) if gini(twin.times_s) > 1e-3 else 0.0
+    up_front = (log_rate(twin.scaled(up_front_cost=twin.bucket.up_front_cost * (1 + step))) - here) / stretch
+    return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, min(0.0, spread))

@@ -1,0 +1,118 @@
+"""What several scenarios share: patience, queries, lists inside answers, calls that overlap."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+from probes.calls import Call, Round
+from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
+
+if TYPE_CHECKING:
+    from probes.client import Answer, Client
+
+REFUSED = frozenset({Outcome.UNAUTHORIZED, Outcome.FORBIDDEN, Outcome.NO_USER_AGENT, Outcome.GATEWAY_ERROR})
+
+
+@dataclass(slots=True)
+class Patience:
+    """How long a scenario goes on asking a server that does not answer: `limit` requests in a row that brought nothing."""
+
+    limit: int = 3
+    in_vain: int = 0
+
+    def lost(self, observation: Observation) -> bool:
+        """Whether to stop: at once after a refusal of the throttle or maintenance, else after `limit` requests in vain."""
+        vain = observation.outcome in NETWORK_OUTCOMES or observation.outcome in REFUSED
+        self.in_vain = self.in_vain + 1 if vain else 0
+        return self.in_vain >= self.limit or observation.outcome in (Outcome.THROTTLED, Outcome.MAINTENANCE)
+
+
+def get(path: str) -> Call:
+    """A GET of `path`."""
+    return Call("GET", path)
+
+
+def with_query(path: str, **changes: object) -> str:
+    """`path` with query parameters set, replaced (same name) or, for None, removed."""
+    parts = urlsplit(path)
+    pairs = [(key, value) for key, value in parse_qsl(parts.query, keep_blank_values=True) if key not in changes]
+    pairs += [(key, str(value)) for key, value in changes.items() if value is not None]
+    query = "&".join(f"{quote(key, safe='[]')}={quote(value, safe=':,')}" for key, value in pairs)
+    return parts.path + (f"?{query}" if query else "")
+
+
+def items_of(body: Any) -> list[Any] | None:
+    """The items of a list answer: the body itself, or the only list in its envelope (`{"sis_imports": [...]}`); None when it is no list."""
+    if isinstance(body, list):
+        return body
+    if isinstance(body, Mapping):
+        lists = [value for value in body.values() if isinstance(value, list)]
+        return lists[0] if len(lists) == 1 else None
+    return None
+
+
+def records_of(body: Any) -> list[Mapping[str, Any]]:
+    """The items of a list answer that are objects."""
+    return [item for item in items_of(body) or [] if isinstance(item, Mapping)]
+
+
+def record_of(body: Any) -> Mapping[str, Any]:
+    """The object an answer holds; empty when it holds none."""
+    return body if isinstance(body, Mapping) else {}
+
+
+def scalar(value: Any) -> str | int | float | bool | None:
+    """`value` when it is small and plain, else None."""
+    return value[:120] if isinstance(value, str) else value if isinstance(value, int | float) else None
+
+
+def first_id(body: Any) -> str | None:
+    """The id of the first item of a list answer that has one."""
+    for item in records_of(body):
+        if isinstance(item.get("id"), int | str):
+            return str(item["id"])
+    return None
+
+
+def server_clock_s(answer: Answer) -> float | None:
+    """The server's clock by its Date header, seconds since 1970; None where it sends none."""
+    try:
+        return parsedate_to_datetime(answer.headers["date"]).timestamp()
+    except (KeyError, ValueError, TypeError):
+        return None
+
+
+async def together(client: Client, asked: Round, scenario: str) -> list[Observation]:
+    """Makes the calls of one round, each `offset_s` after its start; the observations in the order in which the answers came.
+
+    What is not sent yet stays unsent once an answer was refused, fell below `stop_below`, or three in a row brought nothing.
+    """
+    if asked.after_s > 0.0:
+        await asyncio.sleep(asked.after_s)
+    start_s = client.now()
+    answered: list[Observation] = []
+    patience = Patience()
+    stopped = asyncio.Event()
+
+    async def one(offset_s: float, call: Call) -> None:
+        await asyncio.sleep(max(0.0, start_s + offset_s - client.now()))
+        if stopped.is_set():
+            return
+        observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s)
+        answered.append(observation)
+        low = asked.stop_below is not None and observation.remaining is not None and observation.remaining < asked.stop_below
+        if patience.lost(observation) or low:
+            stopped.set()
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for offset_s, call in asked.calls:
+                group.create_task(one(offset_s, call))
+    except ExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+    return answered

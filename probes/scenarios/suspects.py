@@ -1,0 +1,186 @@
+"""The experiment behind `probes diagnose`: calls one at a time, cold and warm, then a few together, and patience for late ones.
+
+It is no scenario of `all`: it asks about a job, not about an instance.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from probes.calls import Call
+from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
+from probes.scenarios.asking import get, scalar
+
+if TYPE_CHECKING:
+    from probes.client import Answer, Client
+
+SCENARIO = "diagnose"
+ALONE = 10
+SELF = 4
+COLD_EVERY = 4
+IN_VAIN = 2
+"""Late or lost answers in a row after which a call is not asked again."""
+GROUPS = (2, 2, 3, 3, 4, 4, 4, 8, 8, 8)
+"""Calls together in each round, as far as the bucket and the ceilings carry them."""
+HEADROOM = 0.15
+"""Share of the mark that every forecast leaves free."""
+LOST_S = 30.0
+"""A call that was not answered in so long is not asked with more patience."""
+PATIENT_S = 30.0
+PATIENT = 3
+"""Late calls that are asked again ..."""
+ATTEMPTS = 2
+"""... until one is answered ..."""
+AGAIN = 6
+"""... and so many times more when that brought an answer."""
+HEALTH_TIMEOUT_S = 10.0
+LONGEST_S = 150.0
+REST_MOST_S = 15.0
+REFUSALS_BORNE = 3
+
+
+@dataclass(slots=True)
+class Suspicion:
+    """What was seen so far, and what the next step may do."""
+
+    client: Client
+    calls: Sequence[Call]
+    timeout_s: float
+    seen: list[Observation] = field(default_factory=list)
+    in_vain: dict[str, int] = field(default_factory=dict)
+
+    async def ask(self, call: Call, phase: str, *, together: int = 1, cold: bool = False, timeout_s: float | None = None) -> Observation:
+        """Makes one call; its facts name the phase and how many were made at once."""
+
+        def note(answer: Answer) -> dict[str, Any]:
+            challenge = scalar(answer.headers.get("www-authenticate"))
+            return {"phase": phase, "together": together, **({} if challenge is None else {"challenge": challenge})}
+
+        wait_s = self.timeout_s if timeout_s is None else timeout_s
+        answer = await self.client.ask(
+            call,
+            scenario=SCENARIO,
+            cold=cold,
+            timeout_s=wait_s,
+            note=note,
+            authorized=phase != "health" or self.client.dialect.health_path is None,
+        )
+        observation = answer.observation
+        self.seen.append(observation)
+        lost = observation.outcome in NETWORK_OUTCOMES and not observation.facts.get("html")
+        self.in_vain[call.name] = self.in_vain.get(call.name, 0) + 1 if lost else 0
+        return observation
+
+    @property
+    def refused(self) -> int:
+        """Refusals met so far."""
+        return sum(o.outcome is Outcome.THROTTLED for o in self.seen)
+
+    def late(self) -> bool:
+        """Whether the whole takes too long already."""
+        return self.client.now() > LONGEST_S
+
+    def levels(self, together: int | None = None) -> list[float]:
+        """Remaining on answers so far; of groups of that size only where it is given."""
+        return [o.remaining for o in self.seen if o.remaining is not None and together in (None, o.facts.get("together"))]
+
+    def room(self, size: int) -> bool:
+        """Whether so many calls may start together without coming near the mark, judged by the largest group before."""
+        instance = self.client.instance
+        if instance.max_in_flight is not None and size > instance.max_in_flight:
+            return False
+        if not self.levels():
+            return size <= 4
+        mark = max(self.levels())
+        before = max((int(o.facts.get("together", 1)) for o in self.seen if o.remaining is not None), default=1)
+        each = mark / 6.0 if before < 2 else (mark - min(self.levels(before))) / (before - 1)
+        return min(self.levels(1)[-4:], default=mark) - 1.2 * each * size > HEADROOM * mark
+
+
+async def observe(client: Client, calls: Sequence[Call], timeout_s: float) -> AsyncIterator[Observation]:
+    """The whole experiment on one instance."""
+    suspicion = Suspicion(client, calls, timeout_s)
+    dialect = client.dialect
+    if dialect.health_path is not None:
+        yield await suspicion.ask(get(dialect.health_path), "health", cold=True, timeout_s=min(HEALTH_TIMEOUT_S, timeout_s * 4))
+    own = get(dialect.self_path)
+    others = [] if any(call.name == own.name for call in calls) else [own]
+    async for observation in _alone(suspicion, [*others, *calls], ALONE):
+        yield observation
+    async for observation in _patient(suspicion):
+        yield observation
+    async for observation in _groups(suspicion):
+        yield observation
+
+
+async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> AsyncIterator[Observation]:
+    """One call after another, cold at times; calls that are not the job's fewer times."""
+    names = {call.name for call in suspicion.calls}
+    for turn in range(turns):
+        for call in calls:
+            lost = suspicion.in_vain.get(call.name, 0) >= IN_VAIN or suspicion.refused > REFUSALS_BORNE or suspicion.late()
+            if lost or (call.name not in names and turn >= SELF):
+                continue
+            observation = await suspicion.ask(call, "alone" if call.name in names else "self", cold=turn % COLD_EVERY == 1)
+            yield observation
+            if observation.outcome is Outcome.THROTTLED:
+                await asyncio.sleep(min(REST_MOST_S, observation.retry_after_s or 5.0))
+
+
+async def _patient(suspicion: Suspicion) -> AsyncIterator[Observation]:
+    """Late calls again with more patience; when that brings answers, the rest of the experiment is as patient."""
+    if suspicion.timeout_s >= LOST_S:
+        return
+    late = [call for call in suspicion.calls if any(o.call == call.name and o.outcome is Outcome.READ_TIMEOUT for o in suspicion.seen)]
+    patience_s = max(PATIENT_S, 4.0 * suspicion.timeout_s)
+    answered = []
+    for call in [call for call in late[:PATIENT] for _ in range(ATTEMPTS)]:
+        if call in answered:
+            continue
+        observation = await suspicion.ask(call, "patient", timeout_s=patience_s)
+        yield observation
+        answered += [call] if observation.status is not None else []
+    if answered:
+        suspicion.timeout_s = patience_s
+        suspicion.in_vain.clear()
+        async for observation in _alone(suspicion, answered, AGAIN):
+            yield observation
+
+
+async def _groups(suspicion: Suspicion) -> AsyncIterator[Observation]:
+    calls = [call for call in suspicion.calls if suspicion.in_vain.get(call.name, 0) == 0]
+    if not calls or suspicion.refused or not any(_reached(o) for o in suspicion.seen if o.facts.get("phase") != "health"):
+        return
+    for size in GROUPS:
+        if not suspicion.room(size) or suspicion.late():
+            return
+        await _rest(suspicion)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(suspicion.ask(calls[n % len(calls)], "group", together=size)) for n in range(size)]
+        answered = [task.result() for task in tasks]
+        for observation in answered:
+            yield observation
+        if suspicion.refused or all(o.status is None for o in answered):
+            return
+
+
+def _reached(observation: Observation) -> bool:
+    """Whether the application answered, rather than something before it."""
+    outside = (Outcome.MAINTENANCE, Outcome.GATEWAY_ERROR, Outcome.NO_USER_AGENT, Outcome.REDIRECTED)
+    return observation.status is not None and observation.outcome not in outside
+
+
+async def _rest(suspicion: Suspicion) -> None:
+    """Waits until half of the bucket is free again, by the slowest usual leak."""
+    levels = suspicion.levels()
+    if levels:
+        mark, last = max(levels), levels[-1]
+        await asyncio.sleep(min(REST_MOST_S, max(0.0, (0.6 * mark - last) / (10.0 * mark / 600.0))))
+
+
+def budget(calls: int) -> int:
+    """The greatest number of requests to one instance: health, self, each call alone, groups, patience."""
+    return 1 + SELF + ALONE * calls + sum(GROUPS) + min(PATIENT, calls) * (ATTEMPTS + AGAIN)

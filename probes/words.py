@@ -1,0 +1,56 @@
+"""Words that Canvas uses for states and types: those it documents, and those its source knows (`canvas-facts`, section 7).
+
+Sources: communication_channel.rb, enrollment.rb and enrollment_state.rb, progress.rb, sis_batch.rb of instructure/canvas-lms, and the
+documentation of the same date.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The values one field can have. `known` holds the documented ones too; `hidden` those that lists leave out."""
+
+    thing: str
+    field: str
+    documented: frozenset[str]
+    known: frozenset[str]
+    hidden: frozenset[str] = frozenset()
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_ENROLLMENT = _words("active invited creation_pending deleted rejected completed inactive")
+_IMPORT = _words(
+    "initializing created importing cleanup_batch imported imported_with_messages aborted failed failed_with_messages"
+    " restoring partially_restored restored"
+)
+
+VOCABULARIES: tuple[Vocabulary, ...] = (
+    Vocabulary("channel", "workflow_state", _words("unconfirmed active"), _words("unconfirmed active retired"), _words("retired")),
+    Vocabulary("channel", "type", _words("email push sms twitter"), _words("email push sms twitter slack personal_email facebook chat")),
+    Vocabulary("enrollment", "enrollment_state", _ENROLLMENT, _ENROLLMENT | _words("pending_invited pending_active")),
+    Vocabulary(
+        "enrollment",
+        "type",
+        _words("StudentEnrollment TeacherEnrollment TaEnrollment DesignerEnrollment ObserverEnrollment"),
+        _words("StudentEnrollment TeacherEnrollment TaEnrollment DesignerEnrollment ObserverEnrollment StudentViewEnrollment"),
+    ),
+    Vocabulary(
+        "progress",
+        "workflow_state",
+        _words("queued running completed failed"),
+        _words("queued running completed failed waiting_for_external_tool canceled"),
+    ),
+    Vocabulary("import", "workflow_state", _IMPORT, _IMPORT),
+)
+"""One line a field; `thing` and `field` together are its name."""
+
+
+def vocabulary(thing: str, field: str) -> Vocabulary | None:
+    """The vocabulary of that field; None where there is none."""
+    return next((one for one in VOCABULARIES if (one.thing, one.field) == (thing, field)), None)

@@ -1,0 +1,37 @@
+"""What all tests share: they never see the configuration or the tokens of whoever runs them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from probes.config import TOKEN_VARIABLES, URL_VARIABLES
+
+DATA = Path(__file__).parent / "data"
+
+settings.register_profile("probes", deadline=None)  # the machine's other work is no failure
+settings.load_profile("ci" if os.environ.get("CI") else "probes")
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    for name in (*URL_VARIABLES, *TOKEN_VARIABLES):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.getbasetemp() / "no-configuration"))
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("FORCE_COLOR", raising=False)
+
+
+@pytest.fixture(scope="session")
+def data() -> Path:
+    """The folder of recorded and broken files."""
+    return DATA
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _matplotlib_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ.setdefault("MPLBACKEND", "Agg")

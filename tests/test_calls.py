@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+import pytest
+
+from probes.calls import Call, parse, parse_lines
+from probes.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("GET /api/v1/users/self", Call("GET", "/api/v1/users/self")),
+        ("  /api/v1/users/self ", Call("GET", "/api/v1/users/self")),
+        ("get /api/v1/courses?per_page=100&state[]=available", Call("GET", "/api/v1/courses?per_page=100&state[]=available")),
+        ("3 GET /api/v1/courses", Call("GET", "/api/v1/courses", weight=3.0)),
+        ("0.5 /a", Call("GET", "/a", weight=0.5)),
+        ('POST /a {"user": {"id": 2}}', Call("POST", "/a", {"user": {"id": 2}})),
+        ("PUT /a [1, 2]", Call("PUT", "/a", [1, 2])),
+        (
+            "DELETE /api/v1/courses/1/enrollments/2?task=inactivate",
+            Call("DELETE", "/api/v1/courses/1/enrollments/2?task=inactivate"),
+        ),
+        ("DELETE /api/v1/courses/1/enrollments/2", Call("DELETE", "/api/v1/courses/1/enrollments/2")),
+        ("DELETE /api/v1/groups/1?task=odd", Call("DELETE", "/api/v1/groups/1?task=odd")),
+        ("GET /api/v1/courses/1/enrollments/2?task=odd", Call("GET", "/api/v1/courses/1/enrollments/2?task=odd")),
+    ],
+)
+def test_parse(text: str, call: Call) -> None:
+    """A call is read with its weight and its body; GET is the default."""
+    assert parse(text) == call
+
+
+METHODS = "DELETE, GET, HEAD, OPTIONS, PATCH, POST, PUT"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("", "'' is not a call: write it as 'GET /api/v1/users/self'."),
+        ("GET", "'GET' is not a call: write it as 'GET /api/v1/users/self'."),
+        ("GET https://a.example/x", "'GET https://a.example/x' is not a call: write it as 'GET /api/v1/users/self'."),
+        ("GET //evil.example/x", "'GET //evil.example/x' is not a call: write it as 'GET /api/v1/users/self'."),
+        ("GET /a b", "'GET /a b' is not a call: write it as 'GET /api/v1/users/self'."),
+        ("-1 GET /a", "'-1 GET /a' is not a call: write it as 'GET /api/v1/users/self'."),
+        ("FETCH /a", f"'FETCH' in 'FETCH /a' is not a method: use one of {METHODS}."),
+        ("0 GET /a", "The weight in '0 GET /a' must be above 0."),
+        ('POST /a {"x": }', "The body behind the path in 'POST /a {\"x\": }' is not JSON."),
+    ],
+)
+def test_what_is_no_call(text: str, says: str) -> None:
+    """What is not a call is told in one sentence that repeats it."""
+    with pytest.raises(UsageError) as caught:
+        parse(text)
+    assert str(caught.value) == says
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "DELETE /api/v1/courses/1/enrollments/2?task=remove",
+        "DELETE /api/v1/courses/1/enrollments/2?task=",
+        "DELETE /api/v1/courses/1/enrollments/2?task=Inactivate",
+        "DELETE /api/v1/courses/1/enrollments/2?task=inactivate&task=remove",
+        "DELETE /api/v1/courses/1/enrollments/2/?task=remove",
+        "DELETE /api/v1/courses/1/enrollments/2?x=1;task=remove",
+        "DELETE /api/v1/courses/1/enrollments/2?t%61sk=remove",
+        "DELETE /api/v1/courses/1/%65nrollments/2?task=remove",
+        "DELETE /api/v1/courses/1/enrollments/2.json?task=remove#x",
+        'DELETE /api/v1/courses/1/enrollments/2 {"task": "remove"}',
+        'DELETE /api/v1/courses/1/enrollments/2 {"task": ["delete"]}',
+    ],
+)
+def test_a_task_that_canvas_would_take_for_conclude(text: str) -> None:
+    """DELETE enrolment with an unknown task is refused: Canvas would silently conclude the enrolment."""
+    with pytest.raises(UsageError, match=r"is unknown to Canvas, which would conclude the enrolment: use one of conclude, deac.*, inac"):
+        parse(text)
+
+
+@pytest.mark.parametrize("task", ["conclude", "delete", "inactivate", "deactivate"])
+def test_tasks_that_canvas_knows(task: str) -> None:
+    """The four tasks that Canvas knows pass, in the query and in the body."""
+    assert parse(f"DELETE /api/v1/courses/1/enrollments/2?task={task}").writes
+    assert parse(f'DELETE /api/v1/courses/1/enrollments/2 {{"task": "{task}"}}').body == {"task": task}
+
+
+def test_names_and_writes() -> None:
+    """Observations name a call by method and path; only GET, HEAD and OPTIONS write nothing."""
+    assert parse("2 /a?b=1").name == "GET /a?b=1"
+    assert [parse(f"{method} /a").writes for method in ("GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE")] == [False] * 3 + [
+        True
+    ] * 4
+
+
+def test_a_calls_file() -> None:
+    """One call a line; empty lines and comments are left out; a mistake is told with file and line; no call at all is a mistake."""
+    assert parse_lines(["# mix\n", "\n", "3 GET /a\n", " /b\n"], "calls.txt") == [Call("GET", "/a", weight=3.0), Call("GET", "/b")]
+    with pytest.raises(UsageError) as caught:
+        parse_lines(["/a\n", "GET b\n"], "calls.txt")
+    assert str(caught.value) == "calls.txt, line 2: 'GET b' is not a call: write it as 'GET /api/v1/users/self'."
+    with pytest.raises(UsageError) as caught:
+        parse_lines(["# none\n"], "calls.txt")
+    assert str(caught.value) == "calls.txt holds no call: write one a line, as 'GET /api/v1/users/self'."

@@ -1,0 +1,227 @@
+"""`probes diagnose` as a user gives it: over sockets where only sockets can go wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jsonschema
+import pytest
+import trustme
+from commanded import Ended, command, configured
+
+from probes import diagnosis
+from probes.jobs.diagnose import where
+
+SCHEMA = json.loads((Path(diagnosis.__file__).parents[1] / "schemas" / "diagnosis-1.json").read_text(encoding="utf-8"))
+CALL = "GET /api/v1/things"
+
+
+class Server:
+    """A small Canvas-like server that lacks most routes; `wait_s` is how long it works, `told` its headers."""
+
+    def __init__(self, wait_s: float = 0.005, told: dict[str, str] | None = None, context: ssl.SSLContext | None = None) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            seen: ClassVar[list[str]] = []
+
+            def do_GET(self) -> None:
+                self.seen.append(self.path)
+                time.sleep(wait_s if "things" in self.path or wait_s < 0.1 else 0.005)
+                found = "things" in self.path or self.path.endswith("/self")
+                body = b'{"id": 1}' if found else b'{"errors": []}'
+                self.send_response(200 if found else 404)
+                for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **(told or {})}.items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.http.daemon_threads = True
+        self.seen = Handler.seen
+        if context is not None:
+            self.http.socket = context.wrap_socket(self.http.socket, server_side=True, do_handshake_on_connect=False)
+        self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.http.server_port}"
+
+    def __enter__(self) -> Server:
+        threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.shutdown()
+        self.http.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as one:
+        yield one
+
+
+def causes(ended: Ended, instance: str = "test") -> list[str]:
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.document, SCHEMA)
+    return [cause["kind"] for entry in ended.document["instances"] if entry["instance"] == instance for cause in entry["causes"]]
+
+
+def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """A server that lacks most routes and tells nothing of itself is not blamed; no more is sent than was said before."""
+    configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+    ended = command(tmp_path, "diagnose", "-i", "test", "--json")
+    assert causes(ended) == []
+    assert ended.err.startswith("At most 69 requests to each of test, one at a time first, then up to 8 together.")
+    assert len(server.seen) == len(ended.lines()) <= 69
+    assert ended.run.manifest["diagnosis"] == ended.document["instances"]
+    assert (ended.run.folder / "report.html").is_file()
+
+
+def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port on which nobody listens is the network's fault; the command ends at once and well."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        configured(tmp_path, monkeypatch, test={"url": f"http://127.0.0.1:{taken.getsockname()[1]}", "token": "t"})
+        ended = command(tmp_path, "diagnose", "--json", "--quiet")
+    assert causes(ended) == ["network"]
+    assert ended.err == ""
+
+
+def test_name_that_does_not_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host without an address is named as dns, with the host."""
+    configured(tmp_path, monkeypatch, test={"url": "https://nowhere.invalid", "token": "t"})
+    ended = command(tmp_path, "diagnose", "--json")
+    assert causes(ended) == ["dns"]
+    assert "nowhere.invalid" in ended.document["instances"][0]["causes"][0]["evidence"][0]
+
+
+def test_slow_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """A resolver that takes its time is named as dns, though everything is answered."""
+    real = socket.getaddrinfo
+
+    def slow(host: Any, *rest: Any, **more: Any) -> Any:
+        time.sleep(0.6)
+        return real("127.0.0.1" if host == "school.example" else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    monkeypatch.setattr("probes.config.LOOPBACK", __import__("re").compile(r"^(school\.example|127.*)$"))
+    configured(tmp_path, monkeypatch, test={"url": server.url.replace("127.0.0.1", "school.example"), "token": "t"})
+    assert "dns" in causes(command(tmp_path, "diagnose", "--json"))
+
+
+def test_certificate_of_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A certificate that this machine does not trust is named as tls."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    with Server(context=context) as one:
+        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t"})
+        assert causes(command(tmp_path, "diagnose", "--json")) == ["tls"]
+
+
+def test_proxy_that_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Connections that fail by way of a proxy are our own side, and the proxy is named."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        configured(tmp_path, monkeypatch, test={"url": "https://school.example", "token": "t"})
+        ended = command(tmp_path, "diagnose", "--json")
+    assert causes(ended) == ["client"]
+    assert "by way of the proxy http://127.0.0.1:" in ended.document["instances"][0]["causes"][0]["evidence"][0]
+
+
+def test_busy_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that does other work in our loop is named as our own side."""
+    real = asyncio.sleep
+
+    async def hampered(delay: float, *rest: Any) -> Any:
+        if delay == 0.02:
+            time.sleep(0.06)
+        return await real(delay, *rest)
+
+    monkeypatch.setattr(asyncio, "sleep", hampered)
+    with Server(wait_s=0.03) as one:
+        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t"})
+        assert causes(command(tmp_path, "diagnose", "--json")) == ["client"]
+
+
+def test_timeout_and_slow_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that works 1.05 s against a timeout of 0.5 s: both are named, with the timeout to set."""
+    with Server(wait_s=1.05) as one:
+        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t", "max_in_flight": 1})
+        ended = command(tmp_path, "diagnose", "--call", CALL, "--timeout", "0.5", "--json")
+    assert set(causes(ended)) == {"timeout_too_short", "slow_call"}
+    advice = {cause["kind"]: cause["advice"] for cause in ended.document["instances"][0]["causes"]}
+    assert advice["timeout_too_short"] == "Set the timeout to 10 s: three times the slowest seen, and 10 s at least."
+
+
+def test_told_to_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """As text: each cause with its evidence and advice, and whether every instance has it."""
+    configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"}, other={"url": server.url, "token": "t"})
+    ended = command(tmp_path, "diagnose", "--call", "GET /api/v2/courses")
+    assert ended.out.startswith("test: wrong_url (85%): The address is wrong: test has nothing for it at ")
+    assert "\n    for: 'GET /api/v2/courses' 32 times, status 404\n" in ended.out
+    assert "\nEvery instance shows wrong_url.\n" in ended.out
+    assert ended.out.rstrip().endswith("report.html")
+
+
+def test_fail_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """A cause that reaches --fail-on gives exit 3."""
+    configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+    assert command(tmp_path, "diagnose", "--call", "GET /gone", "--fail-on", "error", "--json").code == 3
+
+
+def test_ceiling_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """max_requests stops the experiment with exit 4; what was seen is told and kept."""
+    configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t", "max_requests": 14})
+    ended = command(tmp_path, "diagnose", "--json")
+    assert ended.code == 4
+    assert ended.document["instances"][0]["causes"] == []
+    assert len(ended.lines()) == 14
+    assert ended.run.manifest["ended"].startswith("guard: ")
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["-i", "nobody"], 2, "There is no instance 'nobody'"),
+        (["--call", "DELETE /x"], 2, "probes: 'DELETE /x' writes: a diagnosis repeats calls that read; give one that reads and is as dear."),
+        (["--call", "nonsense"], 2, "probes: 'nonsense' is not a call: write it as 'GET /api/v1/users/self'."),
+    ],
+)
+def test_bad_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, message: str) -> None:
+    """Bad words give one sentence, exit 2, and nothing is sent."""
+    configured(tmp_path, monkeypatch, test={"url": "http://127.0.0.1:9", "token": "t"})
+    ended = command(tmp_path, "diagnose", *words)
+    assert (ended.code, ended.out) == (code, "")
+    assert message in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert not ended.results.exists()
+
+
+def entry(name: str, *kinds: str) -> dict[str, Any]:
+    return {"instance": name, "causes": [{"kind": kind} for kind in kinds], "n": 1}
+
+
+@pytest.mark.parametrize(
+    ("entries", "lines"),
+    [
+        ([entry("a", "dns")], []),
+        ([entry("a"), entry("b")], []),
+        ([entry("a", "dns", "throttle"), entry("b", "dns")], ["Every instance shows dns: look on this side first."]),
+        ([entry("a", "throttle"), entry("b", "throttle")], ["Every instance shows throttle."]),
+        ([entry("a", "capacity"), entry("b")], ["Not every instance is alike: a: capacity; b: nothing."]),
+    ],
+)
+def test_where(entries: list[dict[str, Any]], lines: list[str]) -> None:
+    """My end, this instance or every instance: one sentence when several were asked and something is wrong."""
+    assert where(entries) == lines

@@ -1,0 +1,226 @@
+"""Causes named from observations: planted in a simulator in virtual time, and made by hand where a simulator cannot plant them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asked import SELF, lost, made
+
+from bench.planted import NOTHING, PLANTS, Plant, diagnosed
+from probes.bucket import BucketSettings
+from probes.diagnosis import KINDS, Cause, Job, Surroundings, diagnose
+from probes.diagnosis.base import surer
+from probes.observation import Observation, Outcome
+from probes.simulator.settings import TOKEN, Fault
+
+JOB = Job((SELF,))
+
+
+def kinds(plant: Plant, seed: int = 1) -> list[str]:
+    return [cause.kind for cause in diagnosed(plant, seed)]
+
+
+def alone(count: int, **more: Any) -> list[Observation]:
+    facts = {"phase": "alone", "together": 1, **more.pop("facts", {})}
+    return [made(scenario="diagnose", at_s=float(n), facts=dict(facts), **more) for n in range(count)]
+
+
+def causes(observations: list[Observation], job: Job = JOB, **around: Any) -> dict[str, Cause]:
+    return {cause.kind: cause for cause in diagnose(observations, job, Surroundings(**around))}
+
+
+def test_every_kind_is_planted() -> None:
+    """The matrix plants every cause of the closed list."""
+    assert set(PLANTS) == set(KINDS)
+    assert len(KINDS) == 15
+
+
+@pytest.mark.parametrize("kind", PLANTS)
+def test_planted_alone(kind: str) -> None:
+    """What is planted alone is named, and nothing else is blamed; the evidence says for or against."""
+    found = diagnosed(PLANTS[kind])
+    assert [cause.kind for cause in found] == [kind]
+    assert 0.6 <= found[0].confidence <= 1.0
+    assert found[0].advice
+    assert found[0].evidence
+    assert all(line.startswith(("for: ", "against: ")) for line in found[0].evidence)
+
+
+PAIRS = [
+    ("network", "slow_call"),
+    ("capacity", "slow_call"),
+    ("slow_call", "timeout_too_short"),
+    ("network", "timeout_too_short"),
+    ("shared_token", "throttle"),
+    ("shared_token", "permission"),
+    ("credentials", "wrong_url"),
+    ("tls", "timeout_too_short"),
+    ("edge", "maintenance"),
+    ("client", "dns"),
+    ("capacity", "shared_token"),
+    ("no_user_agent", "slow_call"),
+]
+
+
+@pytest.mark.parametrize(("a", "b"), PAIRS)
+def test_planted_in_pairs(a: str, b: str) -> None:
+    """Of two causes at once both are named (all pairs: bench/diagnose.py)."""
+    assert {a, b} <= set(kinds(PLANTS[a].also(PLANTS[b])))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_nothing_planted(seed: int) -> None:
+    """With nothing planted nothing is blamed."""
+    assert kinds(NOTHING, seed) == []
+
+
+ODD: dict[str, tuple[Plant, list[str]]] = {
+    "connections reset": (Plant(faults=(Fault("reset", every=4),)), ["network"]),
+    "answers cut short": (Plant(faults=(Fault("truncated_body", every=3),)), ["network"]),
+    "everything hangs": (Plant(faults=(Fault("hang"),)), ["network"]),
+    "some hang": (Plant(faults=(Fault("hang", path="/api/v1/users/self", every=5),), instance={"timeout_s": 5.0}), ["network"]),
+    "some hang for long": (Plant(faults=(Fault("hang", path="/api/v1/users/self", every=5),)), ["network"]),
+    "one call hangs": (Plant(faults=(Fault("hang", path="/api/v1/users/self"),)), ["slow_call"]),
+    "works ten times as long": (Plant(faults=(Fault("slow_backend"),)), ["slow_call"]),
+    "waits for something else": (Plant(faults=(Fault("waiting", seconds=2.0),)), ["slow_call"]),
+    "web pages now and then": (Plant(faults=(Fault("html", every=4),)), ["edge"]),
+    "web pages only": (Plant(faults=(Fault("html"),)), ["wrong_url"]),
+    "sent elsewhere": (Plant(faults=(Fault("redirect"),)), ["wrong_url"]),
+    "maintenance all the time": (Plant(simulator={"maintenance": True}), ["maintenance"]),
+    "bad token": (Plant(instance={"secret": "nobody"}), ["credentials"]),
+    "blocked token": (Plant(simulator={"blocked": (TOKEN,)}), ["throttle"]),
+    "refusals that are not the bucket's": (Plant(faults=(Fault("throttled", every=7),)), ["throttle"]),
+    "odd headers": (Plant(faults=(Fault("remaining_jump", every=8),)), []),
+    "a small bucket and one worker": (Plant(simulator={"bucket": BucketSettings(100.0, 133.0, 10.0, 50.0)}), []),
+    "no headers at all": (Plant(simulator={"quota_headers": False, "canvas_meta": False}), []),
+    "short of slots, and silent on it": (Plant(simulator={"quota_headers": False, "canvas_meta": False, "slots": 1}), ["capacity"]),
+    "eleven workers": (Plant(job={"workers": 11}), []),
+    "thirteen workers": (Plant(job={"workers": 13}), ["throttle"]),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_other_plants(what: str) -> None:
+    """Other ways for things to go wrong, or to look so."""
+    plant, expected = ODD[what]
+    assert kinds(plant) == expected
+
+
+def test_busy_machine() -> None:
+    """A loop that wakes late is our own side."""
+    found = causes(alone(10), lag_s=(0.3,) * 100)
+    assert list(found) == ["client"]
+    assert found["client"].says == (
+        "Our own side holds the job back: our own loop woke 0.30 s late in one of ten cases, n = 100: this machine is busy."
+    )
+    assert causes(alone(10), lag_s=(0.005,) * 100) == {}
+
+
+def test_no_free_slot_and_a_dead_proxy() -> None:
+    """Pool timeouts and connections that fail behind a proxy are our own side; the network is not blamed for the proxy."""
+    found = causes([*alone(4), *[lost(Outcome.POOL_TIMEOUT)] * 3])
+    assert found["client"].evidence == ("for: 3 calls found no free slot of ours in time",)
+    proxied = causes([lost(Outcome.CONNECT_ERROR)] * 5, proxy="http://proxy.example:3128")
+    assert list(proxied) == ["client"]
+    assert "http://proxy.example:3128" in proxied["client"].evidence[0]
+
+
+def test_name_not_found() -> None:
+    """A name that does not resolve is told with the resolver's own words."""
+    found = causes([lost(Outcome.DNS_ERROR, error="[Errno -2] Name or service not known")] * 3)
+    assert list(found) == ["dns"]
+    assert found["dns"].evidence == ("for: [Errno -2] Name or service not known",)
+
+
+def test_far_away() -> None:
+    """TCP handshakes tell the round trip; behind a proxy they do not."""
+    seen = alone(8, reused=False, connect_s=0.6, flight_s=0.8, server_time_s=0.1)
+    assert list(causes(seen)) == ["network"]
+    assert "one round trip takes 0.60 s by the TCP handshakes, n = 8" in causes(seen)["network"].evidence[0]
+    assert "TCP" not in causes(seen, proxy="http://p:1")["network"].evidence[0]
+
+
+def test_slow_transfer_and_unsteady_way() -> None:
+    """A body that drips and a tail outside the server are the network's."""
+    assert "the body takes" in causes(alone(8, flight_s=2.0, receive_s=1.8))["network"].evidence[0]
+    unsteady = alone(12, flight_s=0.2, server_time_s=0.1) + alone(3, flight_s=1.5, server_time_s=0.1)
+    assert "the way is unsteady" in causes(unsteady)["network"].evidence[0]
+
+
+def test_slow_and_broken_handshakes() -> None:
+    """A TLS handshake far longer than the TCP one before it is named; one that fails is named with its reason."""
+    slow = causes(alone(8, reused=False, connect_s=0.02, tls_s=1.2))
+    assert list(slow) == ["tls"]
+    assert slow["tls"].evidence == ("for: the TCP handshake before it takes 20 ms",)
+    assert causes([lost(Outcome.TLS_ERROR, error="certificate has expired")])["tls"].evidence == ("for: certificate has expired",)
+    assert causes(alone(8, reused=False, connect_s=0.2, tls_s=0.41)) == {}
+
+
+def test_queue_at_once() -> None:
+    """A queue that stands already when one call is made at a time needs no growth to be named."""
+    found = causes(alone(8, flight_s=0.6, queue_s=0.4, server_time_s=0.15))
+    assert list(found) == ["capacity"]
+    assert found["capacity"].says == "test is short of backend slots: alone a call stands 0.40 s in its queue, n = 8."
+
+
+def crowd(size: int, **more: Any) -> list[Observation]:
+    return [made(scenario="diagnose", at_s=50.0, facts={"phase": "group", "together": size}, **more) for _ in range(size)]
+
+
+def test_work_that_grows_speaks_against_slots() -> None:
+    """When CPU and database time grow with concurrency as well, that stands against scarce slots."""
+    few = alone(10, queue_s=0.0, cpu_s=0.1, db_s=0.1, server_time_s=0.2)
+    many = crowd(8, flight_s=1.5, queue_s=0.6, cpu_s=0.5, db_s=0.5, server_time_s=0.9)
+    evidence = causes(few + many)["capacity"].evidence
+    assert evidence[-1] == "against: CPU and database time rise as well: 0.20 s alone, 1.0 s with 8 at once"
+    steady = causes(few + crowd(8, flight_s=0.9, queue_s=0.6, cpu_s=0.1, db_s=0.1, server_time_s=0.2))["capacity"].evidence
+    assert steady[-1] == "for: CPU and database time stay the same: 0.20 s alone, 0.20 s with 8 at once"
+
+
+def test_credentials_with_another_call_that_works() -> None:
+    """A 401 on one call while others are answered keeps its confidence lower and says so."""
+    other = "GET /api/v1/other"
+    seen = [*alone(4), *alone(3, call=other, status=401, outcome=Outcome.UNAUTHORIZED, facts={"challenge": "Bearer"})]
+    found = causes(seen, Job((SELF, other)))["credentials"]
+    assert found.confidence == 0.8
+    assert found.evidence[-1] == "against: 4 other calls with the same token were answered"
+    assert "credentials" not in causes(seen, JOB), "a call that is not the job's does not matter while the job's own works"
+
+
+def test_refusal_tells_retry_after() -> None:
+    """The evidence of refusals: status, level, how long to wait."""
+    refused = alone(2, status=429, outcome=Outcome.THROTTLED, remaining=12.0, retry_after_s=4.0)
+    evidence = causes([*alone(4), *refused])["throttle"].evidence
+    assert evidence[:3] == ("for: status 429 2 times", "for: Remaining on the refusals 12 to 12", "for: Retry-After 4 s")
+
+
+def test_a_window_of_calls_is_no_shared_bucket() -> None:
+    """An API that counts down a window (it tells its reset) is not taken for a bucket that others fill."""
+    seen = [made(scenario="diagnose", at_s=float(n), remaining=5000.0 - 30 * n, reset_s=900.0, cost=1.0, facts={"phase": "alone"}) for n in range(10)]
+    assert causes(seen) == {}
+
+
+def test_nothing_seen() -> None:
+    """No observation, no cause; a cancelled one is none."""
+    assert diagnose([], JOB) == []
+    assert diagnose([lost(Outcome.CANCELLED)], JOB) == []
+
+
+def test_document() -> None:
+    """A cause is told as the contract says."""
+    cause = causes(alone(10), lag_s=(0.3,) * 100)["client"]
+    assert cause.document() == {
+        "kind": "client",
+        "confidence": round(cause.confidence, 2),
+        "says": cause.says,
+        "evidence": list(cause.evidence),
+        "advice": cause.advice,
+    }
+
+
+def test_confidence() -> None:
+    """Confidence rises with the effect and with n, and never reaches certainty."""
+    assert surer(1.0, 1.0, 100) == pytest.approx(0.6, abs=0.01)
+    assert surer(2.0, 1.0, 100) < surer(10.0, 1.0, 100) <= 0.99
+    assert surer(10.0, 1.0, 1) < surer(10.0, 1.0, 20)

@@ -1,0 +1,227 @@
+"""Dialects: recorded header fields and what is read from them, and that no garbage is ever read as a number."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from probes.dialects import BUILT_IN, Dialect, ServerAccount, dialect, names
+from probes.dialects.fields import GREATEST, LONGEST_S
+from probes.dialects.links import links
+from probes.dialects.lists import BadLink, following, items, with_query
+from probes.errors import ConfigError
+from probes.observation import Outcome, Quota
+
+HEADERS = Path(__file__).parent / "data" / "headers"
+CASES = [
+    pytest.param(path.stem, case, id=f"{path.stem}: {case['name']}")
+    for path in sorted(HEADERS.glob("*.json"))
+    for case in json.loads(path.read_text(encoding="utf-8"))["cases"]
+]
+
+
+@pytest.mark.parametrize(("name", "case"), CASES)
+def test_recorded_answers(name: str, case: dict[str, Any]) -> None:
+    """Each recorded answer gives exactly this outcome, quota and server's account."""
+    spoken = dialect(name)
+    headers = case["headers"]
+    assert spoken.outcome(case["status"], headers, case["body"].encode()) is Outcome(case["outcome"])
+    assert spoken.quota(headers) == Quota(**case["quota"])
+    assert spoken.server(headers) == ServerAccount(**case["server"])
+
+
+def test_every_dialect_has_recorded_answers() -> None:
+    """There is a file of recorded answers for each dialect, with a refusal in it."""
+    assert {path.stem for path in HEADERS.glob("*.json")} == set(BUILT_IN)
+    refused = {value.values[0] for value in CASES if value.values[1]["outcome"] == "throttled"}  # type: ignore[index]
+    assert refused == set(BUILT_IN)
+
+
+def test_names_and_one_table_each() -> None:
+    """The dialects by name, each saying its own name and a path that needs no id."""
+    assert names() == sorted(BUILT_IN)
+    for name in BUILT_IN:
+        spoken = dialect(name)
+        assert isinstance(spoken, Dialect)
+        assert spoken.name == name
+        assert spoken.self_path.startswith("/")
+        assert spoken.list_path.startswith("/")
+        assert spoken.authorization.format(token="x") == "Bearer x"
+    assert [name for name in BUILT_IN if dialect(name).levels] == ["canvas"]
+
+
+def test_an_unknown_dialect() -> None:
+    """An unknown name raises ConfigError that names the known ones."""
+    with pytest.raises(
+        ConfigError, match=r"^There is no dialect 'moodle': known are blackboard, brightspace, canvas, github, gitlab, ietf\.$"
+    ):
+        dialect("moodle")
+
+
+def test_a_dialect_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed package adds a dialect through the entry-point group probes.dialects."""
+    info = tmp_path / "outside-1.0.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n", encoding="utf-8")
+    (info / "entry_points.txt").write_text("[probes.dialects]\nmoodle = outside_dialect:DIALECT\n", encoding="utf-8")
+    (tmp_path / "outside_dialect.py").write_text("DIALECT = 'the moodle dialect'\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert "moodle" in names()
+    assert str(dialect("moodle")) == "the moodle dialect"
+
+
+def test_a_date_beyond_all_dates() -> None:
+    """Dates that no calendar difference can hold are no wait."""
+    headers = {"date": "0001-01-01T00:00:00+23:00", "retry-after": "9999-12-31T23:59:59-23:00"}
+    assert dialect("canvas").quota(headers).retry_after_s is None
+
+
+FIELDS = (
+    *("x-request-cost", "x-rate-limit-remaining", "x-rate-limit-limit", "x-rate-limit-reset", "x-runtime", "x-canvas-meta", "retry-after"),
+    *("ratelimit", "ratelimit-policy", "ratelimit-limit", "ratelimit-remaining", "ratelimit-reset", "date"),
+    *("x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset", "www-authenticate", "content-type", "x-runtime-rack"),
+)
+TEXTS = st.one_of(
+    st.text(st.characters(max_codepoint=255), max_size=40),
+    st.floats().map(str),
+    st.integers().map(str),
+    st.sampled_from(["nan", "inf", "-inf", "1e308", "1e999", "$0.15", "600.0abc", "0x1F", "1_000", "20, 20;w=60", "9" * 400, "-5", "٦"]),
+    st.datetimes().map(str),
+)
+
+
+@given(st.dictionaries(st.sampled_from(FIELDS), TEXTS), st.integers(100, 599), st.binary(max_size=60), st.sampled_from(BUILT_IN))
+def test_no_answer_breaks_a_dialect(headers: dict[str, str], status: int, body: bytes, name: str) -> None:
+    """Whatever a server sends, a dialect gives an outcome and numbers that are plausible, or None."""
+    spoken = dialect(name)
+    assert spoken.outcome(status, headers, body) in Outcome
+    quota, server = spoken.quota(headers), spoken.server(headers)
+    for value in (quota.remaining, quota.cost, quota.limit):
+        assert value is None or abs(value) <= GREATEST
+    for value in (quota.reset_s, quota.retry_after_s, server.server_time_s):
+        assert value is None or 0.0 <= value <= LONGEST_S
+    assert quota.cost is None or quota.cost >= 0.0
+
+
+@given(st.floats(-1000, 1000), st.floats(0, 1000))
+def test_numbers_survive(remaining: float, cost: float) -> None:
+    """A number as any language writes it is read exactly."""
+    headers = {"x-rate-limit-remaining": repr(remaining), "x-request-cost": repr(cost)}
+    assert dialect("canvas").quota(headers) == Quota(remaining=remaining, cost=cost)
+
+
+# Link
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ('<https://a/x?page=2>; rel="next"', {"next": "https://a/x?page=2"}),
+        (
+            '<https://a/x?page=1>; rel="current",<https://a/x?page=2>; rel="next"',
+            {"current": "https://a/x?page=1", "next": "https://a/x?page=2"},
+        ),
+        (
+            '<https://a/x?ids=1,2,3&page=2>; rel="next", <https://a/x>; rel="first"',
+            {"next": "https://a/x?ids=1,2,3&page=2", "first": "https://a/x"},
+        ),
+        ("<https://a/x>; rel=next", {"next": "https://a/x"}),
+        ("<https://a/x>;REL=NEXT", {"next": "https://a/x"}),
+        ('<https://a/x>; title="a, b; c"; rel="next"', {"next": "https://a/x"}),
+        ('<https://a/x>; rel="next last"', {"next": "https://a/x", "last": "https://a/x"}),
+        ('<https://a/1>; rel="next", <https://a/2>; rel="next"', {"next": "https://a/1"}),
+        ('</x?page=2>; rel="next"', {"next": "https://a/x?page=2"}),
+        ('<?page=2>; rel="next"', {"next": "https://a/list?page=2"}),
+        ('<https://a/x;y>; rel="next"', {"next": "https://a/x;y"}),
+        ('< https://a/x >; rel = "next"', {"next": "https://a/x"}),
+        ("", {}),
+        ("garbage", {}),
+        ("<https://a/x>", {}),
+        ("<https://a/x; rel=next", {}),
+        ('<http://[bad>; rel="next"', {}),
+        ('<>; rel="next"', {"next": "https://a/list"}),
+    ],
+)
+def test_link_is_read_as_servers_write_it(text: str, found: dict[str, str]) -> None:
+    """Commas inside URLs, quotes or none, any case, several relations, relative URLs; what cannot be read is left out."""
+    assert links({"link": text}, "https://a/list") == found
+
+
+@given(st.text(st.characters(max_codepoint=255), max_size=200))
+def test_no_link_field_breaks(text: str) -> None:
+    """Any text in Link gives a table of relations, lower case."""
+    for rel in links({"link": text}, "https://a/"):
+        assert rel == rel.lower()
+
+
+# Lists
+
+
+@pytest.mark.parametrize(
+    ("document", "path", "found"),
+    [
+        ([1, 2], "/api/v1/x", [1, 2]),
+        ({"sis_imports": [1]}, "/api/v1/accounts/1/sis_imports?per_page=1", [1]),
+        ({"sis_imports": [1]}, "/api/v1/accounts/1/sis_imports/importing", [1]),
+        ({"total": 2, "data": [1]}, "/api/v1/accounts/1/lti_registrations", [1]),
+        ({"PagingInfo": {}, "Items": [1]}, "/d2l/api/lp/1.31/enrollments/myenrollments/", [1]),
+        ({"results": [1], "paging": {}}, "/learn/api/public/v3/courses", [1]),
+        ({"id": 1, "teachers": [1]}, "/api/v1/courses/1", None),
+        ({"errors": [{"message": "x"}]}, "/api/v1/courses", None),
+        ({"a": [1], "b": [2]}, "/api/v1/x", None),
+        ({}, "/x", None),
+        ("text", "/x", None),
+        (None, "/x", None),
+    ],
+)
+def test_items_are_found_in_their_envelope(document: Any, path: str, found: list[Any] | None) -> None:
+    """A list is itself, or in its envelope; an object that merely has a list is no list."""
+    assert items(document, path) == found
+
+
+@pytest.mark.parametrize(
+    ("paging", "headers", "document", "url"),
+    [
+        ("link", {"link": '<https://a/x?page=2>; rel="next"'}, [], "https://a/x?page=2"),
+        ("link", {"link": '<https://a/x?sort=next>; rel="current"'}, [], None),
+        ("link", {}, [], None),
+        ("bookmark", {}, {"PagingInfo": {"Bookmark": "12", "HasMoreItems": True}, "Items": []}, "https://a/x?q=1&bookmark=12"),
+        ("bookmark", {}, {"PagingInfo": {"Bookmark": "12", "HasMoreItems": False}, "Items": []}, None),
+        ("bookmark", {}, {"Objects": [], "Next": "https://a/x?bookmark=9"}, "https://a/x?bookmark=9"),
+        ("bookmark", {}, {"Objects": [], "Next": None}, None),
+        ("bookmark", {}, [], None),
+        ("next_page", {}, {"results": [], "paging": {"nextPage": "/x?offset=100"}}, "https://a/x?offset=100"),
+        ("next_page", {}, {"results": [], "paging": {"nextPage": "https://b/x"}}, "https://b/x"),
+        ("next_page", {}, {"results": []}, None),
+        ("next_page", {}, [], None),
+    ],
+)
+def test_where_the_next_page_is(paging: str, headers: dict[str, str], document: Any, url: str | None) -> None:
+    """Each way of paging names its next page."""
+    assert following(paging, headers, document, "https://a/x?q=1") == url
+
+
+@pytest.mark.parametrize(
+    ("paging", "headers", "document"),
+    [
+        ("link", {"link": '<https://a/x?page=2; rel="next"'}, []),
+        ("link", {"link": 'https://a/x?page=2; rel="next"'}, []),
+        ("link", {"link": '<https://a/1>; rel="current", <http://[bad>; rel="next"'}, []),
+        ("bookmark", {}, {"PagingInfo": {"HasMoreItems": True}, "Items": []}),
+        ("next_page", {}, {"results": [], "paging": {"nextPage": 7}}),
+    ],
+)
+def test_a_next_page_that_cannot_be_read(paging: str, headers: dict[str, str], document: Any) -> None:
+    """A next page that is named but cannot be read is never taken for the end of the list."""
+    with pytest.raises(BadLink):
+        following(paging, headers, document, "https://a/x")
+
+
+def test_a_query_is_set() -> None:
+    """A parameter of the same name is replaced, the others stay."""
+    assert with_query("https://a/x?b=1&state[]=c&bookmark=0", bookmark="2:3") == "https://a/x?b=1&state[]=c&bookmark=2:3"

@@ -1,0 +1,480 @@
+"""Explaining URLs, curl lines, header fields and questions; nothing is sent here but in the tests of the command."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pytest_httpserver import HTTPServer
+from typer.testing import CliRunner
+
+from probes.cli import app
+from probes.errors import UsageError
+from probes.explain import Explanation, answer_question, explain, seen, told
+from probes.explain.headers import header_lines, status_means
+from probes.explain.lists import LIST_NAMES, SPECIAL
+from probes.explain.questions import QUESTIONS
+from probes.explain.request import read
+from probes.explain.rules import effective_per_page
+from probes.explain.snippets import link_snippets
+from probes.observation import Observation, Outcome
+from probes.runs import Run
+
+HOST = "https://s.instructure.com"
+SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
+
+
+def kinds(explanation: Explanation) -> list[str]:
+    return [remark.kind for remark in explanation.remarks if remark.weight != "info"]
+
+
+# Reading a request
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "url"),
+    [
+        ("api/v1/courses", "GET", "/api/v1/courses"),
+        ("/api/v1/courses?per_page=5&include[]=term", "GET", "/api/v1/courses?per_page=5&include[]=term"),
+        ("/api/v1/courses?include%5B%5D=term", "GET", "/api/v1/courses?include[]=term"),
+        ("https://S.instructure.com/api/v1/courses", "GET", "https://s.instructure.com/api/v1/courses"),
+        ("s.instructure.com/api/v1/courses", "GET", "https://s.instructure.com/api/v1/courses"),
+        ("localhost:3000/api/v1/courses", "GET", "http://localhost:3000/api/v1/courses"),
+        ("DELETE /api/v1/courses/1", "DELETE", "/api/v1/courses/1"),
+        ("'https://a.b/x'", "GET", "https://a.b/x"),
+        ("https://[::1]:80/x", "GET", "https://[::1]:80/x"),
+        ("curl https://a.b/x", "GET", "https://a.b/x"),
+        ("curl -sSL -o /dev/null 'https://a.b/x?y=1'", "GET", "https://a.b/x?y=1"),
+        ("curl -sSXPOST https://a.b/x -d a=b", "POST", "https://a.b/x"),
+        ("curl https://a.b/x -F 'a=b'", "POST", "https://a.b/x"),
+        ("curl -G https://a.b/x -d per_page=5 --data-urlencode 'q=a b'", "GET", "https://a.b/x?per_page=5&q=a%20b"),
+        ("curl -I https://a.b/x", "HEAD", "https://a.b/x"),
+        ("curl --url https://a.b/x --request DELETE", "DELETE", "https://a.b/x"),
+        ("curl --some-new-option https://a.b/x", "GET", "https://a.b/x"),
+        ("/usr/bin/curl \\\n  https://a.b/x", "GET", "https://a.b/x"),
+        ("curl.exe https://a.b/x", "GET", "https://a.b/x"),
+        ("curl 'https://a.b/x", "GET", "https://a.b/x"),
+    ],
+)
+def test_a_request_is_read(text: str, method: str, url: str) -> None:
+    """A URL, a path, a call or a curl line, as people paste them."""
+    request = read(text)
+    assert (request.method, request.url.replace("'", "")) == (method, url)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "is no URL and no curl line: give one, in quotes."),
+        ("what is this", "'what is this' is no URL and no curl line: give one, in quotes."),
+        ("curl", "There is no URL in this curl line."),
+        ("curl -X", "This curl line cannot be read: argument -X/--request: expected one argument."),
+        ("ftp://a.b/x", "'ftp://a.b/x' is not an http address."),
+        ("https://a.b:99999/x", "'https://a.b:99999/x' is not a URL."),
+        ("http://[bad", "'http://[bad' is not a URL."),
+        ("two words ?access_token=abc", "'two words ?access_token=[redacted]' is no URL"),
+    ],
+)
+def test_what_is_no_request(text: str, message: str) -> None:
+    """What holds no URL raises UsageError with one sentence, without secrets."""
+    with pytest.raises(UsageError, match=re.escape(message)):
+        read(text)
+
+
+def test_headers_of_a_curl_line() -> None:
+    """-H, -A and --oauth2-bearer are read; -H 'Name:' takes a field away."""
+    request = read("curl -H 'Accept: a/b' -H 'User-Agent:' --oauth2-bearer abc -k https://a.b/x")
+    assert request.headers == {"accept": "a/b", "user-agent": "", "authorization": "Bearer abc"}
+    assert request.insecure
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_explained_or_refused(text: str) -> None:
+    """Whatever is given, there is an explanation or a UsageError, and the right URL has nothing wrong with it."""
+    try:
+        explanation = explain(text)
+    except UsageError:
+        return
+    assert explanation.urls
+    assert told(explanation)
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("text", "found", "right"),
+    [
+        (f"{HOST}/api/v2/courses?per_page=100", ["wrong_version"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/courses?per_page=100", ["not_api"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses", ["no_page_size"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/users/self", [], "/api/v1/users/self"),
+        (f"{HOST}/api/v1/courses/12", [], "/api/v1/courses/12"),
+        (f"{HOST}/api/graphql", [], "/api/graphql"),
+        (f"{HOST}/health_check.json", [], "/health_check.json"),
+        (f"{HOST}/api/v1/courses?per_page=1000", ["page_size"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses?per_page=abc", ["page_size"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses?per_page=", ["page_size"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses?per_page=50", [], "/api/v1/courses?per_page=50"),
+        (f"{HOST}/api/v1/courses?limit=50", ["size_name"], "/api/v1/courses?per_page=50"),
+        (f"{HOST}/api/v1/courses?per_page[]=50", ["brackets"], "/api/v1/courses?per_page=50"),
+        (
+            f"{HOST}/api/v1/courses?enrollment_type=TeacherEnrollment&per_page=100",
+            ["enrollment_type"],
+            "/api/v1/courses?enrollment_type=teacher&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses?enrollment_type=Teacher&per_page=100",
+            ["enrollment_type"],
+            "/api/v1/courses?enrollment_type=teacher&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses?enrollment_type=boss&per_page=100",
+            ["enrollment_type"],
+            "/api/v1/courses?enrollment_type=boss&per_page=100",
+        ),
+        (f"{HOST}/api/v1/courses?enrollment_type=ta&per_page=100", [], "/api/v1/courses?enrollment_type=ta&per_page=100"),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?type[]=student&per_page=100",
+            ["enrollment_type"],
+            "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?type=StudentEnrollment&per_page=100",
+            ["brackets"],
+            "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
+        ),
+        (f"{HOST}/api/v1/courses?state[]=active&per_page=100", ["state_filter"], "/api/v1/courses?enrollment_state=active&per_page=100"),
+        (
+            f"{HOST}/api/v1/courses?enrollment_state=available&per_page=100",
+            ["state_filter"],
+            "/api/v1/courses?state[]=available&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses?enrollment_state=completed&state[]=completed&per_page=100",
+            [],
+            "/api/v1/courses?enrollment_state=completed&state[]=completed&per_page=100",
+        ),
+        (f"{HOST}/api/v1/courses?state[]=open&per_page=100", ["unknown_state"], "/api/v1/courses?state[]=open&per_page=100"),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?enrollment_state=active&per_page=100",
+            ["state_filter"],
+            "/api/v1/courses/1/enrollments?state[]=active&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?state[]=gone&per_page=100",
+            ["unknown_state"],
+            "/api/v1/courses/1/enrollments?state[]=gone&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses?include=term&include=teachers&per_page=100",
+            ["brackets"],
+            "/api/v1/courses?include[]=term&include[]=teachers&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses?include[]=term,teachers&per_page=100",
+            ["brackets"],
+            "/api/v1/courses?include[]=term&include[]=teachers&per_page=100",
+        ),
+        (f"{HOST}/api/v1/courses/1?include=term", ["brackets"], "/api/v1/courses/1?include[]=term"),
+        (f"{HOST}/api/v1/courses?access_token=abc&per_page=100", ["token_in_url"], "/api/v1/courses?per_page=100"),
+        ("http://s.instructure.com/api/v1/users/self", ["plain_http"], "/api/v1/users/self"),
+        (f"{HOST}/api/v1/courses?per_page=100&page=2", ["page_number"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses?per_page=100&page=1", [], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses?per_page=100&page=0", ["page_number"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses/1/enrollments?page=2&per_page=100", ["page_number"], "/api/v1/courses/1/enrollments?per_page=100"),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?page=bookmark:abc&per_page=100",
+            [],
+            "/api/v1/courses/1/enrollments?page=bookmark:abc&per_page=100",
+        ),
+        (f"{HOST}/api/v1/courses?per_page=100?page=2", ["query_mark", "page_number"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses&per_page=100", ["query_mark"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/api/v1/courses?per_page=100&amp;include[]=term", ["html_ampersand"], "/api/v1/courses?per_page=100&include[]=term"),
+        (f"{HOST}/api/v1/courses/:course_id/tabs?per_page=100", ["placeholder"], "/api/v1/courses/:course_id/tabs?per_page=100"),
+        (f"DELETE {HOST}/api/v1/courses/1/enrollments/2?task=remove", ["unknown_task"], "/api/v1/courses/1/enrollments/2?task=remove"),
+        (f"DELETE {HOST}/api/v1/courses/1/enrollments/2", ["no_task"], "/api/v1/courses/1/enrollments/2"),
+        (f"DELETE {HOST}/api/v1/courses/1/enrollments/2?task=delete", [], "/api/v1/courses/1/enrollments/2?task=delete"),
+        (f"curl {HOST}/api/v1/users/self", ["no_authorization"], "/api/v1/users/self"),
+        (f"curl -H 'Authorization: bearer x' {HOST}/api/v1/users/self", ["wrong_authorization"], "/api/v1/users/self"),
+        (f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/users/self", [], "/api/v1/users/self"),
+        (f"curl -H 'Authorization: Bearer 7~{'a' * 40}' {HOST}/api/v1/users/self", ["token_in_command"], "/api/v1/users/self"),
+        (f"curl -H 'Authorization: Bearer $T' -A '' {HOST}/api/v1/users/self", ["no_user_agent"], "/api/v1/users/self"),
+        (f"curl -k -H 'Authorization: Bearer $T' {HOST}/api/v1/users/self", ["insecure"], "/api/v1/users/self"),
+        (f"curl '{HOST}/api/v1/users/self?access_token=abc'", ["token_in_url"], "/api/v1/users/self"),
+        (f"{HOST}/api/v1/users/self/activity_stream?per_page=100", [], "/api/v1/users/self/activity_stream?per_page=100"),
+        (f"{HOST}/api/v1/courses/1/app_center/apps?per_page=100", ["page_size"], "/api/v1/courses/1/app_center/apps?per_page=72"),
+    ],
+)
+def test_each_mistake_is_named_and_mended(text: str, found: list[str], right: str) -> None:
+    """Each mistake alone is named, nothing else is, and the right URL is whole."""
+    explanation = explain(text)
+    assert kinds(explanation) == found
+    assert explanation.urls == [HOST + right]
+
+
+def test_the_right_url_needs_no_mending() -> None:
+    """Explaining the right URL finds nothing wrong: mending is done once and for all."""
+    text = f"{HOST}/api/v2/courses?enrollment_type=TeacherEnrollment&state[]=active&include=term&include=x&per_page=1000&access_token=x"
+    first = explain(text)
+    assert len(kinds(first)) == 6
+    assert kinds(explain(first.urls[0])) == []
+
+
+def test_without_a_host_the_instances_stands_in() -> None:
+    """A bare path gets the given origin, or a host to fill in."""
+    assert explain("/api/v1/users/self", "https://b").urls == ["https://b/api/v1/users/self"]
+    assert explain("/api/v1/users/self").urls == ["https://YOUR-SCHOOL.instructure.com/api/v1/users/self"]
+
+
+def test_loopback_may_be_plain() -> None:
+    """http:// is right on loopback."""
+    assert kinds(explain("http://127.0.0.1:3000/api/v1/users/self")) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "effective"), [("0", 1), ("-1", 1), ("abc", 1), ("", 1), ("1000", 100), ("2.9", 2), ("50", 50), ("9" * 50, 100), ("7x", 7)]
+)
+def test_what_canvas_makes_of_per_page(text: str, effective: int) -> None:
+    """per_page is read as Ruby reads numbers, then held to 1..100."""
+    assert effective_per_page(text) == effective
+
+
+def test_the_special_lists_are_lists() -> None:
+    """Each list with facts of its own is known as a list."""
+    assert SPECIAL.keys() <= LIST_NAMES
+
+
+def test_told_to_a_person() -> None:
+    """The whole text: what was given, what is wrong, what is right, without the secret."""
+    text = told(explain(f"{HOST}/api/v2/courses?access_token=abc&per_page=50"), snippets=False)
+    assert text == (
+        "GET https://s.instructure.com/api/v2/courses?access_token=[redacted]&per_page=50\n"
+        "\n"
+        "What is wrong with it:\n"
+        "- There is no version 2 of the REST API: Canvas answers 404 with a web page (HTML), not with JSON. "
+        "What answered you with data was v1, or not Canvas.\n"
+        "  Use /api/v1.\n"
+        "- access_token in the URL ends up in logs and histories, and Canvas leaves it out of the Link header: "
+        "the next page is then asked for without a token (401).\n"
+        "  Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.\n"
+        "\n"
+        "The right URL:\n"
+        "  https://s.instructure.com/api/v1/courses?per_page=50\n"
+        "  This is a list: 10 items a page unless per_page says more, 100 at most; it pages by numbered pages."
+    )
+
+
+def test_nothing_wrong_is_said() -> None:
+    """A right URL is told to be right; a write is told not to be sent."""
+    assert "Nothing is wrong with it." in told(explain(f"{HOST}/api/v1/users/self"))
+    text = told(explain(f"PUT {HOST}/api/v1/courses/1"))
+    assert "- PUT changes something: it is explained here, never sent.\nNothing is wrong with it." in text
+
+
+# What the header fields say
+
+
+def test_header_lines_of_a_list() -> None:
+    """Link relation by relation with what is missing, then each field with its meaning."""
+    headers = {
+        "link": '<https://a/x?page=1&per_page=10>; rel="current",<https://a/x?page=bookmark:q&per_page=10>; rel="next"',
+        "x-rate-limit-remaining": "551.2",
+        "x-request-cost": "0.04",
+        "x-canvas-meta": "q=1500;u=0.1;d=0.02;z=1;",
+        "x-other": "1",
+    }
+    assert [(line.name, line.value) for line in header_lines(headers, "https://a/x")] == [
+        ('link rel="current"', "https://a/x?page=1&per_page=10"),
+        ('link rel="next"', "https://a/x?page=bookmark:q&per_page=10"),
+        ('link rel="last"', "(missing)"),
+        ("per_page in link", "10"),
+        ("x-rate-limit-remaining", "551.2"),
+        ("x-request-cost", "0.04"),
+        ("x-canvas-meta", "q=1500;u=0.1;d=0.02;z=1;"),
+    ]
+    means = {line.name: line.means for line in header_lines(headers)}
+    assert "about 11 more requests may start now" in means["x-rate-limit-remaining"]
+    assert means["x-canvas-meta"] == "The server's own account: waited 1500 us for a server, CPU 0.1 s, database 0.02 s."
+
+
+@pytest.mark.parametrize(
+    ("headers", "name", "words"),
+    [
+        ({"x-rate-limit-remaining": "600.0"}, "x-rate-limit-remaining", "about 11 more requests may start now"),
+        ({"x-rate-limit-remaining": "50.0"}, "x-rate-limit-remaining", "a request that starts now is refused"),
+        ({"x-rate-limit-remaining": "-200.0"}, "x-rate-limit-remaining", "a request that starts now is refused"),
+        ({"x-rate-limit-remaining": "nan"}, "x-rate-limit-remaining", "Not a number"),
+        ({"x-rate-limit-remaining": "5", "x-rate-limit-reset": "1"}, "x-rate-limit-remaining", "Brightspace"),
+        ({"x-rate-limit-remaining": "5", "x-rate-limit-limit": "9"}, "x-rate-limit-remaining", "Calls left of Limit"),
+        ({"x-request-cost": "$0.15"}, "x-request-cost", "Not a number"),
+        ({"x-canvas-meta": "zz"}, "x-canvas-meta", "nothing known in it"),
+        ({"content-type": "text/html"}, "content-type", "A web page, not data."),
+        ({"retry-after": "5"}, "retry-after", "Wait so long"),
+        ({"link": '<https://a/x>; rel="current"'}, 'link rel="next"', "This was the last page"),
+    ],
+)
+def test_a_field_means(headers: dict[str, str], name: str, words: str) -> None:
+    """One field, its meaning in plain words."""
+    assert words in {line.name: line.means for line in header_lines(headers)}[name]
+
+
+def test_a_cookie_is_not_shown() -> None:
+    """Of a cookie only the name is told."""
+    lines = header_lines({"set-cookie": "canvas_session=secret; path=/"})
+    assert [line.value for line in lines] == ["canvas_session=[redacted]"]
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "page", "words"),
+    [
+        (404, Outcome.NOT_FOUND, True, "404 with a web page: there is no such path in this API"),
+        (404, Outcome.NOT_FOUND, False, "404: there is no such thing, or no such path."),
+        (200, Outcome.OK, False, "200: answered as asked."),
+        (None, Outcome.READ_TIMEOUT, False, "No answer: read timeout."),
+    ],
+)
+def test_a_status_means(status: int | None, outcome: Outcome, page: bool, words: str) -> None:
+    """One sentence on the status."""
+    assert status_means(status, outcome, page=page).startswith(words)
+
+
+def test_what_was_seen_is_told() -> None:
+    """An answer's status with its error, then its fields."""
+    one = Observation("beta", "explain", "GET /x", "GET", "/x", 0.0, 0.0, None, None, Outcome.READ_TIMEOUT, error="no answer within 5 s")
+    assert seen(one, {}, "https://a/x").means == "No answer: read timeout. (no answer within 5 s)"
+
+
+# Questions
+
+
+def test_current_courses_takes_two_lists() -> None:
+    """All current and future courses: two lists, joined by id, kept where there are students and the course is not over."""
+    question = answer_question("current-courses", "all", "https://a")
+    common = "&state[]=unpublished&state[]=available&include[]=total_students&include[]=term&include[]=concluded&per_page=100"
+    assert question.urls == [
+        f"https://a/api/v1/courses?enrollment_type=teacher&enrollment_state=active{common}",
+        f"https://a/api/v1/courses?enrollment_type=teacher&enrollment_state=invited_or_pending{common}",
+    ]
+    assert question.question is not None
+    assert question.question.keep == ("total_students > 0", "concluded is not true")
+    narrowed = answer_question("current-courses", "current", "https://a").question
+    assert narrowed is not None
+    assert narrowed.keep[-1] == "term.start_at is empty or before now, and term.end_at is empty or after now"
+
+
+@pytest.mark.parametrize("name", [question.name for question in QUESTIONS])
+def test_our_own_urls_are_right(name: str) -> None:
+    """Each question's URLs pass our own rules."""
+    for url in answer_question(name, "all", HOST).urls:
+        assert kinds(explain(url)) == [] or url.endswith("/importing")
+    assert told(answer_question(name))
+
+
+def test_unknown_questions_and_terms() -> None:
+    """A question or a term that is not in the list raises UsageError with those that are."""
+    with pytest.raises(UsageError, match=r"^There is no question 'x': known are current-courses, my-courses, "):
+        answer_question("x")
+    with pytest.raises(UsageError, match=r"^--term next: use all or current\.$"):
+        answer_question("current-courses", "next")
+
+
+def test_snippets_hold_the_url() -> None:
+    """curl, Python, R and VBA each name the URL and the Link header; the Python one compiles."""
+    snippets = link_snippets("https://a/x?b[]=1")
+    assert sorted(snippets) == ["curl", "python", "r", "vba"]
+    assert all("https://a/x?b[]=1" in text for text in snippets.values())
+    assert all("link" in text.lower() for text in snippets.values())
+    compile(snippets["python"], "snippet", "exec")
+
+
+# The command
+
+
+def probes(*words: str, stdin: str | None = None) -> tuple[int, str, str]:
+    from probes.errors import ProbesError
+
+    result = CliRunner().invoke(app, list(words), input=stdin)
+    code = int(result.exception.exit_code) if isinstance(result.exception, ProbesError) else result.exit_code
+    return code, result.stdout, str(result.exception) if isinstance(result.exception, ProbesError) else result.stderr
+
+
+def test_the_command_explains_without_any_configuration() -> None:
+    """`probes explain URL` needs no configuration; words of an unquoted curl line are put together."""
+    code, out, _ = probes("explain", "/api/v2/courses")
+    assert (code, out.splitlines()[:4]) == (0, ["GET /api/v2/courses", "", "What is wrong with it:", out.splitlines()[3]])
+    code, out, _ = probes("explain", "curl", "-sS", "-H", "Authorization: Bearer x", "https://a.b/api/v1/users/self")
+    assert (code, "Nothing is wrong with it." in out) == (0, True)
+    code, out, _ = probes("explain", "-", stdin="https://a.b/api/v1/users/self\n")
+    assert (code, out.splitlines()[0]) == (0, "GET https://a.b/api/v1/users/self")
+
+
+def test_the_document_keeps_its_schema() -> None:
+    """--json is one document that its published schema accepts."""
+    schema = json.loads((SCHEMAS / "explain-1.json").read_text(encoding="utf-8"))
+    for words in (["/api/v2/courses"], ["--question", "current-courses", "--term", "current"]):
+        code, out, _ = probes("explain", "--json", *words)
+        document = json.loads(out)
+        jsonschema.validate(document, schema)
+        assert (code, document["schema"]) == (0, "probes.explain/1")
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "There is nothing to explain: give a URL or a curl line in quotes, or --question NAME."),
+        (["/x", "--question", "my-courses"], "Give a URL or --question, not both."),
+        (["--question", "nonsense"], "There is no question 'nonsense'"),
+        (["/x", "-i", "beta"], "No configuration"),
+    ],
+)
+def test_bad_words(words: list[str], message: str) -> None:
+    """Usage errors exit 2 with one sentence."""
+    code, _, err = probes("explain", *words)
+    assert (code, message in err) == (2, True)
+
+
+def asked(server: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[int, dict[str, Any]]:
+    monkeypatch.setenv("CANVAS_API_URL", server.url_for("").rstrip("/"))
+    monkeypatch.setenv("CANVAS_API_TOKEN", "the-token")
+    code, out, _ = probes("explain", "--json", "--out", str(tmp_path), "-i", "default", *words)
+    return code, json.loads(out)
+
+
+def test_an_instance_is_asked_once(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With -i the right URL is asked once and its fields are explained; the run folder has that one line."""
+    headers = {"X-Request-Cost": "0.2", "Link": '</api/v1/courses?page=2&per_page=100>; rel="next"'}
+    httpserver.expect_request("/api/v1/courses", query_string="per_page=100").respond_with_json([], headers=headers)
+    code, document = asked(httpserver, tmp_path, monkeypatch, "https://other.example/api/v2/courses")
+    assert (code, document["answer"]["status"], document["answer"]["outcome"]) == (0, 200, "ok")
+    assert [line["name"] for line in document["answer"]["headers"]][:2] == ['link rel="next"', 'link rel="last"']
+    assert [request.headers["Authorization"] for request, _ in httpserver.log] == ["Bearer the-token"]
+    run = Run.open(next(tmp_path.iterdir()))
+    assert [one.call for one in run.observations()] == ["GET /api/v1/courses?per_page=100"]
+    assert run.manifest["ended"] == "done"
+
+
+def test_a_refused_token_is_explained(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 401 is explained and exits 0: the advice is still something to tell."""
+    httpserver.expect_request("/api/v1/users/self").respond_with_json({}, status=401, headers={"WWW-Authenticate": "Bearer"})
+    code, document = asked(httpserver, tmp_path, monkeypatch, "/api/v1/users/self")
+    assert (code, document["answer"]["outcome"]) == (0, "unauthorized")
+
+
+def test_a_write_is_never_sent(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A call that writes is explained and not sent."""
+    code, document = asked(httpserver, tmp_path, monkeypatch, "DELETE /api/v1/courses/1/enrollments/2?task=remove")
+    assert (code, document["answer"], httpserver.log) == (0, None, [])
+
+
+def test_two_instances_are_one_too_many(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than one -i is a usage error."""
+    monkeypatch.setenv("CANVAS_API_URL", httpserver.url_for(""))
+    code, _, err = probes("explain", "/x", "-i", "default", "-i", "default", "--out", str(tmp_path))
+    assert (code, err) == (2, "explain asks one instance: give one -i.")

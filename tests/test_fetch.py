@@ -1,0 +1,273 @@
+"""`probes fetch` as its user has it: words in, lines out, exit codes; against a real server on loopback."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema  # type: ignore[import-untyped]
+import pytest
+from pytest_httpserver import HTTPServer
+from typer.testing import CliRunner
+from werkzeug import Request, Response
+
+from probes.cli import app
+from probes.config import Instance
+from probes.errors import ProbesError, UsageError
+from probes.jobs.fetch import Progress, limiter_of, own_path
+from probes.jobs.session import Settings
+from probes.runs import Run
+
+SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
+
+
+class Fetcher:
+    """A server, an environment that names it, and the command."""
+
+    def __init__(self, server: HTTPServer, out: Path) -> None:
+        self.server = server
+        self.out = out
+
+    def list(self, count: int, size: int = 10, path: str = "/api/v1/things") -> None:
+        """Serves a list of `count` items."""
+
+        def handle(request: Request) -> Response:
+            page, per = int(request.args.get("page", 1)), min(int(request.args.get("per_page", size)), 100)
+            found = [{"id": number} for number in range(count)][(page - 1) * per : page * per]
+            link = f'<{request.host_url.rstrip("/")}{path}?page={page + 1}&per_page={per}>; rel="next"' if page * per < count else ""
+            return Response(json.dumps(found), content_type="application/json", headers={"Link": link} if link else {})
+
+        self.server.expect_request(path).respond_with_handler(handle)
+
+    def __call__(self, *words: str) -> tuple[int, str, str]:
+        """(exit code, stdout, what was said)."""
+        result = CliRunner().invoke(app, ["fetch", *words, "--out", str(self.out)])
+        if isinstance(result.exception, ProbesError):
+            return int(result.exception.exit_code), result.stdout, result.stderr + str(result.exception)
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, result.stdout, result.stderr
+
+    @property
+    def run(self) -> Run:
+        """The run that was kept."""
+        return Run.open(next(self.out.iterdir()))
+
+
+@pytest.fixture
+def fetch(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fetcher:
+    monkeypatch.setenv("CANVAS_API_URL", httpserver.url_for("").rstrip("/"))
+    monkeypatch.setenv("CANVAS_API_TOKEN", "the-token")
+    return Fetcher(httpserver, tmp_path / "results")
+
+
+def numbers(out: str) -> list[int]:
+    return [json.loads(line)["id"] for line in out.splitlines()]
+
+
+def test_every_page_as_lines(fetch: Fetcher) -> None:
+    """With --all every item is one JSON line on stdout, in order; talk is on stderr; the calls are in a run folder."""
+    fetch.list(230)
+    code, out, said = fetch("/api/v1/things", "--all")
+    assert (code, numbers(out)) == (0, list(range(230)))
+    assert said == (f"Asking for per_page=100, as the path names none.\n230 items from 3 pages. Calls are kept in {fetch.run.folder}.\n")
+    assert [one.facts["items"] for one in fetch.run.observations()] == [100, 100, 30]
+    assert fetch.run.manifest["ended"] == "done"
+    assert fetch.run.manifest["fetched"]["complete"] is True
+
+
+def test_the_first_page_alone(fetch: Fetcher) -> None:
+    """Without --all the first page comes as the server sizes it, and it is said that there are more."""
+    fetch.list(26)
+    code, out, said = fetch("things", "-i", "default")
+    assert (code, numbers(out)) == (0, list(range(10)))
+    assert said == f"10 items from 1 page. There are more pages: add --all. Calls are kept in {fetch.run.folder}.\n"
+
+
+def test_quiet_says_nothing(fetch: Fetcher) -> None:
+    """--quiet leaves stderr empty."""
+    fetch.list(3)
+    assert fetch("things", "--all", "--quiet")[2] == ""
+
+
+def test_one_document(fetch: Fetcher) -> None:
+    """--json is one document with all items that its published schema accepts."""
+    fetch.list(12)
+    code, out, _ = fetch("things?per_page=5", "--all", "--json")
+    document = json.loads(out)
+    jsonschema.validate(document, json.loads((SCHEMAS / "fetch-1.json").read_text(encoding="utf-8")))
+    assert code == 0
+    assert document == {
+        "schema": "probes.fetch/1",
+        "run": str(fetch.run.folder),
+        "path": "/api/v1/things?per_page=5",
+        "pages": 3,
+        "count": 12,
+        "complete": True,
+        "ended": "complete",
+        "note": None,
+        "items": [{"id": number} for number in range(12)],
+    }
+
+
+def test_refused_credentials(fetch: Fetcher) -> None:
+    """A token that every call refuses exits 5."""
+    fetch.server.expect_request("/api/v1/things").respond_with_json({}, status=401, headers={"WWW-Authenticate": "Bearer"})
+    code, out, said = fetch("things", "--all", "--quiet")
+    assert (code, out) == (5, "")
+    assert said == "Every call was refused for its credentials (401): check the token; probes diagnose says more."
+
+
+def test_a_failure_in_the_middle(fetch: Fetcher) -> None:
+    """A list that is not whole exits 1, with what there was on stdout and the reason said."""
+    fetch.server.expect_request("/api/v1/things", query_string="per_page=100").respond_with_json(
+        [{"id": 1}], headers={"Link": '</api/v1/things?page=2>; rel="next"'}
+    )
+    fetch.server.expect_request("/api/v1/things", query_string="page=2").respond_with_json(
+        {}, status=401, headers={"WWW-Authenticate": "x"}
+    )
+    code, out, said = fetch("things", "--all", "--quiet")
+    assert (code, numbers(out)) == (1, [1])
+    assert said == (
+        "The list is not whole: 1 item from 2 pages. Page 2 failed, unauthorized (401); the pages before it are whole. "
+        f"Calls are kept in {fetch.run.folder}."
+    )
+
+
+def test_a_list_in_a_circle_as_a_document(fetch: Fetcher) -> None:
+    """With --json the document comes first, not complete, then the exit code 1."""
+    fetch.server.expect_request("/api/v1/things").respond_with_json(
+        [{"id": 1}], headers={"Link": '</api/v1/things?per_page=100>; rel="next"'}
+    )
+    code, out, _ = fetch("things", "--all", "--json")
+    document = json.loads(out)
+    assert (code, document["complete"], document["ended"], document["items"]) == (1, False, "loop", [{"id": 1}])
+
+
+def test_a_refusal_is_waited_for(fetch: Fetcher) -> None:
+    """A page that is refused once is asked again after the server's wait; both calls are kept."""
+    answers = iter(
+        [Response("429 (Rate Limit Exceeded)", 429, headers={"Retry-After": "0.2"}), Response("[]", content_type="application/json")]
+    )
+    fetch.server.expect_request("/api/v1/things").respond_with_handler(lambda _request: next(answers))
+    code, _, _ = fetch("things", "--all")
+    assert code == 0
+    assert [one.outcome.value for one in fetch.run.observations()] == ["throttled", "ok"]
+
+
+def test_tokens_in_items_are_hidden(fetch: Fetcher) -> None:
+    """What has the shape of a token never reaches the output."""
+    fetch.server.expect_request("/api/v1/things").respond_with_json([{"id": 1, "note": "9~" + "a" * 40}])
+    assert fetch("things")[1] == '{"id": 1, "note": "[token]"}\n'
+
+
+def test_a_ceiling_stops(fetch: Fetcher, tmp_path: Path) -> None:
+    """A spent max_requests exits 4; the items before it are out and the run says so."""
+    fetch.list(500)
+    url = fetch.server.url_for("").rstrip("/")
+    config = tmp_path / "probes.toml"
+    config.write_text(f'[instances.beta]\nurl = "{url}"\nmax_requests = 2\n', encoding="utf-8")
+    code, out, said = fetch("things", "--all", "--config", str(config))
+    assert (code, len(numbers(out))) == (4, 200)
+    assert said.endswith("Instance 'beta' allows max_requests = 2 a run, and that many were sent.")
+    assert fetch.run.manifest["ended"].startswith("guard: ")
+
+
+def test_which_instance(fetch: Fetcher, tmp_path: Path) -> None:
+    """With several instances configured one must be named; an unknown one exits 2."""
+    config = tmp_path / "probes.toml"
+    config.write_text('[instances.a]\nurl = "http://127.0.0.1:1"\n[instances.b]\nurl = "http://127.0.0.1:1"\n', encoding="utf-8")
+    assert fetch("things", "--config", str(config))[::2] == (2, "Which instance? Give -i with one of a, b.")
+    code, _, said = fetch("things", "--config", str(config), "-i", "c")
+    assert (code, "There is no instance 'c'" in said) == (2, True)
+
+
+def test_a_version_that_does_not_exist(fetch: Fetcher) -> None:
+    """A 404 with a web page says that the path is wrong and what to do next."""
+    fetch.server.expect_request("/api/v2/courses").respond_with_data("<!DOCTYPE html>", 404, content_type="text/html")
+    code, _, said = fetch("/api/v2/courses")
+    assert code == 1
+    assert said.startswith(
+        "The list is not whole: 0 items from 1 page. Page 1 failed, not_found (404): a web page came: no such path in this API, "
+        "'probes explain' says more; nothing was read."
+    )
+
+
+def test_nobody_answers(fetch: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that is not there exits 1 with one sentence."""
+    monkeypatch.setenv("CANVAS_API_URL", "http://127.0.0.1:1")
+    code, _, said = fetch("things", "--quiet")
+    assert code == 1
+    assert said.startswith("The list is not whole: 0 items from 1 page. Page 1 failed, connect_error: ConnectError")
+
+
+HERE = Instance("here", "https://school.instructure.com")
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("courses", "/api/v1/courses"),
+        ("api/v1/courses", "/api/v1/courses"),
+        ("/api/v1/courses?x=1", "/api/v1/courses?x=1"),
+        ("https://school.instructure.com/api/v1/courses?x=1", "/api/v1/courses?x=1"),
+        ("https://SCHOOL.instructure.com:443/x", "/x"),
+    ],
+)
+def test_a_path_as_people_write_it(path: str, asked: str) -> None:
+    """A word, a path, or the instance's own URL."""
+    assert own_path(path, HERE) == asked
+
+
+@pytest.mark.parametrize(
+    ("path", "instance", "message"),
+    [
+        (
+            "https://evil.example/api/v1/courses?access_token=abc",
+            HERE,
+            r"^https://evil\.example/api/v1/courses\?access_token=\[redacted\] is not on ",
+        ),
+        ("http://school.instructure.com/x", HERE, "only the configured instance is asked"),
+        ("courses", Instance("x", "https://x", dialect="github"), "it must begin with /"),
+    ],
+)
+def test_a_path_elsewhere(path: str, instance: Instance, message: str) -> None:
+    """Another host, another scheme, a bare word where no prefix is known: UsageError."""
+    with pytest.raises(UsageError, match=message):
+        own_path(path, instance)
+
+
+def test_only_a_bucket_has_a_limiter() -> None:
+    """Canvas is read through its limiter, other dialects are not."""
+    assert limiter_of(HERE) is not None
+    assert limiter_of(Instance("x", "https://x", dialect="gitlab")) is None
+
+
+class Terminal:
+    """A stderr that is a terminal."""
+
+    def __init__(self) -> None:
+        self.text = ""
+
+    def isatty(self) -> bool:
+        """It is one."""
+        return True
+
+    def write(self, text: str) -> None:
+        """Keeps the text."""
+        self.text += text
+
+    def flush(self) -> None:
+        """Nothing to do."""
+
+
+def test_progress_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a terminal one line is written over and taken away; with --quiet there is none."""
+    terminal: Any = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    for settings in (Settings(), Settings(quiet=True)):
+        progress = Progress(settings)
+        progress.show("page 1")
+        progress.show("page 2")
+        progress.end()
+    assert terminal.text == "\r\x1b[Kpage 1\r\x1b[Kpage 2\r\x1b[K"

@@ -1,0 +1,50 @@
+"""`probes list`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+from commanded import command, configured
+
+from probes import scenarios
+from probes.errors import ConfigError
+from probes.findings import KINDS
+from probes.jobs.listing import listing
+from probes.jobs.session import Settings
+
+SCHEMA = json.loads((Path(scenarios.__file__).parents[1] / "schemas" / "list-1.json").read_text(encoding="utf-8"))
+
+
+def test_list_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Scenarios with their budgets, dialects, instances without tokens, all kinds of finding; by the published schema."""
+    configured(tmp_path, monkeypatch, test={"url": "http://127.0.0.1:9", "token": "secret-word"})
+    ended = command(tmp_path, "list", "--json")
+    assert ended.code == 0
+    jsonschema.validate(ended.document, SCHEMA)
+    assert [one["name"] for one in ended.document["scenarios"]] == list(scenarios.names())
+    assert ended.document["scenarios"][0]["requests"] == 2
+    assert {"name": "canvas", "title": "Canvas LMS"} in ended.document["dialects"]
+    assert ended.document["instances"] == [{"name": "test", "url": "http://127.0.0.1:9", "kind": "simulated", "dialect": "canvas"}]
+    assert [one["kind"] for one in ended.document["findings"]] == list(KINDS)
+    assert "secret-word" not in ended.out
+
+
+def test_list_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for a person."""
+    configured(tmp_path, monkeypatch, test={"url": "http://127.0.0.1:9", "token": "t"})
+    out = command(tmp_path, "list").out
+    assert out.startswith("Scenarios (probes run NAME, or all):\n  reach        Does it answer")
+    assert "\n  test         http://127.0.0.1:9 (simulated, canvas)\n" in out
+
+
+def test_list_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a configuration there is no instance, and it says what to do; one that was named must exist."""
+    monkeypatch.chdir(tmp_path)
+    told = listing(Settings())
+    assert told.document["instances"] == []
+    assert "Instances: none. No configuration: " in told.text
+    with pytest.raises(ConfigError):
+        listing(Settings(config=tmp_path / "gone.toml"))

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from probes.calls import parse
+from probes.config import Instance, Kind
+from probes.errors import UsageError
+from probes.findings import Severity
+from probes.jobs.load import Asked, findings, line, plan_of, text
+from probes.load.outcome import LoadOutcome, LoadProgress, Reckoning, lines_from, percentile, percentiles
+from probes.load.plan import LoadPlan
+from probes.load.reckoning import reckon
+
+SELF = parse("GET /api/v1/users/self")
+INSTANCE = Instance("sim", "http://127.0.0.1:1", Kind.SIMULATED, allow_load=True, secret="the-token")
+EVEN = {"kind": "even", "rate_per_s": 10.0}
+OUTCOME = LoadOutcome(
+    asked_per_s=10.0,
+    offered_per_s=10.0,
+    achieved_per_s=9.5,
+    requests=100,
+    refused=0,
+    late_share=0.0,
+    stopped_by=None,
+    why=None,
+    latency_s={"p50": 0.1, "p90": 0.2, "p95": 0.25, "p99": None},
+    punctuality_s={"p50": 0.0, "p90": 0.0, "p95": 0.0, "p99": None},
+    errors=0,
+    outcomes={"ok": 100},
+    unsent=0,
+    start_s=1.0,
+    seconds=10.0,
+    least_remaining=550.0,
+    limit_per_s=None,
+)
+
+
+def record(due: float, *, sent: float | None = None, received: float | None = None, **more: object) -> dict[str, object]:
+    status = None if received is None else 200
+    return {"due_s": due, "sent_s": sent, "received_s": received, "status": status, "outcome": "ok", "pool_s": 0.0, "remaining": None, **more}
+
+
+def test_a_plan_never_carries_its_token() -> None:
+    """The document for the child holds neither the token nor where it is; everything else arrives."""
+    document = LoadPlan(replace(INSTANCE, token_env=None), (SELF,), EVEN, 5.0).document(report_fd=7)
+    assert "the-token" not in json.dumps(document)
+    assert not {"secret", "token_env", "token_file"} & set(document["instance"])
+    assert (document["max_in_flight"], document["limits"]["max_refusals"], document["report_fd"]) == (64, 0, 7)
+
+
+@pytest.mark.parametrize(
+    ("ceiling", "asked", "users", "rate", "in_flight"),
+    [(None, None, None, 10, 64), (None, None, None, 100, 400), (12, None, None, 10, 12), (12, 5, None, 10, 5), (None, None, 9, 10, 9)],
+)
+def test_in_flight(ceiling: int | None, asked: int | None, users: int | None, rate: float, in_flight: int) -> None:
+    """What is asked for within the ceiling, else the ceiling, else enough for a stall of four seconds."""
+    plan = LoadPlan(
+        replace(INSTANCE, max_in_flight=ceiling), (SELF,), {"kind": "even", "rate_per_s": rate}, 5.0, max_in_flight=asked, users=users
+    )
+    assert plan.in_flight == in_flight
+
+
+def test_the_smaller_limit_of_requests_holds() -> None:
+    """The instance's ceiling and the plan's own: the smaller."""
+    bounded = replace(INSTANCE, max_requests=50)
+    assert LoadPlan(bounded, (SELF,), EVEN, 5.0, max_requests=80).limits.max_requests == 50
+    assert LoadPlan(bounded, (SELF,), EVEN, 5.0, max_requests=20).limits.max_requests == 20
+    assert LoadPlan(INSTANCE, (SELF,), EVEN, 5.0).limits.max_requests is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"calls": ()}, "nothing to load with"),
+        ({"duration_s": 0.0}, "must last longer than 0 s"),
+        ({"schedule": {}}, "There is no schedule 'None'"),
+        ({"open_loop": False}, "at least one user"),
+        ({"open_loop": False, "users": 2, "workers": 2}, "runs in one process"),
+        ({"workers": -1}, "Workers must be 0 or more"),
+        ({"max_in_flight": 0}, "in flight 1 or more"),
+        ({"instance": replace(INSTANCE, max_rate=5.0)}, "above max_rate = 5"),
+        ({"instance": replace(INSTANCE, max_in_flight=3), "open_loop": False, "users": 4}, "above max_in_flight = 3"),
+        ({"calls": (parse("POST /api/v1/courses/1/enrollments"),)}, "allow_writes"),
+    ],
+)
+def test_plans_that_make_no_sense(changes: dict[str, object], says: str) -> None:
+    """Each is refused before anything is started."""
+    values: dict[str, object] = {"instance": INSTANCE, "calls": (SELF,), "schedule": EVEN, "duration_s": 5.0, **changes}
+    with pytest.raises(UsageError, match=says):
+        LoadPlan(**values)  # type: ignore[arg-type] # that is the point
+
+
+def test_order_statistics() -> None:
+    """The percentile is a value that was seen, and none where it falls among those that never came."""
+    ordered = [float(n) for n in range(1, 101)]
+    assert [percentile(ordered, share) for share in (0.5, 0.95, 0.99, 1.0)] == [50.0, 95.0, 99.0, 100.0]
+    assert percentile(ordered, 0.95, beyond=10) is None
+    assert percentile(ordered, 0.5, beyond=10) == 55.0
+
+
+@pytest.mark.parametrize(("n", "told"), [(5, ""), (6, "p50"), (35, "p50"), (36, "p50 p90"), (72, "p50 p90 p95"), (367, "p50 p90 p95"), (368, "p50 p90 p95 p99")])
+def test_no_percentile_that_n_cannot_carry(n: int, told: str) -> None:
+    """Least n by order statistics: p50 6, p90 36, p95 72, p99 368."""
+    assert [name for name, value in percentiles([1.0] * n).items() if value is not None] == told.split()
+
+
+def test_reckoning() -> None:
+    """Latency counts from due, of calls that were answered and not refused; a call without an answer ranks above all."""
+    seen = Reckoning(
+        [
+            record(1.0, sent=1.0, received=1.2, remaining=590.0),
+            record(2.0, sent=2.5, received=2.6, pool_s=0.5, remaining=540.0),
+            record(3.0, sent=3.0, received=3.1, outcome="throttled"),
+            record(4.0, sent=4.0, outcome="read_timeout"),
+            record(5.0, outcome="connect_error"),
+        ],
+        start_s=1.0,
+        until_s=3.5,
+    )
+    assert [round(value, 6) for value in seen.latencies] == [0.2, 0.6]
+    assert (seen.requests, seen.late, seen.without_answer, seen.in_time) == (5, 1, 2, 3)
+    assert (seen.least_remaining, seen.first_refusal_s, seen.last_sent_s) == (540.0, 3.1, 4.0)
+
+
+def test_broken_lines_are_left_out(tmp_path: Path) -> None:
+    """After a kill the last line may be half a line; records before the load began are not its own."""
+    path = tmp_path / "observations.jsonl"
+    path.write_bytes(b'{"old": 1}\n{"a": 1}\nnot json\n{"b": 2}\n{"c":')
+    assert list(lines_from(path, 11)) == [{"a": 1}, {"b": 2}]
+
+
+def report(**changes: object) -> dict[str, object]:
+    return {"kind": "end", "start_s": 0.0, "now_s": 12.0, "ended_s": 11.0, "handed": 100, "unsent": 0, "stopped_by": None, "why": None, **changes}
+
+
+def outcome_of(tmp_path: Path, records: list[dict[str, object]], said: dict[str, object], *, killed: bool = False) -> LoadOutcome:
+    path = tmp_path / "observations.jsonl"
+    path.write_text("".join(json.dumps(one) + "\n" for one in records))
+    return reckon(LoadPlan(INSTANCE, (SELF,), EVEN, 10.0), said, path, 0, killed=killed)
+
+
+def test_a_load_that_kept_up(tmp_path: Path) -> None:
+    """Offered and achieved count over the schedule's time, not the child's."""
+    came = outcome_of(tmp_path, [record(n / 10, sent=n / 10, received=n / 10 + 0.05) for n in range(100)], report())
+    assert (came.offered_per_s, came.achieved_per_s, came.late_share, came.limit_per_s) == (10.0, 10.0, 0.0, None)
+    assert came.latency_s == {"p50": 0.05, "p90": 0.05, "p95": 0.05, "p99": None}
+
+
+def test_a_load_that_could_not_keep_up(tmp_path: Path) -> None:
+    """Where users were too few the outcome says at which rate, and due times that came to nothing push the percentiles out of reach."""
+    sent = [record(n / 10, sent=n / 5, received=n / 5 + 0.05, pool_s=n / 10) for n in range(60)]
+    came = outcome_of(tmp_path, sent, report(unsent=40))
+    assert (came.offered_per_s, came.achieved_per_s, came.limit_per_s) == (10.0, 5.1, 5.1)
+    assert came.late_share == 0.99
+    assert came.latency_s["p90"] is None
+    assert "generator or in-flight limit reached at 5.1/s; 99.0% of the requests were late." in text("sim", came, "results/x")
+    assert [(found.kind, found.severity) for found in findings("sim", came)] == [("own_wait", Severity.WARNING)]
+
+
+def test_a_load_that_a_guard_stopped(tmp_path: Path) -> None:
+    """Rates count until the stop; lateness then says nothing of the generator."""
+    came = outcome_of(tmp_path, [record(0.0, sent=0.0, received=0.1)], report(ended_s=2.0, handed=20, stopped_by="errors", why="So."))
+    assert (came.offered_per_s, came.seconds, came.limit_per_s, came.stopped_by, came.why) == (10.0, 2.0, None, "errors", "So.")
+
+
+def test_a_child_that_was_killed(tmp_path: Path) -> None:
+    """The outcome is made from what it wrote; whether it was us that killed it is told."""
+    said = report(kind="progress", ended_s=0.0, now_s=3.0)
+    assert outcome_of(tmp_path, [], said).stopped_by == "killed"
+    late = outcome_of(tmp_path, [], said, killed=True)
+    assert (late.stopped_by, late.why) == ("seconds", "The load outlived its time and was ended.")
+
+
+def test_text_and_progress() -> None:
+    """The whole text of a load, and the line that is redrawn."""
+    assert text("sim", OUTCOME, "results/x").splitlines() == [
+        "sim: asked 10/s, offered 10/s, achieved 9.5/s, 10.0 s",
+        "  100 requests, 0 refused, 0 failed, 0.0% late",
+        "  latency from due: p50 0.100 s, p90 0.200 s, p95 0.250 s",
+        "  least remaining budget 550",
+        "Run folder: results/x",
+        "Next: probes report results/x",
+    ]
+    few = replace(OUTCOME, asked_per_s=None, latency_s=dict.fromkeys(OUTCOME.latency_s), least_remaining=None, lost=["Worker a was lost."])
+    assert text("sim", few, "x").splitlines()[:4] == [
+        "sim: asked as fast as answers come, offered 10/s, achieved 9.5/s, 10.0 s",
+        "  100 requests, 0 refused, 0 failed, 0.0% late",
+        "  latency from due: n = 100 carries no percentile",
+        "  Worker a was lost.",
+    ]
+    progress = LoadProgress(2.5, 25, 24, 1, 3, 10.04, None, 580.0, 0.1234)
+    assert line(progress) == (
+        "  2.5 s  offered 10/s  achieved -  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s"
+    )
+
+
+def test_refusals_are_a_finding() -> None:
+    """A load that was refused may fail a pipeline."""
+    found = findings("sim", replace(OUTCOME, refused=2))
+    assert [one.says for one in found] == ["2 of 100 calls were refused under load (9.5/s)."]
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({}, "Say how hard"),
+        ({"rate_per_s": 1.0, "users": 1}, "Say how hard"),
+        ({"rate_per_s": 1.0, "duration": "soon"}, "is not a duration"),
+        ({"rate_per_s": 1.0, "calls": ()}, "Say what to send"),
+        ({"rate_per_s": 1.0, "calls": ("FETCH /x",)}, "is not a method"),
+        ({"rate_per_s": 1.0, "arrivals": "sine"}, "use even, poisson or ramp"),
+        ({"rate_per_s": 1.0, "calls_file": Path("no-such-file")}, "no-such-file cannot be read: No such file or directory"),
+    ],
+)
+def test_words_that_make_no_plan(changes: dict[str, object], says: str) -> None:
+    """Each mistake in the words is one sentence."""
+    values: dict[str, object] = {"names": ["sim"], "calls": ("GET /x",), **changes}
+    with pytest.raises(UsageError, match=says):
+        plan_of(INSTANCE, Asked(**values))  # type: ignore[arg-type] # that is the point
+
+
+def test_words_that_make_a_plan(tmp_path: Path) -> None:
+    """Calls of the file follow those of the command; a ramp goes from --from to --rate; users make a closed loop."""
+    calls = tmp_path / "calls.txt"
+    calls.write_text("3 GET /a\n# no call\nGET /b\n")
+    plan = plan_of(INSTANCE, Asked(["sim"], 20.0, "2m", ("GET /x",), calls, arrivals="ramp", start_per_s=5.0))
+    assert [(call.name, call.weight) for call in plan.calls] == [("GET /x", 1.0), ("GET /a", 3.0), ("GET /b", 1.0)]
+    assert (plan.schedule, plan.duration_s, plan.asked_per_s) == ({"kind": "ramp", "start_per_s": 5.0, "end_per_s": 20.0}, 120.0, 12.5)
+    closed = plan_of(INSTANCE, Asked(["sim"], users=4, calls=("GET /x",)))
+    assert (closed.open_loop, closed.in_flight, closed.asked_per_s) == (False, 4, None)

@@ -1,0 +1,469 @@
+"""Each scenario against the simulator in the good case, and against answers that are missing, refused or odd."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import httpx
+import pytest
+from asked import SELF, made, place, seen
+from simulated import answer
+
+from probes import findings
+from probes.calls import Call, Round
+from probes.config import Kind
+from probes.errors import UsageError
+from probes.observation import Observation, Outcome
+from probes.scenarios import BUILT_IN, Options, Scenario, chosen, names, scenario
+from probes.scenarios.asking import first_id, items_of, with_query
+from probes.scenarios.latency import order
+from probes.scenarios.throttling import affordable
+from probes.simulator.profiles import profile
+from probes.simulator.settings import Fault
+
+
+def nothing_there(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(404, json={"errors": [{"message": "The specified resource does not exist."}]}, request=request)
+
+
+def not_permitted(request: httpx.Request) -> httpx.Response:
+    body = {"status": "unauthorized", "errors": [{"message": "user not authorized to perform that action"}]}
+    return httpx.Response(401, json=body, request=request)
+
+
+def kinds(observations: list[Observation], **facts: Any) -> set[str]:
+    return {finding.kind for finding in findings.judge(observations, facts=facts)}
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_scenario_is_a_literal(name: str) -> None:
+    """Each file has one Scenario of its own name, read-only, with a question and a budget."""
+    one = scenario(name)
+    assert (one.name, one.writes) == (name, False)
+    assert one.asks.endswith(("?", "."))
+    assert one.budget(Options()) >= 1
+
+
+@pytest.mark.parametrize("script", [nothing_there, not_permitted])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_bare_server_is_no_error(name: str, script: Any) -> None:
+    """A server that lacks every route, or permits none, gives observations within the budget and no exception."""
+    assert seen(name, script=script, options=Options(repeat=4))
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_server_that_breaks_off_is_left_soon(name: str) -> None:
+    """When nothing is answered a scenario stops after a few requests."""
+
+    def broken(request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused", request=request)
+
+    lines = seen(name, script=broken)
+    assert {o.outcome for o in lines} == {Outcome.CONNECT_ERROR}
+    assert len(lines) <= 12
+
+
+def test_chosen() -> None:
+    """`all` is every read-only scenario once; unknown words and none at all are usage errors."""
+    assert [one.name for one in chosen(["reach", "all"])] == list(names())
+    with pytest.raises(UsageError, match=r"There is no scenario 'reech': known are all, reach, latency"):
+        chosen(["reech"])
+    with pytest.raises(UsageError, match="Name a scenario: all, reach"):
+        chosen([])
+
+
+def test_outside_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An outside package adds a scenario by the entry-point group; one that writes is not part of `all`."""
+
+    class Point:
+        name = "outside"
+
+        def load(self) -> Scenario:
+            return Scenario("outside", "Outside?", lambda _: 1, scenario("reach").observe, writes=True)
+
+    monkeypatch.setattr("probes.scenarios.entry_points", lambda group: [Point()] if group == "probes.scenarios" else [])
+    assert names()[-1] == "outside"
+    assert "outside" not in [one.name for one in chosen(["all"])]
+    assert [one.name for one in chosen(["outside"])] == ["outside"]
+
+
+def test_reach() -> None:
+    """Reach asks the health page without the token, then who the token is; facts tell revision, user and kind."""
+    health, me = seen("reach", instance=place(kind=Kind.BETA))
+    assert (health.path, me.path) == ("/health_check.json", "/api/v1/users/self")
+    assert health.facts["revision"] == profile("production").revision
+    assert (me.facts["user_id"], me.facts["kind"], me.facts["kind_by_host"], me.facts["json"]) == (1, "beta", "simulated", True)
+
+
+def test_reach_keeps_the_token_to_itself() -> None:
+    """The health page is asked without credentials."""
+    asked: list[str | None] = []
+
+    def script(request: httpx.Request) -> httpx.Response:
+        asked.append(request.headers.get("authorization"))
+        return httpx.Response(200, json={}, request=request)
+
+    seen("reach", script=script)
+    assert [value is None for value in asked] == [True, False]
+
+
+def test_reach_says_how_it_was_refused() -> None:
+    """A bad token gives 401 with the challenge noted, and the finding that names it."""
+    lines = seen("reach", instance=place(secret="nobody"))
+    assert lines[1].outcome is Outcome.UNAUTHORIZED
+    assert lines[1].facts["challenge"].startswith("Bearer")
+    assert "credentials" in kinds(lines)
+
+
+def test_latency_tells_cold_from_warm() -> None:
+    """40 warm calls and 5 cold ones, spread by chance and the same for all."""
+    lines = seen("latency")
+    assert [o.facts["cold"] for o in lines].count(True) == 5
+    assert [o.facts["cold"] for o in lines] == order(40)
+    assert len(lines) == 45
+
+
+def test_latency_of_several_calls() -> None:
+    """Each block makes each call once."""
+    calls = (Call("GET", "/api/v1/users/self"), Call("GET", "/api/v1/courses"))
+    lines = seen("latency", options=Options(calls=calls, repeat=3))
+    blocks = {o.facts["block"] for o in lines}
+    assert all(sorted(o.call for o in lines if o.facts["block"] == block) == sorted(call.name for call in calls) for block in blocks)
+
+
+def test_latency_stops_at_a_refusal() -> None:
+    """The first refusal of the throttle ends it."""
+    lines = seen("latency", profile("production").changed(faults=(Fault("throttled", after=4),)))
+    assert [o.outcome for o in lines][-2:] == [Outcome.OK, Outcome.THROTTLED]
+    assert len(lines) == 5
+
+
+def test_throttling_alone_identifies_without_refusal() -> None:
+    """The built-in design goes from one call to several together, within its budget, and no call is refused."""
+    lines = seen("throttling")
+    assert {o.outcome for o in lines} == {Outcome.OK}
+    assert min(o.remaining or 0.0 for o in lines) < 500.0
+    assert len(lines) <= 90
+
+
+@pytest.mark.parametrize(("mark", "reservation"), [(300.0, 100.0), (1200.0, 20.0), (160.0, 50.0), (600.0, 50.0)])
+def test_throttling_never_causes_a_refusal(mark: float, reservation: float) -> None:
+    """Whatever the bucket, the built-in design keeps off its mark."""
+    from probes.bucket import BucketSettings
+
+    lines = seen("throttling", profile("production").changed(bucket=BucketSettings(mark, mark * 4 / 3, 10.0, reservation)))
+    assert {o.outcome for o in lines} == {Outcome.OK}
+
+
+def test_throttling_obeys_its_design() -> None:
+    """A design decides each round from what was seen; the rest of a round is unsent once Remaining falls below its floor."""
+    call = Call("GET", "/api/v1/users/self")
+    counts: list[int] = []
+
+    def decide(so_far: Any) -> Round | None:
+        counts.append(len(so_far))
+        offsets = tuple((0.2 * n, call) for n in range(10))
+        return Round(offsets, after_s=1.0, stop_below=590.0) if len(counts) == 1 else None
+
+    lines = seen("throttling", options=Options(decide=decide))
+    assert counts[0] == 0
+    assert counts[1] == len(lines) < 10
+
+
+def test_throttling_budget_cuts_rounds() -> None:
+    """No more calls than the budget are made, though a round asks for more."""
+    call = Call("GET", "/api/v1/users/self")
+    lines = seen("throttling", options=Options(budget=3, decide=lambda _: Round(((0.0, call),) * 2)))
+    assert len(lines) == 3
+
+
+def test_affordable() -> None:
+    """How many may start together: one at first, three without headers, fewer the nearer the mark."""
+    assert affordable([]) == 1
+    assert affordable([made(), made()]) == 3
+    assert affordable([made(remaining=600.0)]) == 1
+    assert affordable([made(remaining=600.0)] * 2) == 2
+    low = [made(remaining=600.0)] * 2 + [made(remaining=550.0, flight_s=0.1), made(remaining=100.0)]
+    assert affordable(low) == 0
+
+
+def test_pagination_of_the_course_list() -> None:
+    """Default 10, greatest 100 by asking for 100,000, 0 is taken as 1, the total shows at size 1; numbered links with `last`."""
+    lines = [o for o in seen("pagination") if o.facts["list"] == "/api/v1/courses"]
+    facts = {o.facts["per_page_asked"]: o.facts for o in lines if "page_asked" not in o.facts}
+    assert (facts[None]["per_page"], facts[None]["items"]) == (10, 10)
+    assert facts[100_000]["per_page"] == 100
+    assert (facts[0]["per_page"], facts[0]["total"]) == (1, 26)
+    assert (facts[None]["style"], facts[None]["has_last"], facts[None]["rels"]) == ("link", True, "current,next,first,last")
+    assert lines[-1].facts["page_asked"] == 99_999
+    assert lines[-1].facts["items"] == 0
+
+
+def test_pagination_of_other_canvas_lists() -> None:
+    """Enrolments page by bookmarks without `last`, the activity stream has a default of 21."""
+    by_list: dict[str, list[Observation]] = {}
+    for o in seen("pagination"):
+        by_list.setdefault(o.facts["list"], []).append(o)
+    enrolments = by_list["/api/v1/courses/1/enrollments"]
+    assert [(o.facts["style"], o.facts["has_last"], o.facts["per_page"]) for o in enrolments] == [("bookmark", False, 10), ("bookmark", False, 100)]
+    assert by_list["/api/v1/users/self/activity_stream"][0].facts["per_page"] == 21
+
+
+def paged(most: int, *, copies: bool, total: int = 250) -> Any:
+    """A server that pages by number; `copies` repeats the asked size in its links although it gives at most `most`."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        asked = int(request.url.params.get("per_page", 30))
+        page = int(request.url.params.get("page", 1))
+        size = max(1, min(asked, most))
+        items = [{"id": n} for n in range((page - 1) * size, min(page * size, total))]
+        url = f"http://127.0.0.1:8000{request.url.path}?per_page={asked if copies else size}&page="
+        link = f'<{url}{page + 1}>; rel="next", <{url}1>; rel="first"' if page * size < total else f'<{url}1>; rel="first"'
+        return httpx.Response(200, json=items, headers={"Link": link}, request=request)
+
+    return script
+
+
+@pytest.mark.parametrize("copies", [True, False])
+def test_pagination_of_an_unknown_server(copies: bool) -> None:
+    """The greatest size is found although links repeat what was asked for, by the length of a page that has a next one."""
+    options = Options(calls=(Call("GET", "/things?x=1"),))
+    lines = seen("pagination", script=paged(40, copies=copies), options=options)
+    facts = {o.facts["per_page_asked"]: o.facts for o in lines if "page_asked" not in o.facts}
+    assert (facts[None]["per_page"], facts[100_000]["per_page"], facts[10]["per_page"]) == (30, 40, 10)
+    assert facts[None]["has_last"] is False
+
+
+def test_pagination_without_a_limit_in_sight() -> None:
+    """When all items come at once and links repeat what was asked for, the greatest size is unknown, not 100,000."""
+    lines = seen("pagination", script=paged(10**6, copies=True), options=Options(calls=(Call("GET", "/things"),)))
+    assert next(o for o in lines if o.facts["per_page_asked"] == 100_000).facts["per_page"] is None
+
+
+def test_pagination_of_other_dialects() -> None:
+    """A dialect without a page-size parameter is asked once."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"Items": [{"id": 1}], "PagingInfo": {}}, request=request)
+
+    lines = seen("pagination", script=script, instance=place(dialect="brightspace"))
+    assert [o.facts["items"] for o in lines] == [1]
+
+
+def test_timeouts_tell_alive_from_dead() -> None:
+    """After a call that times out the health page is asked; three in a row end that call."""
+    settings = profile("production").changed(faults=(Fault("hang", path="/api/v1/courses"),))
+    lines = seen("timeouts", settings, Options(repeat=10))
+    late = [o for o in lines if o.outcome is Outcome.READ_TIMEOUT]
+    alive = [o for o in lines if o.call.endswith("after a timeout")]
+    assert [o.call for o in late] == ["GET /api/v1/courses"] * 3
+    assert [o.status for o in alive] == [200] * 3
+    assert {"timeouts", "slow_but_alive"} <= kinds(lines)
+    assert sum(o.call == SELF for o in lines) == 10
+
+
+def test_timeouts_of_a_dead_server() -> None:
+    """When the health page hangs as well the finding says dead, and no more than six calls are tried."""
+    lines = seen("timeouts", profile("production").changed(faults=(Fault("hang"),)))
+    assert len([o for o in lines if not o.call.endswith("after a timeout")]) == 6
+    assert "dead" in kinds(lines)
+
+
+def test_timeouts_of_a_quick_server() -> None:
+    """Without a timeout the scenario says which to set."""
+    assert kinds(seen("timeouts")) >= {"timeout_to_set"}
+
+
+def test_queue_of_the_simulator() -> None:
+    """Waits and runs of past imports, the queue oldest first, without writing."""
+    lines = seen("queue", profile("beta"))
+    facts = lines[0].facts
+    assert [o.method for o in lines] == ["GET", "GET"]
+    assert len(facts["waits_s"]) >= 20
+    assert facts["waiting"] == 3
+    assert facts["running"] == 1
+    assert facts["queue"][0][1] == "importing"
+    assert kinds(lines) >= {"queue_wait", "backlog"}
+
+
+def test_queue_empty() -> None:
+    """With nothing queued the scenario says so."""
+    assert kinds(seen("queue", profile("sandbox"))) >= {"queue_wait", "queue_empty"}
+
+
+def test_queue_without_permission() -> None:
+    """No permission: the queue is unknown and the permission named."""
+    lines = seen("queue", script=not_permitted)
+    assert len(lines) == 1
+    assert [f.says for f in findings.judge(lines) if f.kind == "queue_unreadable"] == [
+        "The import queue of test is unknown: needs permission 'Import SIS data' (401)."
+    ]
+
+
+def progresses(*states: str) -> Any:
+    left = list(states)
+
+    def script(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and "sis_imports" in request.url.path:
+            return httpx.Response(200, json={"sis_imports": [{"id": 1, "workflow_state": "created", "created_at": "nonsense"}, 7]}, request=request)
+        state = left.pop(0) if len(left) > 1 else left[0]
+        body = {"id": 9, "workflow_state": state, "completion": 5, "created_at": "2026-11-02T08:00:00Z", "updated_at": "2026-11-02T08:01:00Z"}
+        return httpx.Response(200, json=body, headers={"Date": "Mon, 02 Nov 2026 08:02:00 GMT"}, request=request)
+
+    return script
+
+
+def test_queue_follows_progress() -> None:
+    """A Progress is polled until it is done; its age counts by the server's own clock."""
+    lines = seen("queue", script=progresses("queued", "queued", "running", "completed"), options=Options(extra={"progress": ("9",)}))
+    polls = [o.facts for o in lines if "progress" in o.facts]
+    assert [facts["state"] for facts in polls] == ["queued", "queued", "running", "completed"]
+    assert polls[0]["age_s"] == 120.0
+    assert "it was queued for at least 2 min" in next(f.says for f in findings.judge(lines) if f.kind == "progress")
+
+
+def test_queue_gives_up_on_a_progress_that_stays() -> None:
+    """Polling ends after its number of polls."""
+    lines = seen("queue", script=progresses("queued"), options=Options(extra={"progress": ("9",)}))
+    assert len([o for o in lines if "progress" in o.facts]) == 40
+
+
+def test_queue_write_probe_needs_both_words() -> None:
+    """The harmless job is started only when asked for with a course, and the client refuses it where writes are not allowed."""
+    options = Options(allow_writes=True, course="1")
+    lines = seen("queue", script=progresses("completed"), options=options, instance=place(allow_writes=True))
+    assert [o.method for o in lines] == ["GET", "GET", "POST", "GET"]
+    with pytest.raises(UsageError, match="writes"):
+        seen("queue", script=progresses("completed"), options=options)
+
+
+def test_endpoints_ladder() -> None:
+    """Each rung five times on the instance's own course; the missing one once; the dearest is named."""
+    settings = profile("production").changed(analytics=False)
+    lines = seen("endpoints", settings)
+    counts = {call: sum(o.call == call for o in lines) for call in {o.call for o in lines}}
+    assert counts["GET /api/v1/courses/1/sections"] == 5
+    assert counts["GET /api/v1/courses/1/analytics/activity"] == 1
+    assert {"ladder", "endpoint_missing"} <= kinds(lines)
+
+
+def test_endpoints_of_chosen_calls() -> None:
+    """Calls given replace the ladder."""
+    lines = seen("endpoints", options=Options(calls=(Call("GET", "/api/v1/courses"),)))
+    assert [o.call for o in lines] == ["GET /api/v1/courses"] * 5
+
+
+def test_endpoints_of_another_dialect() -> None:
+    """Other dialects have a ladder of two calls."""
+    lines = seen("endpoints", script=paged(10, copies=False), instance=place(dialect="github"))
+    assert len({o.call for o in lines}) == 2
+
+
+def test_enrollment_reads_every_condition() -> None:
+    """Course, settings, user, logins, channels, enrolments; the teacher of course 1 has a mail coming on a sandbox."""
+    lines = seen("enrollment", options=Options(course="1", extra={"type": "TaEnrollment"}))
+    assert [o.facts["check"] for o in lines] == ["course", "settings", "user", "logins", "channels", "enrollments"]
+    assert {o.method for o in lines} == {"GET"}
+    assert "mail_would_go" in kinds(lines)
+
+
+def test_enrollment_for_a_section() -> None:
+    """A section names its course; both are read."""
+    number = str(answer("/api/v1/courses/2/sections").json()[0]["id"])
+    lines = seen("enrollment", options=Options(section=number))
+    assert [o.facts["check"] for o in lines][:2] == ["section", "course"]
+    assert lines[0].path == f"/api/v1/sections/{number}"
+    assert lines[1].facts["course"] == "2"
+    assert kinds(seen("enrollment", options=Options(section="999999"))) >= {"enrollment_unchecked"}
+
+
+def test_enrollment_without_anything_named() -> None:
+    """With nothing named the first course serves as an example, and says so: no warning comes of it."""
+    lines = seen("enrollment", instance=place(kind=Kind.BETA))
+    assert lines[0].facts["check"] == "example"
+    found = findings.judge(lines, facts={"instances": [{"name": "test", "kind": "beta"}]})
+    assert [f.severity.value for f in found if f.kind == "mail_stopped"] == ["info"]
+
+
+def test_enrollment_of_a_course_that_is_not_there() -> None:
+    """A course that does not exist makes its conditions unknown, with the permission that would show it."""
+    lines = seen("enrollment", options=Options(course="99999"))
+    unknown = [f.says for f in findings.judge(lines) if f.kind == "condition_unknown"]
+    assert any("published is unknown: /api/v1/courses/99999" in says and "does not exist, or needs permission to read" in says for says in unknown)
+
+
+def test_enrollment_ends_when_the_server_does() -> None:
+    """A network failure in the middle ends the reads."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        if request.url.path.endswith("settings"):
+            raise httpx.ReadError("reset", request=request)
+        return httpx.Response(200, json={"id": 1}, request=request)
+
+    assert len(seen("enrollment", script=script, options=Options(course="1"))) == 2
+
+
+def test_vocabulary_counts_values() -> None:
+    """States and types are counted by thing and field, and judged against what is documented."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        path = request.url.path
+        if path.endswith("/courses"):
+            return httpx.Response(200, json=[{"id": 3}], request=request)
+        if path.endswith("/enrollments"):
+            return httpx.Response(200, json=[{"user_id": 8, "type": "StudentEnrollment", "enrollment_state": "pending_invited"}], request=request)
+        if path.endswith("communication_channels"):
+            return httpx.Response(200, json=[{"workflow_state": "retired", "type": "carrier_pigeon"}], request=request)
+        return httpx.Response(200, json={"sis_imports": [{"workflow_state": "imported"}]}, request=request)
+
+    lines = seen("vocabulary", script=script)
+    assert [o.path for o in lines if "channels" in o.path] == [f"/api/v1/users/{user}/communication_channels" for user in ("self", "8")]
+    assert {"undocumented_value", "unknown_value", "words_known"} <= kinds(lines)
+
+
+def test_vocabulary_follows_progress_ids() -> None:
+    """Progress objects given by id are counted too."""
+    lines = seen("vocabulary", script=progresses("waiting_for_external_tool"), options=Options(course="1", extra={"progress": ("9",)}))
+    says = [f.says for f in findings.judge(lines) if f.kind == "undocumented_value"]
+    assert says == [
+        "The workflow_state of Progress objects at test has values that the documentation does not name but the source does:"
+        " waiting_for_external_tool; n = 1."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "changes", "result"),
+    [
+        ("/a", {"per_page": 5}, "/a?per_page=5"),
+        ("/a?per_page=10&x=1", {"per_page": 5}, "/a?x=1&per_page=5"),
+        ("/a?per_page=10&state[]=b", {"per_page": None}, "/a?state[]=b"),
+        ("/a?empty=", {}, "/a?empty="),
+    ],
+)
+def test_with_query(path: str, changes: dict[str, Any], result: str) -> None:
+    """Query parameters are set, replaced and removed; the rest stays."""
+    assert with_query(path, **changes) == result
+
+
+@pytest.mark.parametrize(
+    ("body", "items"),
+    [([1], [1]), ({"sis_imports": [1], "total": 3}, [1]), ({"a": [], "b": []}, None), ({"a": 1}, None), (None, None), ("text", None)],
+)
+def test_items_of(body: Any, items: Any) -> None:
+    """A list is found bare or alone in its envelope."""
+    assert items_of(json.loads(json.dumps(body))) == items
+
+
+def test_first_id() -> None:
+    """The first item with an id counts; others are passed over."""
+    assert first_id([3, {"id": None}, {"id": 5}]) == "5"
+    assert first_id({"errors": "no"}) is None
+
+
+def test_certificate_days_of_a_dead_host() -> None:
+    """Where no handshake is possible the days are unknown, not an error."""
+    from probes.scenarios.reach import certificate_days
+
+    assert asyncio.run(certificate_days(place(url="https://127.0.0.1:1"))) is None

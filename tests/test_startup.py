@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FIVE_LINES = """
+import typer
+app = typer.Typer()
+@app.command()
+def hello(name: str = "you") -> None: print("hello", name)
+app()
+"""
+PROBES = "from probes.cli import main; main()"
+MOST = 1.6
+TRIES = 9
+
+
+def cpu_s(code: str, *words: str, folder: Path) -> float:
+    """CPU seconds of one program, its start included: what the machine's other work changes least."""
+    unmeasured = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
+    child = subprocess.Popen(
+        [sys.executable, "-c", code, *words], cwd=folder, env=unmeasured, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    _, status, usage = os.wait4(child.pid, 0)
+    assert child.stderr is not None
+    said = child.stderr.read().decode()
+    child.stderr.close()
+    child.returncode = os.waitstatus_to_exitcode(status)
+    assert child.returncode == 0, said
+    return usage.ru_utime + usage.ru_stime
+
+
+@pytest.mark.slow
+def test_help_and_list_start_quickly(tmp_path: Path) -> None:
+    """`probes --help` and `probes list` take at most 1.6 times what `--help` of a five-line typer program takes."""
+    programs = {"five lines": (FIVE_LINES, "--help"), "help": (PROBES, "--help"), "list": (PROBES, "list")}
+    least = dict.fromkeys(programs, float("inf"))
+    for _ in range(TRIES):
+        for name, (code, word) in programs.items():
+            least[name] = min(least[name], cpu_s(code, word, folder=tmp_path))
+    assert least["help"] <= MOST * least["five lines"], least
+    assert least["list"] <= MOST * least["five lines"], least
