@@ -59,7 +59,10 @@ class Server:
             await self._send(writer, 200, json.dumps(self.report()).encode(), "")
             return True
         number = len(self.arrivals)
-        self.arrivals.append(arrived)
+        if self.settings.get("forget"):
+            self.arrivals[:] = [arrived]
+        else:
+            self.arrivals.append(arrived)
         if len(self.lines) < 5000:
             self.lines.append(line)
             self.authorizations.update(row for row in head.decode("latin-1").split("\r\n") if row.lower().startswith("authorization"))

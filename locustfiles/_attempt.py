@@ -32,9 +32,12 @@ TIMEOUTS = {"connect": Outcome.CONNECT_TIMEOUT, "write": Outcome.WRITE_TIMEOUT, 
 PACKED = frozenset({"gzip", "deflate"})
 
 
-def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float) -> Answer:
-    """Sends `call` once. Never raises for the network; when this greenlet is killed meanwhile the observation says cancelled."""
-    return _Attempt(wire, call, due_s, origin_s).run(scenario)
+def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float, name: str | None = None) -> Answer:
+    """Sends `call` once; `name` is what observations call it instead of its own name.
+
+    Never raises for the network; when this greenlet is killed meanwhile the observation says cancelled.
+    """
+    return _Attempt(wire, call, due_s, origin_s, name or call.name).run(scenario)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,7 @@ class _Attempt:
         "connect_s",
         "due_s",
         "error",
+        "name",
         "origin_s",
         "response",
         "reused",
@@ -88,8 +92,8 @@ class _Attempt:
         "written",
     )
 
-    def __init__(self, wire: Wire, call: Call, due_s: float, origin_s: float) -> None:
-        self.wire, self.call, self.due_s, self.origin_s = wire, call, due_s, origin_s
+    def __init__(self, wire: Wire, call: Call, due_s: float, origin_s: float, name: str) -> None:
+        self.wire, self.call, self.due_s, self.origin_s, self.name = wire, call, due_s, origin_s, name
         self.began = time.monotonic()
         self.sent: float | None = None
         self.written: float | None = None
@@ -182,7 +186,7 @@ class _Attempt:
         return Observation(  # by place: keywords would cost a twentieth of the throughput
             self.wire.instance.name,
             scenario,
-            call.name,
+            self.name,
             call.method,
             call.path,
             round(self.due_s, DIGITS),
@@ -218,11 +222,9 @@ def _parts(response: _Response) -> tuple[int, dict[str, str], bytes]:
 
 
 def _headers(response: _Response) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, value in response.items():
-        key = name.lower()
-        found[key] = f"{found[key]}, {value}" if key in found else value
-    return found
+    """Fields by lower-case name, repeated ones joined; read off the parser's own index, as its public view builds a list for each."""
+    index: dict[str, Any] = response._headers_index  # noqa: SLF001
+    return {key: one[1] if isinstance(one, tuple) else ", ".join(value for _, value in one) for key, one in dict.items(index)}
 
 
 def _head(headers: Mapping[str, str], body: bytes) -> bytes:

@@ -51,7 +51,7 @@ class Engine:
         self.deadline_s = float("inf")
         self.sent = 0
         self.taken = 0
-        self.unsent = 0
+        self.unsent = self.idle = 0  # due times that came too late to be sent, and those for which there was nothing to send
         self.unbegun: list[Due] = []
         self.stopping: Stop | None = None
         self.closed = False
@@ -123,12 +123,15 @@ class Engine:
         if self._finished:
             self.unbegun.append(due)
             return
-        call = None if now > self.deadline_s else self.work.next()
-        if call is None:
+        if now > self.deadline_s:
             self.unsent += 1
             return
+        call = self.work.next()
+        if call is None:
+            self.idle += 1
+            return
         self.sent += 1
-        answer = ask(self.wire, call, self.settings.scenario, due[1], self.origin_s)
+        answer = ask(self.wire, call, self.settings.scenario, due[1], self.origin_s, self.work.name(call))
         self.work.seen(call, answer)
         self._record(answer.observation)
 

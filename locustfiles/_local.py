@@ -97,7 +97,7 @@ class Local:
             **engine.tally.document(),
             "now_s": self.settings.now(),
             "start_s": engine.start_s,
-            "handed": engine.dispatcher.handed,
+            "handed": engine.dispatcher.handed - engine.idle,
             "in_flight": engine.flights.flying,
             "unsent": 0 if stop else engine.unsent + len(engine.unbegun) + engine.dispatcher.slots.qsize(),
             "stopped_by": None if stop is None else stop.guard.value,

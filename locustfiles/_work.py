@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -21,11 +22,15 @@ class Work(Protocol):
     def seen(self, call: Call, answer: Answer) -> None:
         """What came of it."""
 
+    def name(self, call: Call) -> str:
+        """What observations call it: one name for calls of one kind, whatever their ids and pages."""
+
     @property
     def ended(self) -> bool:
         """Whether nothing is left to send."""
 
 
+_ENROLLMENT = re.compile(r"/enrollments/\d+")
 MakeWork = Callable[[LoadSettings], Work]
 
 
@@ -52,6 +57,10 @@ class Mix:
     def seen(self, call: Call, answer: Answer) -> None:
         """A mix learns nothing from answers."""
 
+    def name(self, call: Call) -> str:
+        """Its own."""
+        return call.name
+
 
 class Walk:
     """Lists, page after page: follows `rel=next` within the instance's origin, and starts anew when a list has ended.
@@ -70,6 +79,10 @@ class Walk:
     def next(self) -> Call:
         """A known page, else the first page of a list."""
         return self._waiting.pop(0) if self._waiting else self._starts.next()
+
+    def name(self, call: Call) -> str:
+        """That of the list, whichever page it is."""
+        return kind_of(call)
 
     def seen(self, call: Call, answer: Answer) -> None:
         """Notes the page after this one."""
@@ -109,6 +122,10 @@ class Inactivation:
             return self._jobs.pop(0)
         return None
 
+    def name(self, call: Call) -> str:
+        """The list, or the inactivation of any enrolment."""
+        return kind_of(call)
+
     def seen(self, call: Call, answer: Answer) -> None:
         """A page adds its enrolments; an inactivation counts when it was answered."""
         self._open -= 1
@@ -128,6 +145,13 @@ class Inactivation:
         if isinstance(item, dict) and isinstance(item.get("id"), int):
             self.listed += 1
             self._jobs.append(Call("DELETE", f"/api/v1/courses/{self._course}/enrollments/{item['id']}?task=inactivate"))
+
+
+def kind_of(call: Call) -> str:
+    """The call's name without the number of its page and with :id for the enrolment's own."""
+    path, _, query = call.path.partition("?")
+    kept = "&".join(part for part in query.split("&") if not part.startswith("page="))
+    return f"{call.method} {_ENROLLMENT.sub('/enrollments/:id', path)}" + (f"?{kept}" if kept else "")
 
 
 def next_page(answer: Answer, scheme: str, netloc: str) -> str | None:

@@ -42,17 +42,20 @@ def check(spec: Spec) -> None:
     for key, value in spec.items():
         if key not in {"kind", "seed"}:
             _check_number(kind, key, value)
+    if peak_per_s(spec) <= 0.0:
+        raise UsageError(f"A schedule '{kind}' must ask for more than 0 requests/s somewhere.")
 
 
 def _check_number(kind: str, key: str, value: Any) -> None:
     values = value if isinstance(value, list | tuple) else [value]
     if kind == "burst" and key == "every_s" and value is None:
         return
-    least_open = not (kind == "ramp" and key in {"start_per_s", "end_per_s"})
-    for number in values or [0.0]:
+    least_open = key not in {"start_per_s", "end_per_s", "rates_per_s"}  # a ramp may begin at rest, a step may be a pause
+    for number in values:
         good = isinstance(number, int | float) and math.isfinite(number) and (number > 0.0 if least_open else number >= 0.0)
         if not good:
-            raise UsageError(f"{key} of a schedule '{kind}' must be a number above 0, not {number}.")
+            least = "above 0" if least_open else "of 0 or more"
+            raise UsageError(f"{key} of a schedule '{kind}' must be a number {least}, not {number}.")
     if kind == "burst" and key in {"size", "count"} and value != int(value):
         raise UsageError(f"{key} of a schedule 'burst' must be a whole number, not {value}.")
 
@@ -63,7 +66,7 @@ def peak_per_s(spec: Spec) -> float:
     if kind == "ramp":
         return max(float(spec["start_per_s"]), float(spec["end_per_s"]))
     if kind == "steps":
-        return max(float(rate) for rate in spec["rates_per_s"])
+        return max((float(rate) for rate in spec["rates_per_s"]), default=0.0)
     if kind == "burst":
         return float(spec["size"]) * max(1.0, 1.0 / (spec.get("every_s") or math.inf))
     return float(spec["rate_per_s"])

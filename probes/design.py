@@ -1,8 +1,9 @@
 """Which calls to make next so that they narrow the answer most, and no refusal is caused.
 
-One call, then two, then three together give the mark, the reservation and a first outflow. A train that never lets the bucket touch its floor gives the outflow
-(its error falls with the length of the train). Then the price of the calls, at rates that rise in small steps and stop at the first sign of a slower server.
-Every round is checked against a forecast first: the level may not come nearer to the mark than `MARGIN` of it.
+One call, then two, then three together give the mark, the reservation and a first outflow. A train that never lets the bucket touch its
+floor gives the outflow (its error falls with the length of the train). Then the price of the calls, at rates that rise in small steps
+and stop at the first sign of a slower server. Every round is checked against a forecast first: the level may not come nearer to the
+mark than `MARGIN` of it.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from probes.twin import Twin
 
 MARGIN = 0.2
 """Share of the mark that stays free in every forecast."""
+RESTED = 0.1
+"""Share of the mark down to which the level may fall before the next round."""
 IDENTIFY_CALLS = 60
 IDENTIFY_S = 20.0
 """Most calls and seconds for the bucket's constants."""
@@ -52,8 +55,9 @@ class Step:
 class Design:
     """Called with all observations so far, answers with the next round, None when nothing more is needed.
 
-    `calls` share one bucket; `budget` is the most requests in all; `max_rate` (requests/s) and `max_in_flight` are ceilings. `price` is whether the calls are priced
-    after the bucket is known. What it learnt stays readable: `identified_after` (requests, seconds), `steps`, `slowed_at` (requests/s, None when never).
+    `calls` share one bucket; `budget` is the most requests in all; `max_rate` (requests/s) and `max_in_flight` are ceilings. `price` is
+    whether the calls are priced after the bucket is known. What it learnt stays readable: `identified_after` (requests, seconds),
+    `steps`, `slowed_at` (requests/s, None when never).
     """
 
     calls: tuple[Call, ...]
@@ -91,14 +95,14 @@ class Design:
 
     def _together(self, size: int, found: Estimate | None, seen: Sequence[Observation]) -> Round | None:
         size = min(size, self.max_in_flight or size)
-        if found is None or not found.identified:
-            size = min(size, 2)
-        else:
-            size = max(1, min(size, self._room(found, size)))
+        size = min(size, 2) if found is None or not found.identified else max(1, min(size, self._room(found, size)))
         return self._round([0.0] * size, found, seen)
 
     def _train(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
-        """Evenly spaced calls that overlap, so that reservations or costs keep the level off its floor; None when the outflow is known well enough."""
+        """Evenly spaced calls that overlap, so that reservations or costs keep the level off its floor.
+
+        None when the outflow is known well enough.
+        """
         if found is None or not found.identified or left < 4 or _elapsed(seen) > IDENTIFY_S:
             return None
         assert found.fit is not None
@@ -150,7 +154,13 @@ class Design:
         return self._round([n / rate for n in range(calls)], found, seen)
 
     def _step_rate(self, twin: Twin, share: float, calls: int) -> float:
-        safe = even_rate(twin, max(calls, 20), 0.02, replicas=300)
+        """`share` of the rate that keeps the margin, should calls be dearer than seen so far.
+
+        It starts from the level at which a rest leaves the bucket.
+        """
+        bucket = twin.bucket
+        cautious = twin.scaled(cost=1.1, high_water_mark=(1.0 - MARGIN - RESTED) * bucket.high_water_mark)
+        safe = even_rate(cautious, max(calls, 20), 0.02, replicas=300) if cautious.burst >= 1 else 0.0
         ceilings = [safe * share]
         if self.max_rate is not None:
             ceilings.append(self.max_rate * 0.98)
@@ -191,7 +201,7 @@ def _rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
     bucket = found.fit.bucket
     last = max((o for o in seen if o.remaining is not None), key=lambda o: o.received_s or 0.0, default=None)
     level = bucket.high_water_mark - (last.remaining or 0.0) if last is not None else 0.0
-    excess = level - 0.1 * bucket.high_water_mark
+    excess = level - RESTED * bucket.high_water_mark
     return min(60.0, 0.05 + max(0.0, excess) / max(bucket.outflow_per_s, 0.5)) if excess > 0.0 else 0.05
 
 

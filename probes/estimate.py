@@ -37,7 +37,10 @@ class Number:
 
 @dataclass(frozen=True)
 class Estimate:
-    """One instance's bucket and prices. `regime` as in the contract; `signs` are remarks of (kind, sentence); `fit` is None where headers told nothing."""
+    """One instance's bucket and prices.
+
+    `regime` as in the contract; `signs` are remarks of (kind, sentence); `fit` is None where headers told nothing.
+    """
 
     instance: str
     regime: str
@@ -116,9 +119,16 @@ def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[
         return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
     still = _constant_although_overlapping(touches)
     if still and not refused:
-        return "unthrottled", (("approve_listed", f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls: no bucket is kept for this token."),)
+        return "unthrottled", (
+            (
+                "approve_listed",
+                f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls: no bucket is kept for this token.",
+            ),
+        )
     if _passed_above(touches) >= 3 and not refused:
-        return "not_enforced", (("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),)
+        return "not_enforced", (
+            ("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),
+        )
     return "headers", ()
 
 
@@ -127,7 +137,11 @@ def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0
     values = {t.remaining for t in touches if t.remaining is not None}
     if len(values) != 1:
         return 0
-    sure = [t for t in touches if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)]
+    sure = [
+        t
+        for t in touches
+        if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
+    ]
     return len(sure) if len(sure) >= 2 else 0
 
 
@@ -181,7 +195,9 @@ def mean_of(values: np.ndarray) -> Number | None:
 def student(degrees: int) -> float:
     """97.5 % quantile of Student's t (Cornish-Fisher expansion, within 0.5 % from 4 degrees on)."""
     z, v = 1.959964, float(max(degrees, 1))
-    return z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2) + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    return (
+        z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2) + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
+    )
 
 
 def _constant(value: float, error: float, n: int) -> Number | None:

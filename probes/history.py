@@ -29,7 +29,7 @@ LEAST_SECONDS = 0.001
 
 TITLES = {
     "median_s": "Median time of a call",
-    "safe_rate_per_s": "Recommended and best safe rate, calls/s",
+    "safe_rate_per_s": "Safe rate, calls/s",
     "default_per_page": "Default page size",
     "max_per_page": "Greatest page size",
 }
@@ -124,7 +124,10 @@ class Series:
         since = self.points[index].started_at[:16].replace("T", " ")
         was, now = (_told(self.key.what, value) for value in (before, after))
         by = "" if self.points[0].exact or not before else f", {after / before:.2f} times"
-        return f"{self._name()}: {TITLES[self.key.what].lower()} {was} before, {now} since {since} UTC{by} (n = {index - start} and {end - index} runs)."
+        return (
+            f"{self._name()}: {TITLES[self.key.what].lower()} {was} before, {now} since {since} UTC{by} (n = {index - start} "
+            f"and {end - index} runs)."
+        )
 
 
 def document(folder: Path) -> dict[str, Any]:

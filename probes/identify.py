@@ -1,8 +1,8 @@
 """The bucket's constants from Remaining headers: robust regression over a replay.
 
-The order of events at the server is the unknown: an arrival and a departure that swap on the way shift one header by a whole reservation. Each
-header tells its own count of reservations, though, since the reservation is far larger than the noise of the network: residuals are taken modulo the
-reservation. What then remains off is other traffic, and is reported, not averaged in.
+The order of events at the server is the unknown: an arrival and a departure that swap on the way shift one header by a whole
+reservation. Each header tells its own count of reservations, though, since the reservation is far larger than the noise of the network:
+residuals are taken modulo the reservation. What then remains off is other traffic, and is reported, not averaged in.
 """
 
 from __future__ import annotations
@@ -34,8 +34,9 @@ USUAL_NOISE = 0.02
 class Fit:
     """Fitted constants and what the fit says of itself.
 
-    `covariance` is 3 x 3 over (mark, reservation, outflow); `inf` on the diagonal where the data say nothing. `residuals` (units, header minus replay, modulo
-    reservations) and `swaps` (reservations taken out) go with the touches that had a header; `noise` is their robust scale; `outliers` the share not explained.
+    `covariance` is 3 x 3 over (mark, reservation, outflow); `inf` on the diagonal where the data say nothing. `residuals` (units,
+    header minus replay, modulo reservations) and `swaps` (reservations taken out) go with the touches that had a header; `noise` is
+    their robust scale; `outliers` the share not explained.
     """
 
     bucket: BucketSettings
@@ -45,6 +46,7 @@ class Fit:
     noise: float
     n: int
     exact_mark: bool
+    overlapping: int = 0
 
     @property
     def errors(self) -> tuple[float, float, float]:
@@ -61,7 +63,7 @@ class Fit:
     def cost(self) -> float:
         """How badly the headers are explained: mean of a bounded loss; smaller is better."""
         scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
-        return float(np.mean(scaled) + 0.3 * np.mean(np.abs(self.swaps))) if self.n else 0.0
+        return float(np.mean(scaled) + 0.5 * np.sum(np.abs(self.swaps)) / max(1, self.overlapping)) if self.n else 0.0
 
 
 def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | None:
@@ -84,7 +86,7 @@ def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | 
 
 
 def _reordered(touches: Sequence[Touch], best: Fit, guesses: Sequence[BucketSettings]) -> Fit:
-    """The best fit after swapping, one by one, events that decide whether the floor was touched and lie too near each other to be sure of."""
+    """The best fit after swapping, one by one, events that decide whether the floor was touched and lie too near to be sure of."""
     for call, other in doubtful_orders(touches)[:MOST_REORDERED]:
         swapped = list(touches)
         late = touches[call].arrived_s < touches[other].departed_s
@@ -96,7 +98,10 @@ def _reordered(touches: Sequence[Touch], best: Fit, guesses: Sequence[BucketSett
 
 
 def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:
-    """(index of the call that arrives, index of the call that departs) of neighbouring events with one call in flight before, nearest first."""
+    """Neighbouring events with one call in flight before, nearest first.
+
+    Each is (index of the call that arrives, index of the call that departs).
+    """
     events = sorted([(t.arrived_s, False, n) for n, t in enumerate(touches)] + [(t.departed_s, True, n) for n, t in enumerate(touches)])
     found, in_flight = [], 0
     for (now, departs, index), (then, departs_then, index_then) in pairwise(events):
@@ -174,10 +179,13 @@ def _finished(touches: Sequence[Touch], bucket: BucketSettings) -> Fit:
     noise = _scale(residuals)
     origins = np.array([c.origin for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)])
     covariance = _covariance(rows, residuals, swaps, noise, origins, exact is not None, bucket.outflow_per_s)
-    return Fit(bucket, covariance, residuals, swaps, noise, len(residuals), exact is not None)
+    overlapping = int(np.sum(rows[:, 1] != 0.0))
+    return Fit(bucket, covariance, residuals, swaps, noise, len(residuals), exact is not None, overlapping)
 
 
-def _linearised(touches: Sequence[Touch], bucket: BucketSettings, mend: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _linearised(
+    touches: Sequence[Touch], bucket: BucketSettings, mend: bool = True
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(rows of d header / d (mark, reservation, outflow), header + constant, reservations taken out, residuals)."""
     pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)]
     rows = np.array([[1.0, -c.reservations, c.seconds] for c, _ in pairs])
@@ -207,7 +215,13 @@ def _solved(rows: np.ndarray, target: np.ndarray, weights: np.ndarray, bucket: B
     normal = rows.T @ (rows * weights[:, None]) + ridge
     step = np.linalg.solve(normal, rows.T @ (weights * (target - rows @ prior)))
     mark, reservation, outflow = prior + np.clip(step, -0.5 * prior, 0.5 * prior + 1.0)
-    return replace(bucket, high_water_mark=float(mark), maximum=float(mark) * 4 / 3, up_front_cost=float(max(reservation, 0.1)), outflow_per_s=float(max(outflow, 0.01)))
+    return replace(
+        bucket,
+        high_water_mark=float(mark),
+        maximum=float(mark) * 4 / 3,
+        up_front_cost=float(max(reservation, 0.1)),
+        outflow_per_s=float(max(outflow, 0.01)),
+    )
 
 
 def _exact_mark(touches: Sequence[Touch], bucket: BucketSettings) -> float | None:
@@ -247,7 +261,9 @@ def _scale(residuals: np.ndarray) -> float:
     return max(USUAL_NOISE, 1.4826 * float(np.median(np.abs(moving)))) if len(moving) >= 3 else USUAL_NOISE * 5
 
 
-def _covariance(rows: np.ndarray, residuals: np.ndarray, swaps: np.ndarray, noise: float, origins: np.ndarray, exact: bool, outflow: float) -> np.ndarray:
+def _covariance(
+    rows: np.ndarray, residuals: np.ndarray, swaps: np.ndarray, noise: float, origins: np.ndarray, exact: bool, outflow: float
+) -> np.ndarray:
     """Sandwich over groups that share a touch of the floor, as their times share its error; inf where the data say nothing."""
     used = rows * np.array([0.0 if exact else 1.0, 1.0, 1.0])
     weights = _weights(residuals, swaps, noise)

@@ -72,7 +72,9 @@ class Ledger:
         self.out[self.sent] = Sent(now_s, len(self.out))
         return self.sent
 
-    def answer(self, number: int, now_s: float, cost: float | None, remaining: float | None, refused: bool, retry_after_s: float | None) -> None:
+    def answer(
+        self, number: int, now_s: float, cost: float | None, remaining: float | None, refused: bool, retry_after_s: float | None
+    ) -> None:
         """Books the answer to call `number`; an unknown number is ignored. Values that are not finite count as not seen."""
         call = self.out.pop(number, None)
         if call is None:

@@ -53,12 +53,20 @@ class Plan:
         return next(strategy for strategy in self.strategies if strategy.name == name)
 
 
-def plan(twin: Twin, calls: int, odds: float = 0.05, max_rate: float | None = None, max_in_flight: int | None = None, low: float | None = None) -> Plan:
-    """The four strategies for a job of `calls` from rest under the instance's ceilings; `low` is the rate that a run recommends for a job of this length.
+def plan(
+    twin: Twin, calls: int, odds: float = 0.05, max_rate: float | None = None, max_in_flight: int | None = None, low: float | None = None
+) -> Plan:
+    """The four strategies for a job of `calls` from rest under the instance's ceilings.
 
-    Recommended is the quickest of those whose odds do not exceed `odds`; one by one where nothing else keeps them.
+    `low` is the rate that a run recommends for a job of this length. Recommended is the quickest of those whose odds do not exceed
+    `odds`; one by one where nothing else keeps them.
     """
-    found = [_one_by_one(twin, calls), _even(twin, calls, odds, max_rate, low), _workers(twin, calls, odds, max_in_flight), _level_aware(twin, calls, max_in_flight)]
+    found = [
+        _one_by_one(twin, calls),
+        _even(twin, calls, odds, max_rate, low),
+        _workers(twin, calls, odds, max_in_flight),
+        _level_aware(twin, calls, max_in_flight),
+    ]
     strategies = tuple(strategy for strategy in found if strategy is not None)
     kept = [strategy for strategy in strategies if strategy.refusal_odds <= odds + 0.01] or [strategies[0]]
     return Plan(calls, min(kept, key=lambda strategy: strategy.seconds).name, strategies)

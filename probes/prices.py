@@ -1,7 +1,8 @@
 """What a call costs and how long the server works on it: the observed pairs, and a sample drawn from what they suggest.
 
-The odds of a refusal hang on the tail, which a few hundred pairs carry badly. Where a marginal looks lognormal (as service times and costs mostly do) its own
-quantiles are used in place of the observed ones, the pairing kept; where it does not, the observed values stay.
+The odds of a refusal hang on the tail, which a few hundred pairs carry badly. Where a marginal looks lognormal (as service times and
+costs mostly do) its own quantiles are used in place of the observed ones, the pairing kept; where it does not, the observed values
+stay.
 """
 
 from __future__ import annotations
@@ -47,7 +48,11 @@ class Prices:
         picks = np.random.default_rng(7).integers(0, self.n, size=(RESAMPLES, self.n))
         costs, times = self.costs[picks], self.times_s[picks]
         shaped = self.n >= LEAST_SMOOTHED and looks_lognormal(self.times_s)
-        return _log_means(costs, self.n >= LEAST_SMOOTHED and looks_lognormal(self.costs)), _log_means(times, shaped), _log_ginis(times, shaped)
+        return (
+            _log_means(costs, self.n >= LEAST_SMOOTHED and looks_lognormal(self.costs)),
+            _log_means(times, shaped),
+            _log_ginis(times, shaped),
+        )
 
 
 def looks_lognormal(values: Floats) -> bool:

@@ -18,16 +18,16 @@ from probes.twin import Twin
 ODDS = 0.05
 """Odds of any refusal at which a rate is called the greatest safe one (contract)."""
 CAUTION = 0.6
-"""By how many standard errors `value` is kept below the middle of what is known: going over costs a refused job, staying under only minutes."""
+"""By how many standard errors `value` is kept below the middle of what is known: going over costs a refused job, under only minutes."""
 MONTE_CARLO_ERROR = 0.004
 """Relative standard error of one root by replay."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ceilings:
-    """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down; None where there is none.
+    """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down.
 
-    `steady_at` is the highest rate at which the server was seen not to slow down; both in requests/s.
+    None where there is none; `steady_at` is the highest rate at which the server was seen not to slow down; both in requests/s.
     """
 
     max_rate: float | None = None
@@ -43,7 +43,9 @@ def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: C
     return {
         "call": call,
         "regime": found.regime,
-        "bucket": None if bucket is None or found.regime == "refusals" else {k: None if v is None else v.document() for k, v in bucket.items()},
+        "bucket": None
+        if bucket is None or found.regime == "refusals"
+        else {k: None if v is None else v.document() for k, v in bucket.items()},
         "cost": _document(None if prices is None else mean_of(prices.costs)),
         "server_time_s": _document(None if prices is None else mean_of(prices.times_s)),
         "safe": _safe(found, call, job_calls, ceilings or Ceilings()),
@@ -53,7 +55,7 @@ def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: C
 
 
 def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:
-    """Entries of every instance and call that has quota headers enough, each with its `instance`; made again from a run's observations alone."""
+    """Entries of every instance and call that has quota headers enough, each with its `instance`, from a run's observations alone."""
     by_instance: dict[str, list[Observation]] = {}
     for observation in observations:
         by_instance.setdefault(observation.instance, []).append(observation)
@@ -127,7 +129,13 @@ def _variance_of_prices(prices: Prices, slopes: Elasticities) -> float:
 def _variance_of_bucket(found: Estimate, slopes: Elasticities) -> float:
     assert found.fit is not None
     bucket = found.fit.bucket
-    weights = np.array([slopes.high_water_mark / bucket.high_water_mark, slopes.up_front_cost / bucket.up_front_cost, slopes.outflow_per_s / bucket.outflow_per_s])
+    weights = np.array(
+        [
+            slopes.high_water_mark / bucket.high_water_mark,
+            slopes.up_front_cost / bucket.up_front_cost,
+            slopes.outflow_per_s / bucket.outflow_per_s,
+        ]
+    )
     covariance = np.where(np.isfinite(found.fit.covariance), found.fit.covariance, (0.5 * bucket.outflow_per_s) ** 2)
     return max(0.0, float(weights @ covariance @ weights))
 

@@ -1,7 +1,8 @@
 """The limit where no header tells it: by a few refusals. Only ratios can be known, and they suffice (`throttle-physics`, section 2).
 
-Bursts from rest grow until one is refused in part: what was admitted is ceil(mark / reservation) - 1, or one more by the leak. Then workers just below that number
-call without pause: either costs fill the bucket, and how long that takes gives outflow / cost, or nothing happens and reservations alone bind.
+Bursts from rest grow until one is refused in part: what was admitted is ceil(mark / reservation) - 1, or one more by the leak. Then
+workers just below that number call without pause: either costs fill the bucket, and how long that takes gives outflow / cost, or
+nothing happens and reservations alone bind.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ PROBING_S = 300.0
 
 @dataclass
 class RefusalDesign:
-    """Called with all observations so far, answers with the next round, None at the end; see the module. `bursts` keeps (size, first observation)."""
+    """Called with all observations so far, answers with the next round, None at the end; see the module.
+
+    `bursts` keeps (size, first observation).
+    """
 
     calls: tuple[Call, ...]
     budget: int = 400
@@ -79,8 +83,8 @@ class RefusalDesign:
 def admitted_limit(design: RefusalDesign, seen: Sequence[Observation]) -> int | None:
     """ceil(mark / reservation) - 1 by the first burst that was refused in part; None when none was.
 
-    The leak between the starts of a burst lets one call more through where the mark is a whole number of reservations, as configured ones are: so does
-    a spread of milliseconds, and no burst can tell the two apart. The smaller number is taken.
+    The leak between the starts of a burst lets one call more through where the mark is a whole number of reservations, as configured
+    ones are: so does a spread of milliseconds, and no burst can tell the two apart. The smaller number is taken.
     """
     for (size, first), end in zip(design.bursts, [*(start for _, start in design.bursts[1:]), len(seen)], strict=True):
         burst = seen[first : min(end, first + size)]
@@ -109,14 +113,17 @@ def refusal_document(design: RefusalDesign, seen: Sequence[Observation], call: s
         "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
         "cost": None,
         "server_time_s": None if (mean := mean_of(times)) is None else mean.document(),
-        "safe": _safe(limit, steady, times, job, ceilings) if refused else _highest_clean(design, seen, job, ceilings),
+        "safe": _safe(limit, steady, times, job, ceilings) if refused else _highest_clean(design, seen, job),
         "confirmed": None,
         "signs": [{"kind": "no_headers", "says": f"No budget headers: told from {len(refused)} refusals in {len(seen)} calls."}],
     }
 
 
 def steady_rate(design: RefusalDesign, seen: Sequence[Observation]) -> Number | None:
-    """outflow / cost where costs filled the bucket in a sustained step: calls admitted until the refusal over its time; None where they never did."""
+    """Outflow / cost where costs filled the bucket in a sustained step: calls admitted until the refusal over its time.
+
+    None where they never did.
+    """
     for (rate, first), end in zip(design.sustained, [*(start for _, start in design.sustained[1:]), len(seen)], strict=True):
         step = seen[first:end]
         times = [o.sent_s for o in step if o.outcome is Outcome.THROTTLED and o.sent_s is not None]
@@ -145,7 +152,7 @@ def _safe(limit: int | None, steady: Number | None, times: np.ndarray, job: int,
     return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
 
 
-def _highest_clean(design: RefusalDesign, seen: Sequence[Observation], job: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _highest_clean(design: RefusalDesign, seen: Sequence[Observation], job: int) -> dict[str, Any] | None:
     """No refusal up to the ceilings: the highest rate that was tried is what can be said."""
     if not design.sustained:
         return None

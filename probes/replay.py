@@ -1,7 +1,8 @@
 """A bucket replayed over the client's own instants: which level each answer's header should have shown.
 
-The level after an event is linear in the constants as long as it is known when the floor was last touched: reservations held times u, minus outflow
-times the seconds since then, plus costs paid since then. A replay returns these three coefficients for each answer, so that a fit is linear regression.
+The level after an event is linear in the constants as long as it is known when the floor was last touched: reservations held times u,
+minus outflow times the seconds since then, plus costs paid since then. A replay returns these three coefficients for each answer, so
+that a fit is linear regression.
 """
 
 from __future__ import annotations
@@ -45,8 +46,9 @@ class Coefficients:
 def touches_of(observations: Sequence[Observation], round_trip_s: float | None = None) -> list[Touch]:
     """Estimated instants of all calls that reached the bucket, in order of sending.
 
-    With the server's own time the network's share of each call is known and its smallest value is halved; what exceeds it is shared out up to a
-    usual jitter, and the rest is taken for waiting in front of the throttle. Without it `round_trip_s` (default: the smallest connect time) is.
+    With the server's own time the network's share of each call is known and its smallest value is halved; what exceeds it is shared out
+    up to a usual jitter, and the rest is taken for waiting in front of the throttle. Without it `round_trip_s` (default: the smallest
+    connect time) is.
     """
     calls = [o for o in observations if _reached(o)]
     base = round_trip_s if round_trip_s is not None else network_s(calls)
@@ -56,8 +58,13 @@ def touches_of(observations: Sequence[Observation], round_trip_s: float | None =
 
 
 def network_s(calls: Sequence[Observation]) -> float:
-    """The network's smallest share of a call, seconds: flight minus server time, else one connect, else 0 (which makes every estimate safer)."""
-    shares = [_flight(o) - o.server_time_s for o in calls if _reached(o) and o.server_time_s is not None and o.outcome is not Outcome.THROTTLED]
+    """The network's smallest share of a call, seconds: flight minus server time, else one connect.
+
+    Else 0, which makes every estimate safer.
+    """
+    shares = [
+        _flight(o) - o.server_time_s for o in calls if _reached(o) and o.server_time_s is not None and o.outcome is not Outcome.THROTTLED
+    ]
     if shares:
         return max(0.0, min(shares))
     connects = [o.connect_s for o in calls if o.connect_s and not o.reused]
@@ -74,7 +81,7 @@ def replay(bucket: BucketSettings, touches: Sequence[Touch], start: float = 0.0)
     for now, departs, index in events:
         level = held * u - (last - since) * o + constant
         leaked = level - (now - last) * o if level > 0.0 else level
-        if leaked <= 0.0 and bucket.floor_after_leak or level <= 0.0:
+        if (leaked <= 0.0 and bucket.floor_after_leak) or level <= 0.0:
             held, since, constant, origin, floored, leaked = 0.0, now, 0.0, origin + 1, True, 0.0
         touch = touches[index]
         held += -1.0 if departs else 1.0
@@ -111,7 +118,8 @@ def _reached(o: Observation) -> bool:
 
 def _flight(o: Observation) -> float:
     """Seconds from the first byte sent to the first byte of the answer."""
-    assert o.sent_s is not None and o.received_s is not None
+    assert o.sent_s is not None
+    assert o.received_s is not None
     return max(0.0, o.received_s - o.sent_s - (o.receive_s or 0.0))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,9 @@ from probes.twin import EVEN_REPLICAS, Twin
 ROUGH_REPLICAS = 600
 FASTEST_PER_S = 2000.0
 """No even rate above this is looked for; a job that may be sent at once has no safe rate of its own."""
+
+Point = tuple[float, float]
+"""(log rate, excess over the mark)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,10 @@ class Elasticities:
 
 
 def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, replicas: int = EVEN_REPLICAS) -> float:
-    """Greatest even rate, requests/s, at which a job of `calls` from rest meets any refusal with probability `odds`; 0 when even one call is refused.
+    """Greatest even rate, requests/s, at which a job of `calls` from rest meets any refusal with probability `odds`.
 
-    The (1 - odds) quantile of the peak grows smoothly with the rate; its crossing of the mark is found on a logarithmic scale by regula falsi.
+    It is 0 when even one call is refused. The (1 - odds) quantile of the peak grows smoothly with the rate; its crossing of the mark is
+    found on a logarithmic scale by regula falsi.
     """
     calls = min(calls, 5000)
     if twin.burst < 1:
@@ -44,7 +49,7 @@ def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, r
     return math.exp(_root(excess, *bracket)) if bracket is not None else FASTEST_PER_S
 
 
-def _bracket(excess, start: float, step: float):  # type: ignore[no-untyped-def] # typed by its only caller
+def _bracket(excess: Callable[[float], float], start: float, step: float) -> tuple[Point, Point] | None:
     """((low, excess), (high, excess)) around the crossing, or None when no rate is refused."""
     here = excess(start)
     direction = -1.0 if here >= 0.0 else 1.0
@@ -59,7 +64,7 @@ def _bracket(excess, start: float, step: float):  # type: ignore[no-untyped-def]
         start, here, step = there, value, step * 1.7
 
 
-def _root(excess, low, high, tolerance: float = 1.5e-3) -> float:  # type: ignore[no-untyped-def] # typed by its only caller
+def _root(excess: Callable[[float], float], low: Point, high: Point, tolerance: float = 1.5e-3) -> float:
     (a, fa), (b, fb) = low, high
     for _ in range(14):
         if b - a < tolerance or fa >= 0.0:
@@ -102,8 +107,8 @@ def workers(twin: Twin, calls: int, odds: float) -> int:
 def elasticities(twin: Twin, calls: int, odds: float, rate: float, step: float = 0.06) -> Elasticities:
     """How the safe even rate around `rate` depends on each input, by differences with the same draws.
 
-    Four differences give all six (`spread` is the Gini index of the server times): units of cost cancel (the elasticities of mark, outflow, reservation and cost add up to 0), and so do units
-    of time (outflow and server time together slow everything alike).
+    Four differences give all six (`spread` is the Gini index of the server times): units of cost cancel (the elasticities of mark,
+    outflow, reservation and cost add up to 0), and so do units of time (outflow and server time together slow everything alike).
     """
 
     def log_rate(changed: Twin) -> float:
@@ -114,6 +119,10 @@ def elasticities(twin: Twin, calls: int, odds: float, rate: float, step: float =
     time = (log_rate(twin.scaled(time=1 + step)) - here) / stretch
     cost = (log_rate(twin.scaled(cost=1 + step)) - here) / stretch
     wider = twin.with_spread(1.0 + 2.0 * step)
-    spread = (log_rate(wider) - here) / math.log(max(gini(wider.times_s), 1e-9) / max(gini(twin.times_s), 1e-9) + 1e-12) if gini(twin.times_s) > 1e-3 else 0.0
+    spread = (
+        (log_rate(wider) - here) / math.log(max(gini(wider.times_s), 1e-9) / max(gini(twin.times_s), 1e-9) + 1e-12)
+        if gini(twin.times_s) > 1e-3
+        else 0.0
+    )
     up_front = (log_rate(twin.scaled(up_front_cost=twin.bucket.up_front_cost * (1 + step))) - here) / stretch
     return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, min(0.0, spread))

@@ -1,7 +1,7 @@
 """A fitted bucket plus the observed (cost, server time) pairs: answers what-if questions by replay.
 
-Every question is one vectorised replay. Between two touches of the floor the level is a plain sum, so the level after event k is
-(A_k - o*t_k) - min(0, least of (min(A_j-1, A_j) - o*t_j) up to k), with A the running sum of reservations and costs, t the instants and o the
+Every question is one vectorised replay. Between two touches of the floor the level is a plain sum, so the level after event k is (A_k -
+o*t_k) - min(0, least of (min(A_j-1, A_j) - o*t_j) up to k), with A the running sum of reservations and costs, t the instants and o the
 outflow (Lindley's recursion): exact as long as nothing was refused, which is all that the odds of *any* refusal need.
 """
 
@@ -78,7 +78,8 @@ class Twin:
     def even_peaks(self, rate_per_s: float, calls: int, replicas: int = EVEN_REPLICAS) -> Floats:
         """Greatest level right after an arrival, one per replica, when `calls` arrive evenly at `rate_per_s` from rest.
 
-        Departures are counted at the arrival that follows them, which needs no sorting and is exact while no call costs more than its reservation.
+        Departures are counted at the arrival that follows them, which needs no sorting and is exact while no call costs more than its
+        reservation.
         """
         costs, times = self.draws(calls, replicas)
         if float(np.max(self.costs)) > self.bucket.up_front_cost:
@@ -132,9 +133,13 @@ class Twin:
         departures = np.cumsum(times + pause_s, axis=2) - pause_s
         arrivals = departures - times
         flat = arrivals.reshape(replicas, -1)
-        first = np.argpartition(flat, calls - 1, axis=1)[:, :calls] if flat.shape[1] > calls else np.broadcast_to(np.arange(flat.shape[1]), flat.shape)
-        pick = lambda values: np.take_along_axis(values.reshape(replicas, -1), first, axis=1)  # noqa: E731 - three uses on adjoining lines
-        return pick(arrivals), pick(departures), pick(costs)
+        first = (
+            np.argpartition(flat, calls - 1, axis=1)[:, :calls]
+            if flat.shape[1] > calls
+            else np.broadcast_to(np.arange(flat.shape[1]), flat.shape)
+        )
+        found = [np.take_along_axis(values.reshape(replicas, -1), first, axis=1) for values in (arrivals, departures, costs)]
+        return found[0], found[1], found[2]
 
 
 def even_peaks(bucket: BucketSettings, rate_per_s: float, costs: Floats, times: Floats) -> Floats:

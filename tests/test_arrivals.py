@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import pytest
 
@@ -8,7 +9,7 @@ from probes import schedule
 from probes.arrivals import arrivals, check, mean_per_s, peak_per_s, seconds
 from probes.errors import UsageError
 
-SPECS = {
+SPECS: dict[str, dict[str, Any]] = {
     "even": {"kind": "even", "rate_per_s": 4.0},
     "poisson": {"kind": "poisson", "rate_per_s": 50.0, "seed": 3},
     "ramp": {"kind": "ramp", "start_per_s": 0.0, "end_per_s": 10.0},
@@ -47,7 +48,9 @@ def test_numbers_run_from_zero() -> None:
     assert list(itertools.islice((n for n, _ in arrivals(SPECS["poisson"], 60.0)), 3)) == [0, 1, 2]
 
 
-@pytest.mark.parametrize(("name", "peak", "mean"), [("even", 4, 4), ("poisson", 50, 50), ("ramp", 10, 5), ("steps", 2, 1.5), ("burst", 3, 1.5)])
+@pytest.mark.parametrize(
+    ("name", "peak", "mean"), [("even", 4, 4), ("poisson", 50, 50), ("ramp", 10, 5), ("steps", 2, 1.5), ("burst", 3, 1.5)]
+)
 def test_peak_and_mean(name: str, peak: float, mean: float) -> None:
     """The greatest rate that a schedule asks for, and its mean over four seconds."""
     assert (peak_per_s(SPECS[name]), mean_per_s(SPECS[name], 4.0)) == (peak, mean)
@@ -55,7 +58,9 @@ def test_peak_and_mean(name: str, peak: float, mean: float) -> None:
 
 def test_good_descriptions_pass() -> None:
     """Every kind as described; a single burst needs no period."""
-    for spec in (*SPECS.values(), {"kind": "burst", "size": 1, "every_s": None}):
+    pause: dict[str, Any] = {"kind": "steps", "rates_per_s": [1, 0, 2], "each_s": 1}
+    single: dict[str, Any] = {"kind": "burst", "size": 1, "every_s": None}
+    for spec in (*SPECS.values(), pause, single):
         check(spec)
     assert [at for _, at in arrivals({"kind": "burst", "size": 2}, 9.0)] == [0.0, 0.0]
 
@@ -68,18 +73,25 @@ def test_good_descriptions_pass() -> None:
         ({"kind": "even", "rate_per_s": 1.0, "seed": 1}, "A schedule 'even' needs rate_per_s; not seed."),
         ({"kind": "even", "rate_per_s": 0.0}, "rate_per_s of a schedule 'even' must be a number above 0, not 0.0."),
         ({"kind": "even", "rate_per_s": float("nan")}, "rate_per_s of a schedule 'even' must be a number above 0, not nan."),
-        ({"kind": "steps", "rates_per_s": [], "each_s": 1.0}, "rates_per_s of a schedule 'steps' must be a number above 0, not 0.0."),
+        ({"kind": "steps", "rates_per_s": [], "each_s": 1.0}, "A schedule 'steps' must ask for more than 0 requests/s somewhere."),
+        ({"kind": "ramp", "start_per_s": 0.0, "end_per_s": 0.0}, "A schedule 'ramp' must ask for more than 0 requests/s somewhere."),
+        (
+            {"kind": "ramp", "start_per_s": -1.0, "end_per_s": 1.0},
+            "start_per_s of a schedule 'ramp' must be a number of 0 or more, not -1.0.",
+        ),
         ({"kind": "burst", "size": 1.5}, "size of a schedule 'burst' must be a whole number, not 1.5."),
     ],
 )
-def test_bad_descriptions_are_refused(spec: dict[str, object], says: str) -> None:
+def test_bad_descriptions_are_refused(spec: dict[str, Any], says: str) -> None:
     """What describes no schedule is refused with what is wrong."""
     with pytest.raises(UsageError) as error:
         check(spec)
     assert str(error.value) == says
 
 
-@pytest.mark.parametrize(("text", "value"), [("60s", 60.0), ("2m", 120.0), ("1.5h", 5400.0), ("250ms", 0.25), ("7", 7.0), (" 1d ", 86400.0)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("60s", 60.0), ("2m", 120.0), ("1.5h", 5400.0), ("250ms", 0.25), ("7", 7.0), (" 1d ", 86400.0)]
+)
 def test_durations(text: str, value: float) -> None:
     """A duration as people write it."""
     assert seconds(text) == value

@@ -34,7 +34,8 @@ SCHEMA = json.loads((Path(compare.__file__).parent / "schemas" / "compare-1.json
 def side(name: str, times: Sequence[float], *, cold: bool = False, start: int = 0, **more: Any) -> list[Observation]:
     facts = {"cold": cold}
     return [
-        made(instance=name, scenario="compare", flight_s=time, facts={**facts, "block": start + n}, at_s=float(n), **more) for n, time in enumerate(times)
+        made(instance=name, scenario="compare", flight_s=time, facts={**facts, "block": start + n}, at_s=float(n), **more)
+        for n, time in enumerate(times)
     ]
 
 
@@ -110,7 +111,9 @@ def test_too_few_pairs() -> None:
 
 def test_revision_and_data_are_flagged() -> None:
     """Other revisions and answers of other sizes limit the comparison, and both are said."""
-    health = [made(instance=n, scenario="compare", call="GET /health_check.json", facts={"revision": r}) for n, r in (("a", "1"), ("b", "2"))]
+    health = [
+        made(instance=n, scenario="compare", call="GET /health_check.json", facts={"revision": r}) for n, r in (("a", "1"), ("b", "2"))
+    ]
     (found,) = compare.comparisons(health + side("a", [0.2] * 20, size_bytes=1000) + side("b", [0.2] * 20, size_bytes=200))
     assert found.flags == (
         "They run different revisions: a 1, b 2.",
@@ -143,7 +146,7 @@ def test_three_instances_make_three_pairs() -> None:
 
 
 def test_false_alarms_and_power() -> None:
-    """Of 400 comparisons of one instance with itself at most 5 % cry wolf; 20 % is found nine times in ten at a spread of 0.5, drift or not."""
+    """Of 400 comparisons with itself at most 5 % cry wolf; 20 % is found nine times in ten at a spread of 0.5, drift or not."""
     for drift in (False, True):
         false, _ = simulated(400, 0.5, 1.0, drift=drift, seed=11)
         found, covered = simulated(200, 0.5, 1.2, drift=drift, seed=12)
@@ -172,7 +175,9 @@ def test_documents_keep_the_schema() -> None:
     jsonschema.validate(json.loads(json.dumps(document)), SCHEMA)
 
 
-def measured(tmp_path: Path, scripts: dict[str, Any], repeat: int = 10, **more: Any) -> tuple[list[Observation], GuardStop | None, list[str]]:
+def measured(
+    tmp_path: Path, scripts: dict[str, Any], repeat: int = 10, **more: Any
+) -> tuple[list[Observation], GuardStop | None, list[str]]:
     instances = [place(name, url=f"http://127.0.0.1:{8000 + n}", **more) for n, name in enumerate(scripts)]
     run = Run.create(tmp_path, ["compare"], instances)
     said: list[str] = []

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import jsonschema
 import pytest
@@ -55,7 +55,7 @@ class Server:
             self.http.socket = context.wrap_socket(self.http.socket, server_side=True, do_handshake_on_connect=False)
         self.url = f"{'https' if context else 'http'}://127.0.0.1:{self.http.server_port}"
 
-    def __enter__(self) -> Server:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         return self
 
@@ -145,7 +145,7 @@ def test_busy_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def hampered(delay: float, *rest: Any) -> Any:
         if delay == 0.02:
-            time.sleep(0.06)
+            time.sleep(0.06)  # noqa: ASYNC251 # what is planted
         return await real(delay, *rest)
 
     monkeypatch.setattr(asyncio, "sleep", hampered)
@@ -194,7 +194,11 @@ def test_ceiling_ends_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server
     ("words", "code", "message"),
     [
         (["-i", "nobody"], 2, "There is no instance 'nobody'"),
-        (["--call", "DELETE /x"], 2, "probes: 'DELETE /x' writes: a diagnosis repeats calls that read; give one that reads and is as dear."),
+        (
+            ["--call", "DELETE /x"],
+            2,
+            "probes: 'DELETE /x' writes: a diagnosis repeats calls that read; give one that reads and is as dear.",
+        ),
         (["--call", "nonsense"], 2, "probes: 'nonsense' is not a call: write it as 'GET /api/v1/users/self'."),
     ],
 )

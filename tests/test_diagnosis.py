@@ -197,7 +197,10 @@ def test_refusal_tells_retry_after() -> None:
 
 def test_a_window_of_calls_is_no_shared_bucket() -> None:
     """An API that counts down a window (it tells its reset) is not taken for a bucket that others fill."""
-    seen = [made(scenario="diagnose", at_s=float(n), remaining=5000.0 - 30 * n, reset_s=900.0, cost=1.0, facts={"phase": "alone"}) for n in range(10)]
+    seen = [
+        made(scenario="diagnose", at_s=float(n), remaining=5000.0 - 30 * n, reset_s=900.0, cost=1.0, facts={"phase": "alone"})
+        for n in range(10)
+    ]
     assert causes(seen) == {}
 
 

@@ -45,7 +45,15 @@ def several(count: int, **more: Any) -> list[Observation]:
 
 
 def page(asked: int | None, **facts: Any) -> Observation:
-    base = {"list": "/api/v1/courses", "items": 10, "per_page": 10, "per_page_asked": asked, "style": "link", "has_last": True, "rels": "next"}
+    base = {
+        "list": "/api/v1/courses",
+        "items": 10,
+        "per_page": 10,
+        "per_page_asked": asked,
+        "style": "link",
+        "has_last": True,
+        "rels": "next",
+    }
     return made(scenario="pagination", call="GET /api/v1/courses", facts={**base, **facts})
 
 
@@ -106,7 +114,9 @@ CASES: dict[str, Callable[[], Told]] = {
     "redirected": lambda: seen(made(status=302, outcome=Outcome.REDIRECTED, facts={"location": "https://login.example"})),
     "wrong_url": lambda: seen(made(status=404, outcome=Outcome.NOT_FOUND, facts={"html": True})),
     "maintenance": lambda: seen(made(status=503, outcome=Outcome.MAINTENANCE), made()),
-    "server_errors": lambda: seen(made(status=502, outcome=Outcome.GATEWAY_ERROR), made(status=500, outcome=Outcome.SERVER_ERROR, request_id="r1")),
+    "server_errors": lambda: seen(
+        made(status=502, outcome=Outcome.GATEWAY_ERROR), made(status=500, outcome=Outcome.SERVER_ERROR, request_id="r1")
+    ),
     "answers": lambda: seen(made(scenario="reach", facts={"kind": "test", "revision": "2026", "user_id": 7})),
     "certificate_ends": lambda: seen(made(scenario="reach", facts={"certificate_days": 12.4})),
     "kind_differs": lambda: seen(made(scenario="reach", facts={"kind": "production", "kind_by_host": "beta"})),
@@ -207,14 +217,18 @@ SAYS = {
     "import_stuck": "An import of test has waited 83 min, twice as long as 95 of 100 past ones (60 s, n = 10).",
     "queue_unreadable": "The import queue of test is unknown: needs permission 'Import SIS data' (401).",
     "progress": "Progress 3 of test is queued at 0 %; it was queued for at least 42 s; n = 1 poll.",
-    "dear_call": f"'{ANALYTICS}' takes 4.0 s at test, 22 times '{SELF}'; 1,000 of them cost 67 min one by one and 3,000 units of the bucket;"
+    "dear_call": f"'{ANALYTICS}' takes 4.0 s at test, 22 times '{SELF}'; 1,000 of "
+    "them cost 67 min one by one and 3,000 units of the bucket;"
     " n = 5.",
-    "mail_stopped": "StudentEnrollment of user 5 in course 1 at test: no mail would be sent, as the course is unpublished: the enrolment stays"
+    "mail_stopped": "StudentEnrollment of user 5 in course 1 at test: no mail would be "
+    "sent, as the course is unpublished: the enrolment stays"
     " creation_pending, and no mail follows when it is published later.",
-    "condition_unknown": "StudentEnrollment of user 5 in course 1 at test: channel is unknown: needs permission to read this user's communication"
+    "condition_unknown": "StudentEnrollment of user 5 in course 1 at test: channel is "
+    "unknown: needs permission to read this user's communication"
     " channels.",
     "mail_would_go": "StudentEnrollment of user 5 in course 1 at test: nothing that was read stops the mail (10 of 10 conditions hold).",
-    "undocumented_value": "The workflow_state of communication channels at test has values that the documentation does not name but the source does:"
+    "undocumented_value": "The workflow_state of communication channels at test has values "
+    "that the documentation does not name but the source does:"
     " retired; n = 3.",
     "cause": "test is short of slots. (cause capacity, confidence 97%)",
     "no_cause": "Nothing slows or stops such a job at test by 60 observations.",
@@ -233,14 +247,26 @@ def test_sentence(kind: str) -> None:
         ({"course": {"concluded": True}}, "production", "the course has concluded"),
         ({"course": {"workflow_state": "deleted"}}, "production", "the course is deleted"),
         ({"course": {"term_end_at": "2020-01-01T00:00:00Z"}}, "production", "the dates of the term are over"),
-        ({"course": {"restrict_enrollments_to_course_dates": True, "end_at": "2020-01-01T00:00:00Z"}}, "production", "the dates of the course are over"),
+        (
+            {"course": {"restrict_enrollments_to_course_dates": True, "end_at": "2020-01-01T00:00:00Z"}},
+            "production",
+            "the dates of the course are over",
+        ),
         (
             {"course": {"term_start_at": "2040-01-01T00:00:00Z"}, "settings": {"restrict_student_future_view": True}},
             "production",
             "the course has not begun and hides itself from students until then",
         ),
-        ({"channels": {"emails": {"unconfirmed": 1}}}, "production", "the user has no active e-mail address (1 unconfirmed; retired ones are hidden from the list)"),
-        ({"channels": {"emails": {}}}, "production", "the user has no active e-mail address (none at all; retired ones are hidden from the list)"),
+        (
+            {"channels": {"emails": {"unconfirmed": 1}}},
+            "production",
+            "the user has no active e-mail address (1 unconfirmed; retired ones are hidden from the list)",
+        ),
+        (
+            {"channels": {"emails": {}}},
+            "production",
+            "the user has no active e-mail address (none at all; retired ones are hidden from the list)",
+        ),
         (
             {"enrollments": {"enrolled": [["StudentEnrollment", "active"]]}},
             "production",
@@ -261,9 +287,15 @@ def test_each_condition_stops_the_mail(changes: dict[str, Any], kind: str, stopp
 @pytest.mark.parametrize(
     ("changes", "holds"),
     [
-        ({"type": "TeacherEnrollment", "course": {"workflow_state": "unpublished"}}, "the course is not published, which stops the mails of staff not"),
+        (
+            {"type": "TeacherEnrollment", "course": {"workflow_state": "unpublished"}},
+            "the course is not published, which stops the mails of staff not",
+        ),
         ({"course": {"term_start_at": "2040-01-01T00:00:00Z"}}, "the course has not begun, but students may see it before"),
-        ({"enrollments": {"enrolled": [["StudentEnrollment", "creation_pending"]]}}, "an enrolment waits as creation_pending: post it again now that the rest holds"),
+        (
+            {"enrollments": {"enrolled": [["StudentEnrollment", "creation_pending"]]}},
+            "an enrolment waits as creation_pending: post it again now that the rest holds",
+        ),
         ({"enrollments": {"enrolled": [["TeacherEnrollment", "active"]]}}, "the user has no live enrolment in this role"),
     ],
 )
@@ -328,7 +360,13 @@ def test_nothing_seen_nothing_said() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "started", "fits"),
-    [("test", "2026-11-21", True), ("test", "2026-11-07", False), ("production", "2026-11-05", True), ("production", "2026-11-06", False), ("sandbox", "2026-11-07", False)],
+    [
+        ("test", "2026-11-21", True),
+        ("test", "2026-11-07", False),
+        ("production", "2026-11-05", True),
+        ("production", "2026-11-06", False),
+        ("sandbox", "2026-11-07", False),
+    ],
 )
 def test_refresh_days(kind: str, started: str, fits: bool) -> None:
     """Test is refreshed on the third Saturday; production is maintained on the first and third Thursday; a sandbox on neither."""
@@ -357,4 +395,6 @@ def test_ladder_is_ranked() -> None:
     """The ladder lists the dearest first and leaves out what was answered fewer than three times."""
     lines = [rung.call for rung in endpoints.ladder([*rungs(), made(scenario="endpoints", call="GET /x")])]
     assert lines == [ANALYTICS, SELF]
-    assert endpoints.ladder(rungs())[0].line == f"'{ANALYTICS}': 4.0 s, cost 3, CPU 12%, database 75%, 500 bytes, 20 items, 0.20 s each; n = 5"
+    assert (
+        endpoints.ladder(rungs())[0].line == f"'{ANALYTICS}': 4.0 s, cost 3, CPU 12%, database 75%, 500 bytes, 20 items, 0.20 s each; n = 5"
+    )

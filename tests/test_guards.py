@@ -14,7 +14,9 @@ BETA = Instance("beta", "https://school.beta.instructure.com", Kind.BETA, max_ra
 PRODUCTION = replace(BETA, name="live", kind=Kind.PRODUCTION)
 
 
-def seen(outcome: Outcome = Outcome.OK, flight_s: float | None = 0.1, remaining: float | None = None, status: int | None = 200) -> Observation:
+def seen(
+    outcome: Outcome = Outcome.OK, flight_s: float | None = 0.1, remaining: float | None = None, status: int | None = 200
+) -> Observation:
     return Observation(
         "beta",
         "load",

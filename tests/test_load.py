@@ -41,7 +41,16 @@ OUTCOME = LoadOutcome(
 
 def record(due: float, *, sent: float | None = None, received: float | None = None, **more: object) -> dict[str, object]:
     status = None if received is None else 200
-    return {"due_s": due, "sent_s": sent, "received_s": received, "status": status, "outcome": "ok", "pool_s": 0.0, "remaining": None, **more}
+    return {
+        "due_s": due,
+        "sent_s": sent,
+        "received_s": received,
+        "status": status,
+        "outcome": "ok",
+        "pool_s": 0.0,
+        "remaining": None,
+        **more,
+    }
 
 
 def test_a_plan_never_carries_its_token() -> None:
@@ -102,7 +111,9 @@ def test_order_statistics() -> None:
     assert percentile(ordered, 0.5, beyond=10) == 55.0
 
 
-@pytest.mark.parametrize(("n", "told"), [(5, ""), (6, "p50"), (35, "p50"), (36, "p50 p90"), (72, "p50 p90 p95"), (367, "p50 p90 p95"), (368, "p50 p90 p95 p99")])
+@pytest.mark.parametrize(
+    ("n", "told"), [(5, ""), (6, "p50"), (35, "p50"), (36, "p50 p90"), (72, "p50 p90 p95"), (367, "p50 p90 p95"), (368, "p50 p90 p95 p99")]
+)
 def test_no_percentile_that_n_cannot_carry(n: int, told: str) -> None:
     """Least n by order statistics: p50 6, p90 36, p95 72, p99 368."""
     assert [name for name, value in percentiles([1.0] * n).items() if value is not None] == told.split()
@@ -134,7 +145,17 @@ def test_broken_lines_are_left_out(tmp_path: Path) -> None:
 
 
 def report(**changes: object) -> dict[str, object]:
-    return {"kind": "end", "start_s": 0.0, "now_s": 12.0, "ended_s": 11.0, "handed": 100, "unsent": 0, "stopped_by": None, "why": None, **changes}
+    return {
+        "kind": "end",
+        "start_s": 0.0,
+        "now_s": 12.0,
+        "ended_s": 11.0,
+        "handed": 100,
+        "unsent": 0,
+        "stopped_by": None,
+        "why": None,
+        **changes,
+    }
 
 
 def outcome_of(tmp_path: Path, records: list[dict[str, object]], said: dict[str, object], *, killed: bool = False) -> LoadOutcome:
@@ -185,17 +206,18 @@ def test_text_and_progress() -> None:
         "Run folder: results/x",
         "Next: probes report results/x",
     ]
-    few = replace(OUTCOME, asked_per_s=None, latency_s=dict.fromkeys(OUTCOME.latency_s), least_remaining=None, lost=["Worker a was lost."])
+    few = replace(
+        OUTCOME, asked_per_s=None, requests=5, latency_s=dict.fromkeys(OUTCOME.latency_s), least_remaining=None, lost=["Worker a was lost."]
+    )
     assert text("sim", few, "x").splitlines()[:4] == [
         "sim: asked as fast as answers come, offered 10/s, achieved 9.5/s, 10.0 s",
-        "  100 requests, 0 refused, 0 failed, 0.0% late",
-        "  latency from due: n = 100 carries no percentile",
+        "  5 requests, 0 refused, 0 failed, 0.0% late",
+        "  latency from due: n = 5 carries no percentile",
         "  Worker a was lost.",
     ]
+    assert "  latency from due: half of the calls and more brought no answer" in text("sim", replace(few, requests=90), "x").splitlines()
     progress = LoadProgress(2.5, 25, 24, 1, 3, 10.04, None, 580.0, 0.1234)
-    assert line(progress) == (
-        "  2.5 s  offered 10/s  achieved -  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s"
-    )
+    assert line(progress) == ("  2.5 s  offered 10/s  achieved -/s  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s")
 
 
 def test_refusals_are_a_finding() -> None:

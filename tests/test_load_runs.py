@@ -159,7 +159,7 @@ def test_nobody_listens(tmp_path: Path) -> None:
 
 
 def test_certificates_are_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """FastHttpUser does not verify by default; here a certificate of an unknown authority is a TLS error, one of a known authority is well."""
+    """Unlike FastHttpUser's default: a certificate of an unknown authority is a TLS error, one of a known authority is well."""
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1")
     cert, key, known = tmp_path / "cert.pem", tmp_path / "key.pem", tmp_path / "ca.pem"
@@ -187,7 +187,7 @@ def _once_after(seconds: float, act: Callable[[psutil.Process], None]) -> Callab
 
 
 def test_workers_share_the_load_and_may_leave(tmp_path: Path) -> None:
-    """A master and three workers, one of which is told to go: the total is right, in flight and requests hold for all, no record is lost."""
+    """Three workers, one of which is told to go: the total is right, in flight and requests hold for all, no record is lost."""
     with running(delay_s=0.05) as server:
         plan = LoadPlan(instance(server, max_in_flight=7, max_requests=100), (SELF,), even(40), 6.0, workers=3)
         loaded = Loaded(tmp_path, plan, server, progress=_once_after(1.0, lambda worker: worker.terminate()))
@@ -225,7 +225,7 @@ def command(folder: Path, server: Running, *words: str, **more: str) -> Iterator
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> None:
-    """Ctrl-C: exit 130, the folder is whole. Parent killed: the child sends no more and ends by itself. Either way each request has its record."""
+    """Ctrl-C: exit 130. Parent killed: the child sends no more and ends by itself. Either way each request has its record."""
     with (
         running(delay_s=0.3) as server,
         command(tmp_path, server, "--rate", "30", "--for", "60s", "--call", "GET /x") as process,
@@ -281,6 +281,37 @@ def test_a_load_that_cannot_start(tmp_path: Path) -> None:
         run_load(plan, Run.create(tmp_path, ["load"], []))
 
 
+def _locust(signal_number: int) -> Callable[[LoadProgress], None]:
+    done: list[bool] = []
+
+    def hear(progress: LoadProgress) -> None:
+        if progress.requests > 10 and not done:
+            done.append(True)
+            (child,) = [one for one in psutil.Process().children() if "locust" in one.cmdline()]
+            child.send_signal(signal_number)
+
+    return hear
+
+
+def test_a_child_that_is_killed(tmp_path: Path) -> None:
+    """What was written until then makes the outcome, which says what happened; at most the last tenth of a second is missing."""
+    with running(delay_s=0.01) as server:
+        plan = LoadPlan(instance(server), (SELF,), even(40), 20.0)
+        loaded = Loaded(tmp_path, plan, server, progress=_locust(signal.SIGKILL))
+    assert (loaded.outcome.stopped_by, loaded.outcome.requests) == ("killed", len(loaded.records))
+    assert 0 <= len(loaded.seen["arrivals"]) - len(loaded.records) <= 8
+
+
+def test_a_child_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A child that outlives its time is killed, and the guard of the seconds is named."""
+    monkeypatch.setattr("probes.load.child.START_S", 3.0)
+    monkeypatch.setattr("probes.load.child.END_S", 0.5)
+    with running(delay_s=0.01) as server:
+        plan = LoadPlan(instance(server, timeout_s=0.2), (SELF,), even(40), 1.0, grace_s=0.1)
+        loaded = Loaded(tmp_path, plan, server, progress=_locust(signal.SIGSTOP))
+    assert (loaded.outcome.stopped_by, loaded.outcome.why) == ("seconds", "The load outlived its time and was ended.")
+
+
 def test_the_end_of_a_caller_that_has_enough(tmp_path: Path) -> None:
     """A caller in a thread ends a load early through `stop`; what was measured is kept."""
     heard: list[LoadProgress] = []
@@ -289,7 +320,7 @@ def test_the_end_of_a_caller_that_has_enough(tmp_path: Path) -> None:
         loaded = Loaded(tmp_path, plan, server, progress=heard.append, stop=lambda: bool(heard) and heard[-1].requests > 20)
     assert loaded.outcome.stopped_by == "interrupted"
     assert len(set(loaded.counts)) == 1
-    assert heard[-1].offered_per_s == pytest.approx(30.0, rel=0.2)
+    assert max(progress.offered_per_s or 0.0 for progress in heard) == pytest.approx(30.0, rel=0.2)
 
 
 def test_the_folder_of_the_locustfiles() -> None:

@@ -118,6 +118,20 @@ def test_the_bulk_job_lists_first_then_inactivates_each_once() -> None:
     assert (job.ended, job.listed, job.done) == (True, 3, 3)
 
 
+@pytest.mark.parametrize(
+    ("call", "name"),
+    [
+        ("GET /a?page=2&per_page=5", "GET /a?per_page=5"),
+        ("GET /a?per_page=5&page=bookmark:x", "GET /a?per_page=5"),
+        ("GET /a?page=1", "GET /a"),
+        ("DELETE /c/1/enrollments/23?task=inactivate", "DELETE /c/1/enrollments/:id?task=inactivate"),
+    ],
+)
+def test_calls_of_one_kind_have_one_name(call: str, name: str) -> None:
+    """Pages and ids are no part of a call's name: a report has a row for each kind, not for each page."""
+    assert Walk((SELF,), ORIGIN).name(parse(call)) == Inactivation("1", ORIGIN).name(parse(call)) == name
+
+
 def test_packed_answers_are_read() -> None:
     """A body may be packed; one that is no JSON is None."""
     packed = Answer(observation(), {"content-encoding": "gzip"}, gzip.compress(b'{"id": 3}'))
@@ -169,7 +183,7 @@ def test_the_dispatcher_is_punctual() -> None:
     """Due times are handed out in order, none early, the median within a millisecond."""
     dispatcher = Dispatcher(time.monotonic)
     start = time.monotonic() + 0.01
-    handed = []
+    handed: list[tuple[tuple[int, float], float]] = []
 
     def take() -> None:
         while len(handed) < 50:
@@ -331,13 +345,16 @@ def test_a_killed_user_leaves_its_record(tmp_path: Path) -> None:
     records = [json.loads(line) for line in b"".join(lines).splitlines()]
     assert [(record["outcome"], record["status"], record["received_s"]) for record in records] == [("cancelled", None, None)] * 3
     assert (engine.flights.flying, engine.sent) == (0, 3)
+    assert all(isinstance(user.value, gevent.GreenletExit) for user in users)
 
 
 def by_hand(folder: Path, name: str, server: Running, *words: str, **more: str) -> subprocess.CompletedProcess[str]:
     table = {"url": f'"{server.url}"', "allow_load": "true", "max_in_flight": "8", **more}
     (folder / "probes.toml").write_text("[instances.sim]\n" + "".join(f"{key} = {value}\n" for key, value in table.items()))
     line = [sys.executable, "-m", "locust", "-f", str(FILES / f"{name}.py"), "--headless", "--only-summary", "--loglevel", "ERROR", *words]
-    return subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    return subprocess.run(
+        line, cwd=folder, capture_output=True, text=True, timeout=60, check=False, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
 
 
 def lines_of(folder: Path) -> list[dict[str, Any]]:
@@ -350,7 +367,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     ("name", "words", "requests", "paths"),
     [
         ("steady", ("--rate", "20", "--for", "1s"), 20, {"/api/v1/users/self"}),
-        ("ramp", ("--from", "5", "--rate", "15", "--step", "5", "--hold", "500ms"), 2 + 5 + 7, {"/api/v1/users/self"}),
+        ("ramp", ("--from", "5", "--rate", "15", "--step", "5", "--hold", "500ms"), 3 + 5 + 8, {"/api/v1/users/self"}),
         ("burst", ("--size", "6", "--every", "500ms", "--count", "2"), 12, {"/api/v1/users/self"}),
         (
             "pages",
@@ -380,6 +397,10 @@ def test_the_bulk_job_by_hand(tmp_path: Path, server: Running) -> None:
     assert done.returncode == 0, done.stderr
     records = lines_of(tmp_path)
     deletions = [record["path"] for record in records if record["method"] == "DELETE"]
+    assert {record["call"] for record in records} == {
+        "GET /api/v1/courses/7/enrollments?state[]=active&per_page=100",
+        "DELETE /api/v1/courses/7/enrollments/:id?task=inactivate",
+    }
     assert (len(records), len(deletions), len(set(deletions))) == (18, 15, 15)
     assert [record["method"] for record in sorted(records, key=lambda record: record["sent_s"])][:3] == ["GET"] * 3
 
@@ -407,7 +428,20 @@ def test_the_web_page(tmp_path: Path, server: Running) -> None:
     import urllib.request
 
     (tmp_path / "probes.toml").write_text(f'[instances.sim]\nurl = "{server.url}"\nallow_load = true\n')
-    line = [sys.executable, "-m", "locust", "-f", str(FILES / "steady.py"), "--autostart", "--web-port", "0", "--rate", "40", "--for", "30s"]
+    line = [
+        sys.executable,
+        "-m",
+        "locust",
+        "-f",
+        str(FILES / "steady.py"),
+        "--autostart",
+        "--web-port",
+        "0",
+        "--rate",
+        "40",
+        "--for",
+        "30s",
+    ]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     with subprocess.Popen(line, cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, env=environment) as process:
         try:

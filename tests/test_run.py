@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import ssl
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from asked import place
 from commanded import command, configured
 from test_diagnose import Server
@@ -28,7 +32,12 @@ from probes.simulator.settings import Fault, SimulatorSettings
 
 
 def measured(
-    tmp_path: Path, words: list[str], worlds: dict[str, SimulatorSettings], options: Options | None = None, urls: dict[str, str] | None = None, **more: Any
+    tmp_path: Path,
+    words: list[str],
+    worlds: dict[str, SimulatorSettings],
+    options: Options | None = None,
+    urls: dict[str, str] | None = None,
+    **more: Any,
 ) -> tuple[list[Observation], list[GuardStop], list[str]]:
     """What `run` measures of simulators in virtual time; by default each at an origin of its own."""
     urls = urls or {name: f"http://127.0.0.1:{8000 + n}" for n, name in enumerate(worlds)}
@@ -64,7 +73,7 @@ def test_same_origin_takes_turns(tmp_path: Path) -> None:
     urls = {"a": "http://127.0.0.1:8000", "b": "http://127.0.0.1:8000"}
     lines, _, _ = measured(tmp_path, ["latency"], {"a": profile("sandbox"), "b": profile("sandbox")}, urls=urls)
     assert [o.instance for o in lines] == ["a", "b"] * (len(lines) // 2)
-    assert all(later.sent_s >= earlier.received_s for earlier, later in zip(lines, lines[1:], strict=False) if later.sent_s and earlier.received_s)
+    assert all(later.sent_s >= earlier.received_s for earlier, later in itertools.pairwise(lines) if later.sent_s and earlier.received_s)
 
 
 def test_lost_instance_is_left(tmp_path: Path) -> None:
@@ -104,7 +113,7 @@ def test_run_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ended = command(tmp_path, "run", "reach", "latency", "throttling", "pagination", "-i", "test", "--repeat", "10", "--json")
     assert ended.code == 0, ended.err
     assert ended.document["schema"] == "probes.report/1"
-    assert ended.err.startswith("At most 124 requests to each of test (reach 2, latency 13, throttling 90, pagination 22).")
+    assert ended.err.startswith("At most 127 requests to each of test (reach 2, latency 13, throttling 90, pagination 22).")
     assert len(ended.lines()) == len(server.seen)
     assert {o.scenario for o in ended.lines()} == {"reach", "latency", "throttling", "pagination"}
     assert [path.name for path in sorted(ended.run.folder.glob("report.*"))] == ["report.html", "report.json", "report.md"]
@@ -196,3 +205,19 @@ def test_missing_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ended = command(tmp_path, "run", "reach", "--quiet")
     assert ended.code == 2
     assert ended.err == "probes: Instance 'test' takes its token from TOKEN_TEST, which is not set: export it first.\n"
+
+
+def test_reach_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over https reach tells how many days the certificate has left, and warns when they are few."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    soon = datetime.now(UTC) + timedelta(days=10.5)
+    authority.issue_cert("127.0.0.1", not_after=soon.replace(tzinfo=None)).configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with Server(context=context) as server:
+        configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+        ended = command(tmp_path, "run", "reach", "--quiet")
+    me = ended.lines()[1]
+    assert me.ok, me.error
+    assert 10.4 < me.facts["certificate_days"] < 10.6
+    assert "warning  test: The certificate of test ends in 10 days." in ended.out

@@ -21,9 +21,20 @@ def pictures(material: Material) -> dict[str, Picture]:
     from probes.charts import latencies, limits, lists, loads, style
 
     drawers: Iterable[Callable[[Material], Picture | None]] = (
-        limits.safe_rates, limits.tank, latencies.ecdf, latencies.shift, latencies.phases, latencies.drift, lists.defaults, lists.sizes, loads.offered,
+        limits.safe_rates,
+        limits.tank,
+        latencies.ecdf,
+        latencies.shift,
+        latencies.phases,
+        latencies.drift,
+        lists.defaults,
+        lists.sizes,
+        loads.offered,
         loads.punctuality,
-    )  # fmt: skip
+    )
     with style.styled():
         drawn = [draw(material) for draw in drawers]
+        for picture in drawn:
+            if picture is not None:
+                style.settle(picture.figure)
     return {picture.name: picture for picture in drawn if picture is not None}

@@ -49,9 +49,7 @@ def ecdf(material: Material) -> Picture | None:
     if not rows:
         return None
     counts = [sum(row[key] for row in rows) for key in ("n", "failed", "refused")]
-    figure, axes = style.canvas(
-        f"How long {style.clipped(str(call), 60)} takes", foot(material, tally(*counts)), 3.9 + 0.2 * (len(rows) > 4)
-    )
+    figure, axes = style.canvas(f"How long {style.clipped(str(call), 60)} takes", foot(material, tally(*counts)), 3.7)
     axis = axes[0][0]
     for row in rows:
         number = place(material, row["instance"])
@@ -60,7 +58,7 @@ def ecdf(material: Material) -> Picture | None:
         shares = np.arange(1, len(times) + 1) / len(times)
         picked = style.thinned(times)
         median = "" if row["p50_s"] is None else f", median {seconds(row['p50_s'])}"
-        label = f"{style.clipped(row['instance'], 24)}{median} (n = {row['n']:,})"
+        label = f"{style.named(row['instance'], 18)}{median} (n = {row['n']:,})"
         axis.step(times[picked], shares[picked], where="post", color=SERIES[number], linestyle=DASHES[number], label=label)
         _failures(axis, material, indices, number)
     axis.axvline(objective_s(material), color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
@@ -77,8 +75,11 @@ def ecdf(material: Material) -> Picture | None:
     axis.set(xscale="log", ylim=(-0.06, 1.04), xlabel="from when the call was due to its last byte", ylabel="share answered by then")
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     style.seconds_axis(axis.xaxis)
-    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=2, columnspacing=1.6, handlelength=2.2, borderaxespad=0.2)
-    says = "Each line climbs to the share of calls that were answered within the time below it; further left is faster. Crosses along the bottom are calls that failed."
+    style.legend(axis)
+    says = (
+        "Each line climbs to the share of calls that were answered within the time below it; further left is faster. Crosses "
+        "along the bottom are calls that failed."
+    )
     return Picture("latency", "How long calls take", says, figure)
 
 
@@ -106,10 +107,13 @@ def shift(material: Material) -> Picture | None:
         axis.axhline(0.0, color=MUTED, linewidth=1.0)
         axis.fill_between(share, panel["low"], panel["high"], color=SERIES[0], alpha=0.22, linewidth=0)
         axis.plot(share, panel["value"], color=SERIES[0], marker="o", markersize=3.5)
-        axis.set(title=style.clipped(f"{panel['a']} less {panel['b']}", 34), xlabel="percentile of the times", xlim=(0, 100))
+        axis.set(title=f"{style.named(panel['a'], 16)} less {style.named(panel['b'], 16)}", xlabel="percentile of the times", xlim=(0, 100))
         axis.set_xticks([10, 25, 50, 75, 90])
     axes[0][0].set_ylabel("seconds longer")
-    says = "Above zero the first instance is slower. A flat line is a constant delay, a line that rises means the slow calls suffer most; the band is a 95 % bootstrap interval."
+    says = (
+        "Above zero the first instance is slower. A flat line is a constant delay, a line that rises means the slow calls "
+        "suffer most; the band is a 95 % bootstrap interval."
+    )
     return Picture("shift", "One instance against another", says, figure)
 
 
@@ -163,14 +167,14 @@ def phases(material: Material) -> Picture | None:
         "connect_s": "connect",
         "tls_s": "TLS",
         "send_s": "send",
-        "wait_s": "wait for the first byte",
+        "wait_s": "first byte",
         "receive_s": "receive",
     }
     colours = dict(zip(names, (MUTED, SERIES[1], SERIES[3], SERIES[2], SERIES[0], SERIES[4]), strict=True))
     total = sum(row["n"] for row in rows)
     figure, axes = style.canvas("Where the time of a call goes", foot(material, tally(total, 0, 0)), 1.5 + 0.34 * len(rows))
     axis = axes[0][0]
-    labels = [f"{style.clipped(row['instance'], 18)}, {row['connection']} (n = {row['n']:,})" for row in rows]
+    labels = [f"{style.named(row['instance'], 18)}, {row['connection']} (n = {row['n']:,})" for row in rows]
     left = np.zeros(len(rows))
     for phase, name in names.items():
         widths = np.array([row[phase] or 0.0 for row in rows])
@@ -183,7 +187,7 @@ def phases(material: Material) -> Picture | None:
     axis.set(xlabel="seconds, median of each phase", xlim=(0, float(left.max()) * 1.12))
     axis.invert_yaxis()
     axis.grid(axis="y", visible=False)
-    axis.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=6, columnspacing=1.2, handlelength=1.0, borderaxespad=0.2)
+    style.legend(axis, room=105 - max(len(label) for label in labels))
     says = "A cold call makes its connection first; a warm one uses one that was there. Keeping connections saves the difference."
     return Picture("phases", "Cold and warm connections", says, figure)
 
@@ -211,7 +215,7 @@ def drift(material: Material) -> Picture | None:
         order = np.arange(1, len(times) + 1)
         axis.plot(order, times, ".", color=SERIES[number], markersize=3.5, alpha=0.55, rasterized=len(times) > style.MOST_POINTS)
         _running_median(axis, order, times)
-        axis.set(title=style.clipped(row["instance"], 26), yscale="log", xlabel="number of the call")
+        axis.set(title=style.named(row["instance"], 26), yscale="log", xlabel="number of the call")
         style.whole_axis(axis.xaxis)
         style.seconds_axis(axis.yaxis)
     for axis in flat[len(rows) :]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.charts import style
 from probes.charts.style import ALARM, INK, MUTED, SERIES, Picture
-from probes.charts.words import foot, place, tally
+from probes.charts.words import foot, names, place, tally
 from probes.report import facts
 from probes.report.aggregate import LOADS
 
@@ -24,7 +24,7 @@ MOST_RATES = 12
 
 def tank(material: Material) -> Picture | None:
     """What remained of the budget at each answer, refusals marked, what the calls cost below; a panel for each instance."""
-    shown = [(name, indices) for name in material.aggregate.instances.words if len(indices := _metered(material, name)) >= LEAST_LEVELS]
+    shown = [(name, indices) for name in names(material) if len(indices := _metered(material, name)) >= LEAST_LEVELS]
     shown = shown[: style.MOST_PANELS]
     if not shown:
         return None
@@ -53,14 +53,15 @@ def tank(material: Material) -> Picture | None:
         axes[2 * line][0].set_ylabel("units remaining")
         axes[2 * line + 1][0].set_ylabel("units/s")
     says = (
-        "The filled level is what the server said remained of the budget when it answered; each call in flight holds a reservation, so more calls at one time push it down. "
+        "The filled level is what the server said remained of the budget when it answered; each call in flight holds a "
+        "reservation, so more calls at one time push it down. "
         "Crosses are refusals. The bars below are what the calls cost."
     )
     return Picture("tank", "The quota tank", says, figure)
 
 
 def _metered(material: Material, name: str) -> NDArray[np.intp]:
-    """The answers that told the level, in order of their arrival: those of the probing where there are enough, else all not under load, else all."""
+    """The answers that told the level, in order of arrival: of the probing where there are enough, else all but those under load."""
     aggregate = material.aggregate
     told = aggregate.of(name) & np.isfinite(aggregate.number("remaining")) & np.isfinite(aggregate.number("received_s"))
     probing = aggregate.of(scenario="throttling") | aggregate.of(scenario="rate")
@@ -84,7 +85,7 @@ def _level(axis: Any, material: Material, name: str, indices: NDArray[np.intp]) 
         picked = picked[style.thinned(picked, 300)]
         axis.plot(times[picked] - start, levels[picked], "x", color=ALARM, markersize=5)
     count = f", {int(refused.sum()):,} refused" if refused.any() else ""
-    axis.set(title=f"{style.clipped(name, 16)} (n = {len(indices):,}{count})", xlim=(0, max(1e-3, float(at[-1]))))
+    axis.set(title=f"{style.named(name, 28)}\nn = {len(indices):,}{count}", xlim=(0, max(1e-3, float(at[-1]))))
     axis.tick_params(labelbottom=False)
     style.whole_axis(axis.yaxis)
 
@@ -127,13 +128,17 @@ def safe_rates(material: Material) -> Picture | None:
     for index, one in enumerate(rows):
         _safe_row(axis, index, one, SERIES[place(material, one["instance"])])
     several = len({one["call"] for one in rows}) > 1
-    labels = [style.clipped(one["instance"], 22) + (f"\n{style.clipped(one['call'], 30)}" if several else "") for one in rows]
+    labels = [style.named(one["instance"], 22) + (f"\n{style.clipped(one['call'], 30)}" if several else "") for one in rows]
     axis.set_yticks(range(len(rows)), labels)
     axis.set(ylim=(len(rows) - 0.45, -0.62), xlabel=_of_job(rows))
     axis.set_xlim(0, axis.get_xlim()[1])
     axis.grid(axis="y", visible=False)
-    _explain(axis)
-    says = "The bar starts at the recommended rate, its dot is the best estimate, the whole bar the 95 % interval. Diamonds are rates that a load confirmed; ticks are what the leak alone (outflow / cost) and the reservations alone (calls in flight / time) would allow: the truth lies below both."
+    _explain(axis, 115 - max(len(part) for label in labels for part in label.split("\n")))
+    says = (
+        "The bar starts at the recommended rate, its dot is the best estimate, the whole bar the 95 % interval. Diamonds are "
+        "rates that a load confirmed; ticks are what the leak alone (outflow / cost) and the reservations alone (calls in "
+        "flight / time) would allow: the truth lies below both."
+    )
     return Picture("safe-rate", title, says, figure)
 
 
@@ -154,7 +159,7 @@ def _safe_row(axis: Any, index: int, one: dict[str, Any], colour: str) -> None:
 
 
 def _bounds(one: dict[str, Any]) -> list[float]:
-    """Bounds on their own: what leaks over what a call costs; the calls that fit below the mark over how long each holds its reservation."""
+    """Bounds on their own: leak over cost; the calls that fit below the mark over how long each holds its reservation."""
     bucket = one.get("bucket") if isinstance(one.get("bucket"), dict) else {}
     mark, outflow, reserved = (facts.number((bucket or {}).get(name)) for name in ("high_water_mark", "outflow_per_s", "up_front_cost"))
     cost, time = facts.number(one.get("cost")), facts.number(one.get("server_time_s"))
@@ -166,7 +171,7 @@ def _bounds(one: dict[str, Any]) -> list[float]:
     return found
 
 
-def _explain(axis: Any) -> None:
+def _explain(axis: Any, room: int) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
@@ -176,16 +181,7 @@ def _explain(axis: Any) -> None:
         Line2D([], [], color=MUTED, marker="|", linestyle="", markersize=11, markeredgewidth=1.4, label="bounds taken singly"),
         Line2D([], [], color=INK, marker="D", linestyle="", markersize=4.5, label="confirmed"),
     ]
-    axis.legend(
-        handles=handles,
-        loc="lower left",
-        bbox_to_anchor=(0.0, 1.0),
-        ncols=5,
-        columnspacing=1.3,
-        handlelength=1.4,
-        borderaxespad=0.2,
-        fontsize=8,
-    )
+    style.legend(axis, room, handles)
 
 
 def _of_job(rows: list[dict[str, Any]]) -> str:

@@ -36,7 +36,10 @@ def defaults(material: Material) -> Picture | None:
     axis.set(xlabel="items on a page", xlim=(0, None), ylim=(len(calls) - 0.5, -0.5))
     axis.grid(axis="y", visible=False)
     _explain(axis, {name: place(material, name) for name in instances})
-    says = "The open mark is what a page brings when no size is asked for, the full mark the most it brings whatever is asked. The line between them is what asking saves."
+    says = (
+        "The open mark is what a page brings when no size is asked for, the full mark the most it brings whatever is asked. "
+        "The line between them is what asking saves."
+    )
     return Picture("page-sizes", "Default and greatest page size", says, figure)
 
 
@@ -54,10 +57,10 @@ def _explain(axis: Any, instances: dict[str, int]) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
-        Line2D([], [], color=SERIES[number], marker=MARKERS[number], markersize=6, linewidth=1.6, label=style.clipped(name, 24))
+        Line2D([], [], color=SERIES[number], marker=MARKERS[number], markersize=6, linewidth=1.6, label=style.named(name, 24))
         for name, number in instances.items()
     ]
-    axis.legend(handles=handles, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=min(4, len(instances)), borderaxespad=0.2)
+    style.legend(axis, 62, handles)
 
 
 def _broken(call: str, most: int = 34) -> str:
@@ -72,6 +75,8 @@ def _broken(call: str, most: int = 34) -> str:
 
 def sizes(material: Material) -> Picture | None:
     """What a page size costs: time per item and time for the whole list, each on its own axes."""
+    from matplotlib.ticker import NullLocator
+
     rows = [row for row in material.document["pagination"] if len(row["sizes"]) >= 2]
     calls = list(dict.fromkeys(row["call"] for row in rows))[:MOST_STUDIED]
     instances = list(dict.fromkeys(row["instance"] for row in rows))[: style.MOST_SERIES]
@@ -96,8 +101,12 @@ def sizes(material: Material) -> Picture | None:
     for axis in axes[-1]:
         axis.set_xlabel("items on a page")
         axis.set_xticks([1, 10, 50, 100], ["1", "10", "50", "100"])
+        axis.xaxis.set_minor_locator(NullLocator())
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=3, columnspacing=1.3)
-    says = "Both axes are logarithmic. Where the line falls, larger pages are cheaper; where it turns up, they are not. The whole list is pages times the time of a page."
+    says = (
+        "Both axes are logarithmic. Where the line falls, larger pages are cheaper; where it turns up, they are not. The "
+        "whole list is pages times the time of a page."
+    )
     return Picture("page-size-cost", "What a page size costs", says, figure)
 
 
@@ -106,7 +115,7 @@ def _lines(axes: list[Any], row: dict[str, Any], number: int) -> None:
     axes[0].plot(
         [size["items"] for size in row["sizes"]],
         [size["item_s"] for size in row["sizes"]],
-        label=style.clipped(row["instance"], 20),
+        label=style.named(row["instance"], 15),
         **look,
     )
     known = [size for size in row["sizes"] if size["whole_s"] is not None]

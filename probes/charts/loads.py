@@ -9,8 +9,9 @@ import numpy as np
 from probes.charts import style
 from probes.charts.latencies import objective_s
 from probes.charts.style import ALARM, DASHES, MARKERS, MUTED, SERIES, Picture
-from probes.charts.words import foot, place, tally
+from probes.charts.words import foot, names, place, tally
 from probes.report.aggregate import LOADS
+from probes.rules.base import plural
 
 if TYPE_CHECKING:
     from probes.report.material import Material
@@ -41,21 +42,24 @@ def offered(material: Material) -> Picture | None:
     for column, (name, loads) in enumerate(shown):
         _latency(axes[0][column], loads, material)
         _achieved(axes[1][column], loads)
-        axes[0][column].set_title(style.clipped(f"{name} ({len(loads)} loads)", 34))
+        axes[0][column].set_title(f"{style.named(name, 22)} ({plural(len(loads), 'load')})")
         axes[1][column].set_xlabel("offered, requests/s")
     axes[0][0].set_ylabel("from due to last byte")
     figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=3, columnspacing=1.3)
     axes[1][0].set_ylabel("achieved, requests/s")
-    says = "Every mark is one load at a fixed rate. Times count from when a request was due. A filled band begins at the lowest rate that met a refusal; below the dashed diagonal the server, or we, did not keep up."
+    says = (
+        "Every mark is one load at a fixed rate. Times count from when a request was due. A filled band begins at the lowest "
+        "rate that met a refusal; below the dashed diagonal the server, or we, did not keep up."
+    )
     return Picture("load", "Latency against offered rate", says, figure)
 
 
 def _by_instance(material: Material) -> dict[str, list[dict[str, Any]]]:
-    names = [str(one["name"]) for one in material.document["instances"]]
+    known = names(material)
     found: dict[str, list[dict[str, Any]]] = {}
     for one in material.document["loads"]:
         if isinstance(one.get("offered_per_s"), int | float) and isinstance(one.get("latency_s"), dict):
-            name = str(one.get("instance") or (names[0] if len(names) == 1 else "load"))
+            name = str(one.get("instance") or (known[0] if len(known) == 1 else "load"))
             found.setdefault(name, []).append(one)
     return {name: sorted(loads, key=lambda one: float(one["offered_per_s"])) for name, loads in found.items()}
 
@@ -119,9 +123,7 @@ def punctuality(material: Material) -> Picture | None:
     behind = aggregate.number("sent_s") - aggregate.number("due_s")
     sent = loaded & np.isfinite(behind)
     shown = [
-        (name, np.sort(behind[mask]))
-        for name in aggregate.instances.words
-        if np.count_nonzero(mask := sent & aggregate.of(name)) >= LEAST_ARRIVALS
+        (name, np.sort(behind[mask])) for name in names(material) if np.count_nonzero(mask := sent & aggregate.of(name)) >= LEAST_ARRIVALS
     ][: style.MOST_SERIES]
     if not shown:
         return None
@@ -135,7 +137,7 @@ def punctuality(material: Material) -> Picture | None:
         number, picked = place(material, name), style.thinned(values)
         shares = (np.arange(len(values)) + 1) / len(values)
         late = int(np.count_nonzero(values > PUNCTUAL_S))
-        label = f"{style.clipped(name, 20)}: {late:,} of {len(values):,} later than 10 ms"
+        label = f"{style.named(name, 20)}: {late:,} of {len(values):,} later than 10 ms"
         axis.step(
             np.maximum(values, 1e-5)[picked], shares[picked], where="post", color=SERIES[number], linestyle=DASHES[number], label=label
         )
@@ -143,6 +145,9 @@ def punctuality(material: Material) -> Picture | None:
     axis.set(xscale="log", ylim=(0, 1.03), xlabel="sent after it was due", ylabel="share of the requests")
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     style.seconds_axis(axis.xaxis)
-    axis.legend(loc="upper left")
-    says = "Left of the dashed line a request went within 10 ms of its due time. Lines further right mean that the generator, not the server, was late: then the offered rate was not what was asked."
+    style.legend(axis)
+    says = (
+        "Left of the dashed line a request went within 10 ms of its due time. Lines further right mean that the generator, "
+        "not the server, was late: then the offered rate was not what was asked."
+    )
     return Picture("punctuality", "Were the arrivals even?", says, figure)

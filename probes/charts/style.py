@@ -1,14 +1,15 @@
 """How pictures look: one figure style, colours that the page can turn for dark screens, SVG made fit to stand inside a page.
 
-Colours of series are matplotlib's `okabe_ito` sequence (Okabe & Ito 2008), which colour-blind readers tell apart; series also differ by dash and
-marker. Vermillion is kept for refusals and failures. In SVG each colour becomes a CSS variable, so that light and dark are the page's choice.
+Colours of series are of matplotlib's `okabe_ito` sequence (Okabe & Ito 2008), which colour-blind readers tell apart; series also differ
+by dash and marker. Vermillion is kept for refusals and limits. In SVG each colour becomes a CSS variable: the page chooses light or dark.
 """
 
 from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterator, Sized
+import warnings
+from collections.abc import Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,24 +27,59 @@ ALARM = "#d55e00"
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)), (0, (3, 1, 1, 1, 1, 1)), "--")
 MARKERS = ("o", "s", "^", "D", "v", "P")
 VARIABLES = {
-    INK: "var(--ink)", MUTED: "var(--muted)", RULE: "var(--rule)", PAPER: "var(--paper)", BAND: "var(--band)", ALARM: "var(--alarm)",
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    RULE: "var(--rule)",
+    PAPER: "var(--paper)",
+    BAND: "var(--band)",
+    ALARM: "var(--alarm)",
     **{colour: f"var(--s{number})" for number, colour in enumerate(SERIES, 1)},
-}  # fmt: skip
+}
 WIDTH_IN = 7.4
 MOST_PANELS = 6
 MOST_SERIES = len(SERIES)
 MOST_POINTS = 1_200
 
 RC: dict[Any, Any] = {
-    "font.family": "sans-serif", "font.sans-serif": ["DejaVu Sans"], "font.size": 9.0, "axes.titlesize": 9.5, "axes.labelsize": 9.0, "xtick.labelsize": 8.5,
-    "ytick.labelsize": 8.5, "legend.fontsize": 8.5, "axes.edgecolor": MUTED, "axes.labelcolor": INK, "text.color": INK, "xtick.color": MUTED,
-    "ytick.color": MUTED, "xtick.labelcolor": INK, "ytick.labelcolor": INK, "axes.linewidth": 0.7, "axes.grid": True, "grid.color": RULE,
-    "grid.linewidth": 0.7, "axes.axisbelow": True, "axes.spines.top": False, "axes.spines.right": False, "axes.titlelocation": "left", "lines.linewidth": 1.8,
-    "figure.facecolor": PAPER, "axes.facecolor": PAPER, "savefig.facecolor": PAPER, "legend.frameon": False, "svg.fonttype": "none",
-    "xtick.major.size": 3.0, "ytick.major.size": 0.0, "xtick.minor.size": 0.0, "ytick.minor.size": 0.0, "axes.unicode_minus": True,
-    "figure.constrained_layout.h_pad": 0.06, "figure.constrained_layout.w_pad": 0.06, "text.parse_math": False,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "axes.edgecolor": MUTED,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "axes.linewidth": 0.7,
+    "axes.grid": True,
+    "grid.color": RULE,
+    "grid.linewidth": 0.7,
+    "axes.axisbelow": True,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlelocation": "left",
+    "lines.linewidth": 1.8,
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "legend.frameon": False,
+    "svg.fonttype": "none",
+    "xtick.major.size": 3.0,
+    "ytick.major.size": 0.0,
+    "xtick.minor.size": 0.0,
+    "ytick.minor.size": 0.0,
+    "axes.unicode_minus": True,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.constrained_layout.w_pad": 0.06,
+    "text.parse_math": False,
     "axes.formatter.use_mathtext": False,
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +93,17 @@ class Picture:
 
     def svg(self) -> str:
         """The picture as an `<svg>` element to stand inside a page: no XML head, ids of its own, colours as CSS variables."""
-        import matplotlib as mpl
-
         text = io.StringIO()
-        with mpl.rc_context({**RC, "svg.hashsalt": self.name}):
+        with styled(svg_hashsalt=self.name):
             self.figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
         return embedded(text.getvalue(), self.name, f"{self.title}. {self.says}")
 
     def write_png(self, folder: Path) -> Path:
         """Writes NAME.png into `folder`. Raises RunFolderError when it cannot be written."""
-        import matplotlib as mpl
-
         path = folder / f"{self.name}.png"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with mpl.rc_context(RC):
+            with styled():
                 self.figure.savefig(path, format="png", dpi=160, metadata={"Software": None, "Description": self.says})
         except OSError as error:
             raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from None
@@ -79,11 +111,14 @@ class Picture:
 
 
 @contextmanager
-def styled() -> Iterator[None]:
-    """The style for as long as a figure is being drawn."""
+def styled(**more: Any) -> Iterator[None]:
+    """The style for as long as a figure is being drawn or written; `more` settings by their names, _ for the point."""
     import matplotlib as mpl
 
-    with mpl.rc_context(RC):
+    changes: dict[Any, Any] = {name.replace("_", ".", 1): value for name, value in more.items()}
+    with mpl.rc_context({**RC, **changes}), warnings.catch_warnings():
+        # a name in letters that the font lacks shows as boxes in the PNG; on the page the reader's own font has them
+        warnings.filterwarnings("ignore", message="Glyph")
         yield
 
 
@@ -98,6 +133,12 @@ def canvas(title: str, foot: str, height_in: float, rows: int = 1, columns: int 
     return figure, [list(row) for row in axes]
 
 
+def settle(figure: Figure) -> None:
+    """Lays the figure out once and for all: each drawing would move it by a hair, and a file made again should be the same."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+
+
 def grid(count: int, most_columns: int = 3) -> tuple[int, int]:
     """(rows, columns) of so many small multiples."""
     columns = min(count, most_columns)
@@ -106,11 +147,11 @@ def grid(count: int, most_columns: int = 3) -> tuple[int, int]:
 
 def seconds_axis(axis: Any) -> None:
     """Seconds for people along a logarithmic axis: 1, 2, 5 of each decade, as 5 ms, 0.2 s, 10 s."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0), numticks=12))
     axis.set_major_formatter(FuncFormatter(lambda value, _: short_seconds(value)))
-    axis.set_minor_formatter(NullFormatter())
+    axis.set_minor_locator(NullLocator())
 
 
 def whole_axis(axis: Any) -> None:
@@ -122,13 +163,43 @@ def whole_axis(axis: Any) -> None:
 
 def short_seconds(value: float) -> str:
     """0.0005 -> 0.5 ms, 0.2 -> 0.2 s, 300 -> 300 s."""
-    return f"{value * 1000:g} ms" if value < 0.1 else f"{value:g} s"
+    return "0" if value == 0 else f"{value * 1000:g} ms" if value < 0.1 else f"{value:g} s"
 
 
 def clipped(text: str, most: int) -> str:
     """`text` in at most so many characters and on one line; control characters, which XML cannot carry, become a sign."""
     clean = "".join(character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in text)
     return clean if len(clean) <= most else clean[: most - 1] + "…"
+
+
+def named(name: str, most: int) -> str:
+    """A name in at most so many characters; its middle goes, because names of one school differ at their ends."""
+    clean = clipped(name, len(name) + 1)
+    head = (most - 1) // 2
+    return clean if len(clean) <= most else f"{clean[:head]}…{clean[len(clean) - (most - 1 - head) :]}"
+
+
+def columns_of(labels: Sequence[str], room: int = 100) -> int:
+    """Columns of a legend that fits `room` characters: all in one row where they fit, else as many as the longest label allows."""
+    widths = [len(label) + 6 for label in labels]
+    return max(1, len(labels) if sum(widths) <= room else room // max(widths, default=1))
+
+
+def legend(axis: Axes, room: int = 100, handles: Sequence[Any] | None = None) -> None:
+    """A legend above the axis in as many columns as `room` characters allow; the figure grows by its further rows."""
+    shown = list(handles) if handles is not None else axis.get_legend_handles_labels()[0]
+    labels = [str(handle.get_label()) for handle in shown]
+    columns = columns_of(labels, room)
+    made = axis.legend(
+        shown, labels, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, columnspacing=1.4, handlelength=1.9, borderaxespad=0.2
+    )
+    # the layout would narrow the axis for a legend that is wider than it; an empty title of as many rows keeps the height alone
+    made.set_in_layout(False)
+    rows = max(1, -(-len(labels) // columns))
+    axis.set_title("\n".join([" "] * rows), fontsize=11.0)
+    figure = axis.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(figure.get_figheight() + 0.18 * (rows - 1))
 
 
 def thinned(values: Sized, most: int = MOST_POINTS) -> list[int]:
@@ -140,11 +211,12 @@ def thinned(values: Sized, most: int = MOST_POINTS) -> list[int]:
 
 
 def embedded(svg: str, name: str, says: str) -> str:
-    """matplotlib's SVG as an element for a page (see `Picture.svg`)."""
+    """SVG of matplotlib's making as an element for a page (see `Picture.svg`)."""
     body = svg[svg.index("<svg") :]
     body = re.sub(r"<metadata>.*?</metadata>", "", body, flags=re.DOTALL)
     body = re.sub(r"<!--.*?-->\s*", "", body, flags=re.DOTALL)
-    body = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', body)
+    used = set(re.findall(r'(?:xlink:href="#|url\(#)([^")]+)', body))
+    body = re.sub(r' id="([^"]+)"', lambda found: f' id="{name}-{found[1]}"' if found[1] in used else "", body)
     body = re.sub(r'(xlink:href="#|url\(#)', rf"\g<1>{name}-", body)
     body = re.sub(r"font: (\d+ )?([\d.]+)px [^;\"]*", _font, body)
     for colour, variable in VARIABLES.items():

@@ -18,12 +18,13 @@ def trends(name: str, title: str, series: Sequence[dict[str, Any]], foot: str) -
     rows, columns = style.grid(len(shown))
     with style.styled():
         left_out = f"; {len(series) - len(shown)} more series are in history.json" if len(series) > len(shown) else ""
-        figure, axes = style.canvas(title, foot + left_out, 0.9 + 1.75 * rows, rows, columns)
+        figure, axes = style.canvas("", foot + left_out, 0.9 + 1.75 * rows, rows, columns)
         flat = [axis for row in axes for axis in row]
         for axis, one in zip(flat, shown, strict=False):
             _panel(axis, one)
         for axis in flat[len(shown) :]:
             axis.set_visible(False)
+        style.settle(figure)
     says = "One mark is one run with its 95 % interval. A dashed line is where a new level begins that is more than noise."
     return Picture(name, title, says, figure)
 
@@ -43,8 +44,9 @@ def _panel(axis: Any, one: dict[str, Any]) -> None:
     top = max(value + extra for value, extra in zip(values, above, strict=True))
     axis.set_ylim(0, top * 1.15)
     locator = AutoDateLocator(minticks=2, maxticks=4)  # type: ignore[no-untyped-call] # matplotlib has no types here
+    formats = ["%Y", "%b %Y", "%d %b", "%H:%M", "%H:%M", "%H:%M:%S"]
     axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
+    axis.xaxis.set_major_formatter(ConciseDateFormatter(locator, formats=formats, zero_formats=formats, show_offset=False))  # type: ignore[no-untyped-call]
     if one["what"] == "median_s":
         axis.yaxis.set_major_formatter(lambda value, _: style.short_seconds(round(value, 6)))
     axis.locator_params(axis="y", nbins=4)

@@ -15,7 +15,8 @@ def foot(material: Material, *parts: str) -> str:
     """The foot of a picture: what was counted, then when and by what."""
     document = material.document
     when = str(document["started_at"] or "start unknown").replace("T", " ")[:16]
-    return "  ·  ".join([*parts, f"{when} UTC" if document["started_at"] else when, document["tool"]])
+    told = [*parts, f"{when} UTC" if document["started_at"] else when, document["tool"]]
+    return "  ·  ".join(style.clipped(part, 120) for part in told)
 
 
 def tally(n: int, failed: int, refused: int, what: str = "answers") -> str:
@@ -34,7 +35,12 @@ def main_call(rows: list[dict[str, Any]]) -> str | None:
     return max(instances, key=lambda call: (instances[call], counts[call]), default=None)
 
 
+def names(material: Material) -> list[str]:
+    """The run's instances in the order of its configuration: the order of panels and legends."""
+    return [str(one["name"]) for one in material.document["instances"]]
+
+
 def place(material: Material, name: str) -> int:
     """The instance's number among the run's: its colour, dash and marker in every picture."""
-    names = [str(one["name"]) for one in material.document["instances"]]
-    return names.index(name) % style.MOST_SERIES if name in names else 0
+    known = names(material)
+    return known.index(name) % style.MOST_SERIES if name in known else 0

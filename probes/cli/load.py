@@ -50,10 +50,10 @@ def load(
 ) -> None:
     """Controlled load by Locust under guards: sends the calls asked for and no others.
 
-    Over many machines, run Locust itself: on one machine `locust -f steady.py --master --headless --expect-workers 4 --rate 40 --for 5m`,
-    on each of the others `locust -f steady.py --worker --master-host HOST`. The locustfiles are in the folder that `probes load --help`
-    of the checkout calls locustfiles/; each machine needs probes.toml and the token; the rate is the total. `probes deploy load.service`
-    and `probes deploy load-kubernetes.yaml` print units for it.
+    Over many machines run Locust itself, with the locustfiles of this project (locustfiles/ of a checkout, probes/_locustfiles of an
+    installed package): `locust -f steady.py --master --headless --expect-workers 4 --instance NAME --rate 40 --for 5m` on one machine,
+    `locust -f steady.py --worker --master-host HOST` on each of the others. Each needs probes.toml and the token; all other words come
+    from the master, and the rate is the total. `probes deploy load.service` and `probes deploy load-kubernetes.yaml` print units for it.
     """
     from dataclasses import replace
 

@@ -18,7 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def rate(
     instance: Instances,
-    call: Annotated[list[str] | None, typer.Option("--call", metavar="CALL", help="As 'GET /api/v1/users/self' (default); may repeat.")] = None,
+    call: Annotated[
+        list[str] | None, typer.Option("--call", metavar="CALL", help="As 'GET /api/v1/users/self' (default); may repeat.")
+    ] = None,
     calls_file: Annotated[Path | None, typer.Option("--calls-file", metavar="FILE", help="Calls, one a line; needed for writes.")] = None,
     job: Annotated[int, typer.Option("--job", metavar="N", help="How many calls the job to come will make.")] = 1000,
     budget: Annotated[int, typer.Option("--budget", metavar="N", help="At most so many requests now.")] = 400,
@@ -39,8 +41,12 @@ def rate(
 def plan(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder that 'probes rate' made.")],
     calls: Annotated[int, typer.Option("--calls", metavar="N", help="How many calls to make.")],
-    instance: Annotated[str | None, typer.Option("-i", "--instance", metavar="NAME", help="Which instance of the run; default the only one.")] = None,
-    rehearse: Annotated[bool, typer.Option("--rehearse", help="Run the recommended plan against the simulator with the estimated bucket.")] = False,
+    instance: Annotated[
+        str | None, typer.Option("-i", "--instance", metavar="NAME", help="Which instance of the run; default the only one.")
+    ] = None,
+    rehearse: Annotated[
+        bool, typer.Option("--rehearse", help="Run the recommended plan against the simulator with the estimated bucket.")
+    ] = False,
     as_json: AsJson = False,
     quiet: Quiet = False,
     fail_on: FailOn = None,

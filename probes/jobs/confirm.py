@@ -1,7 +1,7 @@
 """`--confirm`: the recommended rate, then the recommended workers, driven by Locust; and a little beyond, where load is allowed.
 
-A sequential test of 0.1 % against 1 % refusals accepts after 326 clean calls: it can contradict a bad answer. It cannot prove 5 % odds over a job, and
-where the outflow binds the bucket's credit hides the truth for minutes: there the twin carries the claim.
+A sequential test of 0.1 % against 1 % refusals accepts after 326 clean calls: it can contradict a bad answer. It cannot prove 5 % odds
+over a job, and where the outflow binds the bucket's credit hides the truth for minutes: there the twin carries the claim.
 """
 
 from __future__ import annotations
@@ -21,10 +21,17 @@ LONGEST_S = 120.0
 BEYOND = 1.15
 
 
-def confirm(settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, *, beyond: bool = True) -> None:
-    """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal. Raises UsageError where the instance does not allow load."""
+def confirm(
+    settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, *, beyond: bool = True
+) -> None:
+    """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal.
+
+    Raises UsageError where the instance does not allow load.
+    """
     if not instance.allow_load and instance.kind is not Kind.SIMULATED:
-        raise UsageError(f"--confirm loads '{instance.name}', which does not allow it: set allow_load = true for it, or leave --confirm out.")
+        raise UsageError(
+            f"--confirm loads '{instance.name}', which does not allow it: set allow_load = true for it, or leave --confirm out."
+        )
     for document in documents:
         safe = document["safe"]
         call = next(call for call in calls if call.name == document["call"])
@@ -43,9 +50,11 @@ def _confirmed(settings: Settings, instance: Instance, call: Call, document: dic
     if workers >= 1 and not even.refused:
         _rest(document)
         settings.say(f"Confirming {workers} workers.")
-        plan = LoadPlan(instance, (call,), users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm")
+        plan = LoadPlan(
+            instance, (call,), users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm"
+        )
         outcomes.append(run_load(plan, run, origin_s=run.origin_s))
-    beyond = _beyond(settings, instance, call, document, run, rate) if go_beyond and instance.allow_load and not even.refused else None
+    beyond = _beyond(settings, instance, call, document, run) if go_beyond and instance.allow_load and not even.refused else None
     return _document(rate, workers, outcomes, beyond, document)
 
 
@@ -54,7 +63,7 @@ def _even(instance: Instance, call: Call, rate: float, count: int) -> LoadPlan:
     return LoadPlan(instance, (call,), schedule, duration_s=count / rate, max_refusals=3, requests=count, scenario="confirm")
 
 
-def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[str, Any], run: Run, rate: float) -> dict[str, Any] | None:
+def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[str, Any], run: Run) -> dict[str, Any] | None:
     """15 % beyond the estimate until the first refusal: shows that the limit is real; skipped where a ceiling forbids it."""
     faster = float(document["safe"]["rate_per_s"]["high"]) * BEYOND
     if (instance.max_rate is not None and faster > instance.max_rate) or document["safe"]["bound_by"] in ("ceiling", "latency"):
@@ -65,9 +74,13 @@ def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[s
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
 
 
-def _document(rate: float, workers: int, outcomes: Sequence[LoadOutcome], beyond: dict[str, Any] | None, document: dict[str, Any]) -> dict[str, Any]:
+def _document(
+    rate: float, workers: int, outcomes: Sequence[LoadOutcome], beyond: dict[str, Any] | None, document: dict[str, Any]
+) -> dict[str, Any]:
     calls, refused = sum(o.requests for o in outcomes), sum(o.refused for o in outcomes)
-    carried = "the twin: the stored credit hides the truth for minutes" if document["safe"]["bound_by"] == "outflow" else "this test and the twin"
+    carried = (
+        "the twin: the stored credit hides the truth for minutes" if document["safe"]["bound_by"] == "outflow" else "this test and the twin"
+    )
     return {
         "rate_per_s": rate,
         "workers": workers,

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +14,9 @@ from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
 from probes.guards import refuse_unless_allowed
 from probes.jobs.session import Settings, Told, open_run
+from probes.jobs.terminal import watched
 from probes.load.child import run_load
-from probes.load.outcome import LoadOutcome, LoadProgress
+from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
 
 
@@ -54,7 +53,7 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     with open_run(settings, ["load", *asked.names], [instance]) as run:
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with _progress(settings) as progress:
-            outcome = run_load(plan, run, progress=progress, origin_s=time.monotonic())
+            outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
         document = outcome.document(str(run.folder))
         found = findings(instance.name, outcome)
         run.note(loads=[{"instance": instance.name, **document}])
@@ -105,8 +104,9 @@ def findings(instance: str, outcome: LoadOutcome) -> list[Finding]:
 def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     """The outcome for a person."""
     asked = "as fast as answers come" if outcome.asked_per_s is None else f"{outcome.asked_per_s:g}/s"
+    rates = f"offered {_shown(outcome.offered_per_s)}/s, achieved {_shown(outcome.achieved_per_s)}/s"
     lines = [
-        f"{instance}: asked {asked}, offered {outcome.offered_per_s:.4g}/s, achieved {outcome.achieved_per_s:.4g}/s, {outcome.seconds:.1f} s",
+        f"{instance}: asked {asked}, {rates}, {outcome.seconds:.1f} s",
         f"  {outcome.requests} requests, {outcome.refused} refused, {outcome.errors} failed, {outcome.late_share:.1%} late",
         f"  latency from due: {_latencies(outcome)}",
     ]
@@ -126,7 +126,8 @@ def _limit(outcome: LoadOutcome) -> str:
 
 def _latencies(outcome: LoadOutcome) -> str:
     told = [f"{name} {value:.3f} s" for name, value in outcome.latency_s.items() if value is not None]
-    return ", ".join(told) if told else f"n = {outcome.requests} carries no percentile"
+    few = outcome.requests < LEAST["p50"]
+    return ", ".join(told) or (f"n = {outcome.requests} carries no percentile" if few else "half of the calls and more brought no answer")
 
 
 def _aim(plan: LoadPlan) -> str:
@@ -167,7 +168,7 @@ def _calls(asked: Asked) -> tuple[Call, ...]:
 @contextmanager
 def _progress(settings: Settings) -> Iterator[Callable[[LoadProgress], None] | None]:
     """A line that is redrawn, on a terminal only."""
-    if settings.quiet or not sys.stderr.isatty():
+    if not watched(settings):
         yield None
         return
     from rich.console import Console
@@ -179,12 +180,12 @@ def _progress(settings: Settings) -> Iterator[Callable[[LoadProgress], None] | N
 
 def line(progress: LoadProgress) -> str:
     """One line of progress: offered, achieved, in flight, refusals, remaining, p95."""
-
-    def shown(value: float | None, unit: str = "") -> str:
-        return "-" if value is None else f"{value:.3g}{unit}"
-
     return (
-        f"{progress.elapsed_s:5.1f} s  offered {shown(progress.offered_per_s, '/s')}  achieved {shown(progress.achieved_per_s, '/s')}  "
+        f"{progress.elapsed_s:5.1f} s  offered {_shown(progress.offered_per_s, 3)}/s  achieved {_shown(progress.achieved_per_s, 3)}/s  "
         f"in flight {progress.in_flight}  requests {progress.requests}  refused {progress.refused}  "
-        f"remaining {shown(progress.remaining)}  p95 {shown(progress.p95_s, ' s')}"
+        f"remaining {_shown(progress.remaining, 3)}  p95 {_shown(progress.p95_s, 3)} s"
     )
+
+
+def _shown(value: float | None, digits: int = 4) -> str:
+    return "-" if value is None else f"{value:.{digits}g}"

@@ -28,8 +28,11 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     found = _estimate(run, instance)
     twin = mixed_twin(found)
     if twin is None:
-        raise ProbesError(f"{folder} does not identify the bucket of '{found.instance}' ({found.regime}): make a run with 'probes rate -i {found.instance}'.")
-    ceilings = next((i for i in run.manifest.get("instances", []) if i.get("name") == found.instance), {})
+        raise ProbesError(
+            f"{folder} does not identify the bucket of '{found.instance}' ({found.regime}): "
+            f"make a run with 'probes rate -i {found.instance}'."
+        )
+    ceilings: dict[str, Any] = next((i for i in run.manifest.get("instances", []) if i.get("name") == found.instance), {})
     planned = plan(twin, calls, ODDS, ceilings.get("max_rate"), ceilings.get("max_in_flight"), _recommended_rate(found, twin, calls))
     rehearsal = None
     if rehearse:
@@ -58,12 +61,14 @@ def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Pat
     lines = [f"{name}: {planned.calls} calls, best {planned.recommended.replace('_', '-')}.", ""]
     lines.append(f"{'strategy':<14}{'finish':>12}{'odds of any refusal':>22}  how")
     for strategy in planned.strategies:
-        how = f"{strategy.rate_per_s:.3g} calls/s" if strategy.rate_per_s else f"{strategy.in_flight} in flight" if strategy.in_flight else ""
+        how = (
+            f"{strategy.rate_per_s:.3g} calls/s" if strategy.rate_per_s else f"{strategy.in_flight} in flight" if strategy.in_flight else ""
+        )
         how = "through probes.Limiter" if strategy.name == "level_aware" else how
         lines.append(f"{strategy.name:<14}{_duration(strategy.seconds):>12}{strategy.refusal_odds:>21.1%}   {how}")
     if rehearsal is not None:
-        lines += ["", f"Rehearsed {rehearsal['calls']} calls: {rehearsal['refused']} refused, {_duration(rehearsal['seconds'])} "
-                  f"(forecast {_duration(rehearsal['forecast_seconds'])})."]
+        took, forecast = _duration(rehearsal["seconds"]), _duration(rehearsal["forecast_seconds"])
+        lines += ["", f"Rehearsed {rehearsal['calls']} calls: {rehearsal['refused']} refused, {took} (forecast {forecast})."]
     return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}")'])
 
 

@@ -57,7 +57,7 @@ def do(settings: Settings, asked: Asked) -> Told:
         documents = documents_of(measured, observations, calls, asked.job, instance)
         if asked.confirm:
             confirm(settings, instance, calls, documents, run)
-        return concluded(run, instance, documents, measured, asked)
+        return concluded(run, instance, documents, measured)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,9 @@ def may_be_refused(instance: Instance) -> bool:
     return instance.allow_load or instance.kind in KINDS_WITH_REFUSALS
 
 
-def documents_of(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
+def documents_of(
+    measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance
+) -> list[dict[str, Any]]:
     """The `calls` entries of the contract, one for each call in the order asked."""
     design = measured.design
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
@@ -118,7 +120,7 @@ def documents_of(measured: Measured, seen: Sequence[Observation], calls: Sequenc
     return [rate_document(found, call.name, job, ceilings) for call in _different(calls)]
 
 
-def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured, asked: Asked) -> Told:
+def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:
     """Notes rates and findings in the run, writes its report, and makes the document and the text."""
     from probes import report
 
@@ -174,8 +176,12 @@ def _told_confirmed(document: dict[str, Any]) -> list[str]:
     confirmed = document["confirmed"]
     if confirmed is None:
         return []
-    said = "contradicted" if confirmed["contradicted"] else "not contradicted (this cannot prove 5 % odds over a job; the model carries that)"
-    return [f"  Confirmed by Locust: {confirmed['calls']} calls at {confirmed['rate_per_s']:.3g}/s, {confirmed['refused']} refused: {said}."]
+    said = (
+        "contradicted" if confirmed["contradicted"] else "not contradicted (this cannot prove 5 % odds over a job; the model carries that)"
+    )
+    return [
+        f"  Confirmed by Locust: {confirmed['calls']} calls at {confirmed['rate_per_s']:.3g}/s, {confirmed['refused']} refused: {said}."
+    ]
 
 
 def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:
@@ -215,7 +221,13 @@ def _nothing(call: Call, seen: Sequence[Observation]) -> dict[str, Any]:
     """The entry of a call that was never answered."""
     last = seen[-1].outcome.value if seen else "nothing was sent"
     signs = [{"kind": "no_answer", "says": f"No call was answered ({last})."}]
-    return {"call": call.name, "regime": "headers", "bucket": None, "cost": None, "server_time_s": None, "safe": None, "confirmed": None, "signs": signs}
-
-
-
+    return {
+        "call": call.name,
+        "regime": "headers",
+        "bucket": None,
+        "cost": None,
+        "server_time_s": None,
+        "safe": None,
+        "confirmed": None,
+        "signs": signs,
+    }

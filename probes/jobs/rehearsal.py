@@ -41,14 +41,12 @@ def rehearse(plan: Plan, twin: Twin) -> dict[str, Any]:
 
 
 async def _carried_out(strategy: Strategy, twin: Twin, calls: int) -> list[Observation]:
-    import httpx
-
     from probes.client import Client
     from probes.simulator.app import create_app
-    from probes.simulator.network import DelayedTransport
+    from probes.simulator.network import in_process
 
     app = create_app(_settings(twin))
-    transport = DelayedTransport(httpx.ASGITransport(app), twin.round_trip_s, 0.0)
+    transport = in_process(app, twin.round_trip_s)
     instance = Instance("rehearsal", "http://127.0.0.1", Kind.SIMULATED, secret=app.state.world.settings.token, timeout_s=3600.0)
     seen: list[Observation] = []
     bucket = twin.bucket

@@ -18,7 +18,7 @@ MOST_FINDINGS = 12
 def report(settings: Settings, folder: Path, formats: str | None, charts: bool = True, push: str | None = None) -> Told:
     """Writes the report of the run in `folder` in the `formats` named (parted by commas) and tells its first screen.
 
-    Without `formats`, `--json` writes nothing: it tells the document. `push`: the address of a Pushgateway that gets the last state as well.
+    Without `formats`, `--json` writes nothing: it tells the document. `push`: a Pushgateway that gets the last state as well.
     Raises RunFolderError, UsageError for an unknown format, ProbesError when the Pushgateway does not take it.
     """
     from probes.report.files import write_files

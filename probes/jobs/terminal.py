@@ -117,4 +117,7 @@ def _cell(value: Any) -> str:
         return "-"
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.4g}" if isinstance(value, float) else " ".join(str(value).split())
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    # what a server said must not move the cursor or change colours
+    return "".join(character if character.isprintable() else " " for character in " ".join(str(value).split()))

@@ -25,8 +25,19 @@ if TYPE_CHECKING:
     Numbers = NDArray[np.float64]
 
 NUMBERS = (
-    "due_s", "sent_s", "received_s", "remaining", "cost", "server_time_s", "pool_s", "connect_s", "tls_s", "send_s", "wait_s", "receive_s",
-)  # fmt: skip
+    "due_s",
+    "sent_s",
+    "received_s",
+    "remaining",
+    "cost",
+    "server_time_s",
+    "pool_s",
+    "connect_s",
+    "tls_s",
+    "send_s",
+    "wait_s",
+    "receive_s",
+)
 COUNTS = ("line", "instance", "scenario", "call", "outcome", "status", "cold", "reused")
 NEEDED = ("method", "path", "due_s", "sent_s", "received_s", "status")
 UNKNOWN = -1
@@ -62,10 +73,10 @@ _OUTCOME = {word: number for number, word in enumerate(OUTCOMES)}
 
 
 class Aggregate:
-    """The columns of a run: `number("due_s")` and the like are float64, NaN where not seen; `count("line")` and the like int32, -1 where not seen.
+    """The columns of a run: `number("due_s")` is float64, NaN where not seen; `count("line")` is int32, -1 where not seen.
 
-    `kept`: (line, Observation) of at most `MOST_KEPT`, those under load only while there is room; `left_out`: how many are not among them.
-    `pages`: (line, Observation) of scenario `pagination`. `broken`: numbers of lines that hold no observation; `cut`: whether the last line has no end.
+    `kept`: (line, Observation) of at most `MOST_KEPT`, those under load only while there is room; `left_out`: by scenario, how many are not
+    among them. `broken`: numbers of lines that hold no observation; `cut`: whether the last line has no end.
     """
 
     def __init__(self, run: Run) -> None:
@@ -142,8 +153,7 @@ class Aggregate:
     def outcomes(self, mask: Mask) -> dict[str, int]:
         """How the requests of `mask` ended, the most frequent first."""
         counts = np.bincount(self.count("outcome")[mask], minlength=len(OUTCOMES))
-        found = {OUTCOMES[number]: int(counts[number]) for number in np.argsort(-counts, kind="stable") if counts[number]}
-        return found
+        return {OUTCOMES[number]: int(counts[number]) for number in np.argsort(-counts, kind="stable") if counts[number]}
 
     def span(self, indices: NDArray[np.intp]) -> list[int] | None:
         """The first and the last line of those observations."""

@@ -177,7 +177,7 @@ def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
     return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted} --call {call} --confirm")]
 
 
-def notes(document: dict[str, Any], aggregate: Aggregate) -> list[str]:
+def notes(document: dict[str, Any], aggregate: Aggregate, *, judged: bool = True) -> list[str]:
     """What a reader must know of the run itself: how it ended, what is missing."""
     found = []
     ended = document["ended"]
@@ -195,7 +195,9 @@ def notes(document: dict[str, Any], aggregate: Aggregate) -> list[str]:
         found.append(
             f"{plural(len(aggregate.broken), 'line')} held no observation and did not count (the first is line {aggregate.broken[0]})."
         )
+    if not judged:
+        found.append("Something in this run has a shape that the rules do not know: only the findings made while measuring are told.")
     for scenario, count in aggregate.left_out.items():
-        tail = "; its own document tells of it" if scenario in LOADS else ""
+        tail = "; the load's own document tells of it" if scenario in LOADS and document["loads"] else ""
         found.append(f"{count:,} observations of {scenario} are in the numbers and pictures, but were not looked at for findings{tail}.")
     return found

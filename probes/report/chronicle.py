@@ -11,9 +11,15 @@ from probes.report.page import environment, shown_picture
 from probes.report.tables import Column, Table
 
 SERIES = (
-    Column("instance", "instance"), Column("call", "call"), Column("runs", "runs", "count"), Column("first", "first", "number"), Column("last", "last", "number"),
-    Column("changed", "changed", "truth"), Column("since", "since"), Column("scenario", "asked for"),
-)  # fmt: skip
+    Column("instance", "instance"),
+    Column("call", "call"),
+    Column("runs", "runs", "count"),
+    Column("first", "first", "number"),
+    Column("last", "last", "number"),
+    Column("changed", "changed", "truth"),
+    Column("since", "since"),
+    Column("scenario", "asked for"),
+)
 RUNS = (
     Column("started_at", "start, UTC"),
     Column("command", "command"),
@@ -38,7 +44,7 @@ def history_page(document: dict[str, Any], titles: dict[str, str]) -> str:
         series = [one for one in document["series"] if one["what"] == what]
         if series:
             drawn = trends.trends(what.replace("_", "-"), title, series, f"n = {len(runs)} runs, {first} to {last} UTC")
-            parts.append((shown_picture(drawn), _table(what, title, series).shortened(MOST_ROWS)))
+            parts.append((shown_picture(drawn), _table(what, series).shortened(MOST_ROWS)))
     rows = tuple({**one, "command": " ".join(one["command"])} for one in reversed(runs))
     return (
         environment()
@@ -54,7 +60,7 @@ def history_page(document: dict[str, Any], titles: dict[str, str]) -> str:
     )
 
 
-def _table(what: str, title: str, series: list[dict[str, Any]]) -> Table:
+def _table(what: str, series: list[dict[str, Any]]) -> Table:
     rows = tuple(
         {
             **one,
@@ -67,4 +73,4 @@ def _table(what: str, title: str, series: list[dict[str, Any]]) -> Table:
     )
     kind = "seconds" if what == "median_s" else "number"
     columns = tuple(Column(column.key, column.label, kind) if column.key in ("first", "last") else column for column in SERIES)
-    return Table(what, title, columns, rows)
+    return Table(what, "Numbers", columns, rows)

@@ -29,6 +29,28 @@ def findings(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
+def loads(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The load documents that a job noted, those whose counts are counts."""
+    counts = ("requests", "refused", "errors")
+    return [one for one in entries(manifest, "loads", "requests") if all(isinstance(one.get(key, 0), int) for key in counts)]
+
+
+def rates(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The rate entries that a job noted; a `safe` or a `bucket` that cannot be read is none."""
+    return [
+        {
+            **one,
+            "safe": one["safe"] if _readable(one.get("safe")) else None,
+            "bucket": one["bucket"] if isinstance(one.get("bucket"), dict) else None,
+        }
+        for one in entries(manifest, "rates", "instance", "call")
+    ]
+
+
+def _readable(safe: Any) -> bool:
+    return isinstance(safe, dict) and (safe.get("rate_per_s") is None or number(safe["rate_per_s"]) is not None)
+
+
 def number(value: Any) -> dict[str, float] | None:
     """An estimated number (contract: value, low, high, n) that is whole; None for anything else."""
     if not isinstance(value, dict) or not all(isinstance(value.get(key), int | float) for key in ("value", "low", "high")):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,8 @@ from probes.config import redact
 from probes.errors import RunFolderError
 from probes.observation import plain
 from probes.report import tables
-from probes.report.material import Material, material
 from probes.report.formats import check_formats
+from probes.report.material import Material, material
 from probes.runs import Run, write_atomically
 
 if TYPE_CHECKING:
@@ -42,23 +42,23 @@ def _write(made: Material, name: str, pictures: Mapping[str, Picture], charts: b
         return [write_text(folder / "csv" / f"{table.name}.csv", _csv(table)) for table in tables.tables(made.document).values()]
     if name == "xlsx":
         return [_write_xlsx(folder / "report.xlsx", made.document)]
-    if name == "html":
-        from probes.report.page import page
+    file, text = _text(made, name, pictures, charts)
+    return [write_text(folder / file, text)]
 
-        return [write_text(folder / "report.html", page(made, pictures))]
-    if name == "md":
-        from probes.report.markdown import markdown
 
-        return [write_text(folder / "report.md", markdown(made.document, list(pictures.values()) if charts else []))]
-    if name == "openmetrics":
-        from probes.report.openmetrics import openmetrics
+def _text(made: Material, name: str, pictures: Mapping[str, Picture], charts: bool) -> tuple[str, str]:
+    """(file name, text) of a format that is one text file."""
+    from probes.report import markdown, openmetrics, page
 
-        return [write_text(folder / "report.om", openmetrics(made))]
-    if name == "textfile":
-        from probes.report.openmetrics import textfile
-
-        return [write_text(folder / "report.prom", textfile(made))]
-    return [write_text(folder / "report.json", as_json(made.document))]
+    texts: dict[str, tuple[str, Callable[[], str]]] = {
+        "html": ("report.html", lambda: page.page(made, pictures)),
+        "md": ("report.md", lambda: markdown.markdown(made.document, list(pictures.values()) if charts else [])),
+        "json": ("report.json", lambda: as_json(made.document)),
+        "openmetrics": ("report.om", lambda: openmetrics.openmetrics(made)),
+        "textfile": ("report.prom", lambda: openmetrics.textfile(made)),
+    }
+    file, text = texts[name]
+    return file, text()
 
 
 def as_json(document: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ LEAST_COLD = 3
 
 
 def rows(aggregate: Aggregate) -> list[dict[str, Any]]:
-    """`latency` of `probes.report/1`: one row for each instance and call, from the scenario that tells it best; null where n cannot carry it.
+    """`latency` of `probes.report/1`: a row for each instance and call, from the scenario that tells it best; null where n cannot carry it.
 
     Beside the contract's fields: the intervals, the scenario, how many failed or were refused, and which observations it was read from.
     """

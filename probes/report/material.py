@@ -15,7 +15,7 @@ from probes.runs import Run
 
 SCHEMA = "probes.report/1"
 PROBED = ("throttling", "rate")
-MOST_PROBED = 5_000
+MOST_PROBED = 1_000
 """Observations of one instance from which a rate is inferred again; a probe spends hundreds."""
 
 
@@ -36,7 +36,7 @@ def material(run: Run) -> Material:
 
 def _document(run: Run, aggregate: Aggregate) -> dict[str, Any]:
     manifest = run.manifest
-    rates = facts.entries(manifest, "rates", "instance", "call") or _rates(aggregate)
+    rates = facts.rates(manifest) if isinstance(manifest.get("rates"), list) else _rates(aggregate)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "run": str(run.folder),
@@ -55,16 +55,25 @@ def _document(run: Run, aggregate: Aggregate) -> dict[str, Any]:
         "outcomes": {name: aggregate.outcomes(aggregate.of(name)) for name in aggregate.instances.words},
         "spent": manifest["spent"] if isinstance(manifest.get("spent"), dict) else _spent(aggregate),
         "plans": facts.entries(manifest, "plans", "strategies"),
-        "loads": facts.entries(manifest, "loads", "requests"),
+        "loads": facts.loads(manifest),
         "diagnosis": facts.entries(manifest, "diagnosis", "instance", "causes"),
     }
-    document["findings"] = _findings(run, aggregate, document)
+    _in_order(document)
+    document["findings"], whole = _findings(run, aggregate, document)
     document["answers"] = answers.answers(document)
     document["next"] = answers.next_steps(document)
-    document["notes"] = answers.notes(document, aggregate)
+    document["notes"] = answers.notes(document, aggregate, judged=whole)
     document["title"] = answers.title(document)
     document["about"] = answers.about(document)
     return document
+
+
+def _in_order(document: dict[str, Any]) -> None:
+    """Rows by the order of the instances in the configuration: who was asked first, of several at one time, is chance."""
+    places = {str(one["name"]): number for number, one in enumerate(document["instances"])}
+    for name in ("latency", "pagination", "phases", "rates"):
+        document[name].sort(key=lambda row: places.get(str(row["instance"]), len(places)))
+    document["outcomes"] = dict(sorted(document["outcomes"].items(), key=lambda entry: places.get(entry[0], len(places))))
 
 
 def _tool() -> str:
@@ -105,19 +114,23 @@ def _rates(aggregate: Aggregate) -> list[dict[str, Any]]:
     return rate_documents(wanted)
 
 
-def _findings(run: Run, aggregate: Aggregate, document: dict[str, Any]) -> list[dict[str, Any]]:
-    """Those that jobs made while measuring and those that the rules make of the whole, none twice; the gravest first."""
+def _findings(run: Run, aggregate: Aggregate, document: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
+    """Those that jobs made while measuring and those of the rules, none twice, the gravest first; and whether the rules could judge."""
     from probes.findings import judge
 
     noted = facts.findings(run.manifest)
-    judged = judge(
-        [observation for _, observation in aggregate.kept],
-        rates=document["rates"],
-        comparisons=document["comparisons"],
-        causes=document["diagnosis"],
-        facts=run.manifest,
-    )
-    return _ordered(noted + [{**finding.document(), "evidence": list(finding.evidence)} for finding in judged])
+    try:
+        judged = judge(
+            [observation for _, observation in aggregate.kept],
+            rates=document["rates"],
+            comparisons=document["comparisons"],
+            causes=document["diagnosis"],
+            facts=run.manifest,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, AssertionError):
+        # a manifest or an answer of a shape that no rule knows must not cost the rest of the report
+        return _ordered(noted), False
+    return _ordered(noted + [finding.document() for finding in judged]), True
 
 
 def _ordered(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

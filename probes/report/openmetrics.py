@@ -64,7 +64,7 @@ def openmetrics(material: Material) -> str:
 
 
 def textfile(material: Material, instance: str | None = None) -> str:
-    """The last state as text for node_exporter's textfile collector or the Pushgateway: no timestamps; of one instance where it is named."""
+    """The last state for node_exporter's textfile collector or the Pushgateway: no timestamps; of one instance where it is named."""
     lines: list[str] = []
     for family in families(material):
         last = tuple(_last(sample for sample in family.samples if instance is None or ("canvas_instance", instance) in sample.labels))
@@ -74,7 +74,7 @@ def textfile(material: Material, instance: str | None = None) -> str:
 
 
 def push(material: Material, url: str) -> list[str]:
-    """Puts each instance's last state into the Pushgateway at `url`, under job and instance: a later run replaces it. The groups' addresses.
+    """Puts each instance's last state into the Pushgateway at `url`, under job and instance: a later run replaces it. Groups' addresses.
 
     Raises UsageError for an address that is none, ProbesError when the Pushgateway does not take it.
     """
@@ -115,9 +115,9 @@ def _start_s(material: Material) -> float:
 
 
 def _steps(aggregate: Aggregate) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(when each request ended, the instants of the scrapes), seconds since the run's start, the first at 0 so that counters show their whole rise.
+    """(when each request ended, the instants of the scrapes), seconds since the run's start.
 
-    A request without an answer ended when it was sent.
+    The first is at 0, so that counters show their whole rise. A request without an answer ended when it was sent.
     """
     sent, due = aggregate.number("sent_s"), aggregate.number("due_s")
     ended = aggregate.number("received_s")

@@ -20,7 +20,8 @@ SECTIONS = (
     Section(
         "rate",
         "How fast may a job go?",
-        "The instance's bucket is identified from its own headers (or from refusals where it sends none); a replay of that bucket with the costs and times that "
+        "The instance's bucket is identified from its own headers (or from refusals where it sends none); a replay of "
+        "that bucket with the costs and times that "
         "were seen tells at which even rate a job of this size, started from rest, meets any refusal with the odds given. "
         "Recommended is the low end of the 95 % interval. The number in flight is the sturdier advice.",
         ("safe-rate",),
@@ -37,7 +38,8 @@ SECTIONS = (
     Section(
         "latency",
         "How fast is each instance?",
-        "Times count from when a call was due to its last byte, on warm connections, of calls answered as asked. Percentiles carry 95 % intervals by order statistics; "
+        "Times count from when a call was due to its last byte, on warm connections, of calls answered as asked. "
+        "Percentiles carry 95 % intervals by order statistics; "
         "none is told that n cannot carry (median 6, 95th percentile 72, 99th 368). Comparisons come from calls interleaved in blocks.",
         ("latency", "shift", "phases", "drift"),
         ("latency", "comparisons", "phases"),
@@ -45,7 +47,8 @@ SECTIONS = (
     Section(
         "lists",
         "How do lists page?",
-        "Each list was asked without a size, with one far too large, and at a few sizes in turn; what the server really gave is read from its Link header. "
+        "Each list was asked without a size, with one far too large, and at a few sizes in turn; what the server really "
+        "gave is read from its Link header. "
         "Times are medians.",
         ("page-sizes", "page-size-cost"),
         ("pagination", "page_sizes"),
@@ -53,7 +56,8 @@ SECTIONS = (
     Section(
         "load",
         "What happened under load?",
-        "Requests were due at even intervals whatever the server did; latency counts from when each was due, so that a stall is not left out. Guards stop a load at "
+        "Requests were due at even intervals whatever the server did; latency counts from when each was due, so that a "
+        "stall is not left out. Guards stop a load at "
         "the first refusal beyond the number allowed.",
         ("load", "punctuality"),
         ("loads",),
@@ -61,7 +65,8 @@ SECTIONS = (
     Section(
         "causes",
         "Why is it slow, or failing?",
-        "Each cause is weighed on evidence from our side, the network, the instance and its limit; confidence says how far the evidence speaks for it.",
+        "Each cause is weighed on evidence from our side, the network, the instance and its limit; confidence says how "
+        "far the evidence speaks for it.",
         (),
         ("causes",),
     ),

@@ -10,11 +10,15 @@ from probes.report import facts
 from probes.rules.base import seconds
 
 Row = dict[str, Any]
+NONE = TO = "\N{EN DASH}"
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: the key in a row, its heading, what kind of value it holds: text, count, number, seconds, share, truth, interval, seconds_interval, source."""
+    """One column: the key in a row, its heading, what kind of value it holds.
+
+    Kinds: text, count, number, seconds, share, truth, interval, seconds_interval, source.
+    """
 
     key: str
     label: str
@@ -45,38 +49,55 @@ def _columns(*words: str) -> tuple[Column, ...]:
 
 
 RATES = _columns(
-    "instance|instance", "call|call", "recommended|recommended, calls/s|number", "rate|best estimate, calls/s|interval", "in_flight|in flight|count",
-    "burst|burst from rest|count", "bound_by|bound by", "job_calls|for a job of|count", "odds|odds of a refusal|share", "confirmed|confirmed by load", "n|n|count",
+    "instance|instance", "call|call", "recommended|recommended, calls/s|number", "rate|best estimate, calls/s|interval",
+    "in_flight|in flight|count",
+    "burst|burst from rest|count", "bound_by|bound by", "job_calls|for a job of|count", "odds|odds of a refusal|share",
+    "confirmed|confirmed by load", "n|n|count",
 )  # fmt: skip
 BUCKETS = _columns(
-    "instance|instance", "call|call", "regime|regime", "high_water_mark|mark, units|interval", "outflow_per_s|leak, units/s|interval",
-    "up_front_cost|reservation, units|interval", "cost|cost of a call, units|interval", "server_time_s|server time|seconds_interval",
+    "instance|instance", "call|call", "regime|regime", "high_water_mark|mark, units|interval",
+    "outflow_per_s|leak, units/s|interval",
+    "up_front_cost|reservation, units|interval", "cost|cost of a call, units|interval",
+    "server_time_s|server time|seconds_interval",
 )  # fmt: skip
 LATENCY = _columns(
-    "instance|instance", "call|call", "n|n|count", "p50_interval|median|seconds_interval", "p95_interval|95th percentile|seconds_interval",
-    "p99_interval|99th|seconds_interval", "failed|failed|count", "refused|refused|count", "scenario|asked for", "source|observations|source",
+    "instance|instance", "call|call", "n|n|count", "p50_interval|median|seconds_interval",
+    "p95_interval|95th percentile|seconds_interval",
+    "p99_interval|99th|seconds_interval", "failed|failed|count", "refused|refused|count", "scenario|asked for",
+    "source|observations|source",
 )  # fmt: skip
 COMPARISONS = _columns(
-    "a|instance", "b|against", "call|call", "ratio_of_medians|ratio of medians|interval", "differs|differs|truth", "n|pairs|count"
+    "a|instance",
+    "b|against",
+    "call|call",
+    "ratio_of_medians|ratio of medians|interval",
+    "differs|differs|truth",
+    "n|pairs|count",
 )
 PHASES = _columns(
-    "instance|instance", "connection|connection", "n|n|count", "pool_s|own wait|seconds", "connect_s|connect|seconds", "tls_s|TLS|seconds",
+    "instance|instance", "connection|connection", "n|n|count", "pool_s|own wait|seconds", "connect_s|connect|seconds",
+    "tls_s|TLS|seconds",
     "send_s|send|seconds", "wait_s|first byte|seconds", "receive_s|receive|seconds", "source|observations|source",
 )  # fmt: skip
 PAGINATION = _columns(
-    "instance|instance", "call|list", "default_per_page|default size|count", "max_per_page|greatest size|count", "style|pages by", "has_last|rel=last|truth",
+    "instance|instance", "call|list", "default_per_page|default size|count", "max_per_page|greatest size|count",
+    "style|pages by", "has_last|rel=last|truth",
     "total|items in all|count", "n|n|count", "source|observations|source",
 )  # fmt: skip
 PAGE_SIZES = _columns(
-    "instance|instance", "call|list", "items|items on a page|count", "page_s|a page|seconds", "item_s|an item|seconds", "whole_s|the whole list|seconds",
+    "instance|instance", "call|list", "items|items on a page|count", "page_s|a page|seconds", "item_s|an item|seconds",
+    "whole_s|the whole list|seconds",
     "pages|pages|count", "n|n|count",
 )  # fmt: skip
 LOADS = _columns(
-    "instance|instance", "asked_per_s|asked, /s|number", "offered_per_s|offered, /s|number", "achieved_per_s|achieved, /s|number", "requests|requests|count",
-    "refused|refused|count", "late_share|late|share", "p50|median|seconds", "p95|95th|seconds", "p99|99th|seconds", "stopped_by|stopped by",
+    "instance|instance", "asked_per_s|asked, /s|number", "offered_per_s|offered, /s|number",
+    "achieved_per_s|achieved, /s|number", "requests|requests|count",
+    "refused|refused|count", "late_share|late|share", "p50|median|seconds", "p95|95th|seconds", "p99|99th|seconds",
+    "stopped_by|stopped by",
 )  # fmt: skip
 PLANS = _columns(
-    "calls|calls|count", "name|strategy", "seconds|takes|seconds", "refusal_odds|odds of a refusal|share", "setting|setting", "recommended|recommended|truth",
+    "calls|calls|count", "name|strategy", "seconds|takes|seconds", "refusal_odds|odds of a refusal|share", "setting|setting",
+    "recommended|recommended|truth",
 )  # fmt: skip
 CAUSES = _columns("instance|instance", "kind|cause", "confidence|confidence|share", "says|what was seen", "advice|what to do")
 OUTCOMES = _columns("instance|instance", "outcome|outcome", "count|requests|count", "share|share|share")
@@ -119,7 +140,9 @@ def _confirmed(one: Row) -> str | None:
     if not isinstance(found, dict):
         return None
     word = "contradicted" if found.get("contradicted") else "yes"
-    return f"{word}: {found.get('refused')} of {found.get('calls')} refused at {found.get('rate_per_s')}/s"
+    rate = found.get("rate_per_s")
+    at = f" at {_number(rate)}/s" if isinstance(rate, int | float) else ""
+    return f"{word}: {found.get('refused')} of {found.get('calls')} refused{at}"
 
 
 def _bucket(one: Row) -> Row:
@@ -173,16 +196,16 @@ def _outcomes(outcomes: dict[str, dict[str, int]]) -> Iterable[Row]:
 
 
 def cell(value: Any, kind: str) -> str:
-    """A value as people read it; an en dash where there is none."""
+    """A value as people read it; a dash where there is none."""
     if value is None or (kind.endswith("interval") and facts.number(value) is None):
-        return "–"
+        return NONE
     if kind == "truth":
         return "yes" if value else "no"
     if kind == "source":
         return _source(value)
     if kind in ("interval", "seconds_interval"):
         told = seconds if kind == "seconds_interval" else _number
-        return f"{told(value['value'])} ({told(value['low'])}–{told(value['high'])})"
+        return f"{told(value['value'])} ({told(value['low'])}{TO}{told(value['high'])})"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return {"count": f"{value:,.0f}", "number": _number(value), "seconds": seconds(value), "share": _share(value)}.get(kind, f"{value:g}")
@@ -198,7 +221,7 @@ def plain(value: Any, kind: str) -> Any:
 
 def _source(value: Any) -> str:
     lines = value.get("lines") if isinstance(value, dict) else None
-    return f"{value['n']:,} of lines {lines[0]}–{lines[1]}" if lines else "–"
+    return f"{value['n']:,} of lines {lines[0]}{TO}{lines[1]}" if lines else NONE
 
 
 def _number(value: float) -> str:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import random
+from typing import Any
 
 import httpx
 
 from probes.simulator.edge import BrokenError
+
+
+def in_process(app: Any, rtt_s: float = 0.0, jitter_s: float = 0.0) -> DelayedTransport:
+    """A transport to an application in this process, a round trip of `rtt_s` seconds away."""
+    return DelayedTransport(httpx.ASGITransport(app), rtt_s, jitter_s)
 
 
 class DelayedTransport(httpx.AsyncBaseTransport):
