@@ -23,7 +23,7 @@ class _SyncGate(httpx.BaseTransport):
         ticket = self._limiter.acquire()
         try:
             response = self._inner.handle_request(request)
-            refused = is_refusal(response.status_code, response.headers, response.read() if response.status_code == 403 else b"")
+            refused = is_refusal(response.status_code, response.read() if response.status_code == 403 else b"")
         except BaseException:
             self._limiter.release(ticket)
             raise
@@ -43,7 +43,7 @@ class _AsyncGate(httpx.AsyncBaseTransport):
         ticket = await self._limiter.acquire_async()
         try:
             response = await self._inner.handle_async_request(request)
-            refused = is_refusal(response.status_code, response.headers, await response.aread() if response.status_code == 403 else b"")
+            refused = is_refusal(response.status_code, await response.aread() if response.status_code == 403 else b"")
         except BaseException:
             self._limiter.release(ticket)
             raise
@@ -75,7 +75,7 @@ def requests_adapter(limiter: Limiter, **options: Any) -> Any:
             ticket = limiter.acquire()
             try:
                 response = super().send(request, *args, **kwargs)
-                refused = is_refusal(response.status_code, response.headers, response.content if response.status_code == 403 else b"")
+                refused = is_refusal(response.status_code, response.content if response.status_code == 403 else b"")
             except BaseException:
                 limiter.release(ticket)
                 raise
@@ -85,7 +85,7 @@ def requests_adapter(limiter: Limiter, **options: Any) -> Any:
     return Gate(**options)
 
 
-def is_refusal(status: int, headers: Mapping[str, str], body: bytes) -> bool:
+def is_refusal(status: int, body: bytes) -> bool:
     """Whether an answer is the throttle's: 429, or the older 403 that says so in its text."""
     return status == 429 or (status == 403 and REFUSAL_TEXT.lower() in body.lower())
 

@@ -1,8 +1,11 @@
 """The limiter's book: an upper bound of the bucket's level from what was sent, what came back, and what the headers say. Time is passed in.
 
-A call counts from when it is sent until its answer is received, which is longer than the bucket holds its reservation: the book is never below the bucket as far as
-our own calls go. Each header then tells the true level at one instant; what it cannot hold are calls sent so lately that they may not have arrived by then, and those are added
-again. The lower of the two bounds counts, unless the header shows more than we owe: then somebody else uses the token, and the header counts.
+A call counts from when it is sent until its answer is received, which is longer than the bucket holds its reservation: the book is
+never below the bucket as far as
+our own calls go. Each header then tells the true level at one instant; what it cannot hold are calls sent so lately that they may not
+have arrived by then, and those are added
+again. The lower of the two bounds counts, unless the header shows more than we owe: then somebody else uses the token, and the header
+counts.
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ class Sent:
 
 @dataclass(slots=True)
 class Ledger:
-    """The book of one bucket. `known` is whether its constants were given or are still being learnt; `margin` (units) is kept free below the mark."""
+    """The book of one bucket. `known` is whether its constants were given or are still being learnt; `margin`: units kept free."""
 
     settings: BucketSettings
     known: bool = True
@@ -43,7 +46,7 @@ class Ledger:
     quickest_s: float = math.inf
     others: float = 0.0
     others_seen_s: float = -math.inf
-    learner: Learner = field(default_factory=lambda: Learner())
+    learner: Learner = field(default_factory=lambda: Learner())  # noqa: PLW0108 - the class stands below
 
     def level_at(self, now_s: float) -> float:
         """Upper bound of the level at `now_s`, units."""
@@ -115,7 +118,7 @@ class Ledger:
         return 0.0 if age > FORGET_OTHERS_S else self.others
 
     def _refused(self, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:
-        """After a refusal the bucket is known to be nearly full; the next call waits as long as that needs, or as long as the server says."""
+        """After a refusal the next call waits as long as the nearly full bucket needs, or as long as the server says."""
         if remaining is None:
             self.level = max(self.level_at(now_s), self.settings.high_water_mark - self.settings.up_front_cost * 0.5)
             self.touched_s = now_s
@@ -148,7 +151,7 @@ class Learner:
         if book.known:
             return None
         self.mark = max(self.mark, remaining)
-        sure = self._surely_out(book, call, now_s)
+        sure = self._surely_out(book, now_s)
         if sure is not None:
             self._reservation(sure, call, now_s, cost, remaining)
             self._leak(sure, now_s, cost, remaining)
@@ -163,7 +166,7 @@ class Learner:
         ordered = sorted(self.reservations)
         return ordered[len(ordered) // 2] if len(ordered) >= 4 else ordered[-1]
 
-    def _surely_out(self, book: Ledger, call: Sent, now_s: float) -> int | None:
+    def _surely_out(self, book: Ledger, now_s: float) -> int | None:
         """How many others the bucket surely held when this answer left; None when some may or may not have arrived."""
         if any(other.sent_s > now_s - book.quickest_s for other in book.out.values()):
             return None

@@ -40,7 +40,8 @@ def _now() -> float:
 class Limiter:
     """A gate before one bucket. `acquire` waits until one more call cannot be refused, `release` books its answer.
 
-    Constants in units and units/s; `known=False` takes them for a first, cautious guess and learns them from the headers. `max_in_flight` is a further ceiling.
+    Constants in units and units/s; `known=False` takes them for a first, cautious guess and learns them from the headers.
+    `max_in_flight` is a further ceiling.
     """
 
     def __init__(
@@ -128,7 +129,7 @@ class Limiter:
         return async_transport(self, inner, **options)
 
     def requests_adapter(self, **options: Any) -> Any:
-        """A requests adapter that sends through this gate: `session.mount("https://", limiter.requests_adapter())`. Needs the package requests."""
+        """A requests adapter that sends through this gate: `session.mount("https://", limiter.requests_adapter())`."""
         from probes.gates import requests_adapter
 
         return requests_adapter(self, **options)
@@ -161,7 +162,7 @@ class Limiter:
         return self.ledger.wait_s(self._clock())
 
     def _pump(self, awake: _Waiter | None = None) -> None:
-        """Hands out tickets in the order of asking while the bucket allows, then wakes the first that still waits, unless it is the one that calls."""
+        """Hands out tickets in the order of asking while the bucket allows, then wakes the first that waits, unless it calls."""
         with self._lock:
             while self._waiting and self._delay() <= 0.0:
                 waiter = self._waiting.popleft()

@@ -18,7 +18,10 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "known": (2, frozenset("words config ceilings addresses dialects explain runs".split())),
     "edges": (3, frozenset("client exchange transport phases overhead pages limiter gates load simulator".split())),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
-    "infer": (5, frozenset("replay identify prices twin safety estimate rates design refusals compare diagnosis plan findings rules".split())),
+    "infer": (
+        5,
+        frozenset("replay identify prices twin safety estimate rates design refusals compare diagnosis plan findings rules".split()),
+    ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),
     "start": (7, frozenset("cli jobs __main__".split())),
 }

@@ -46,7 +46,8 @@ class Law:
 class World:
     """A server with one bucket, `rtt_s` away; `seen` is what a client saw of it in order of answers, `refused` counts its refusals.
 
-    `slower(rate)` multiplies service times when calls come at that rate; `others` (units, every so many seconds) is another job on the token.
+    `slower(rate)` multiplies service times when calls come at that rate; `others` (units, every so many seconds) is another job on
+    the token.
     """
 
     bucket: BucketSettings = field(default_factory=BucketSettings)
@@ -167,7 +168,7 @@ def recorded(name: str, *, runtime: bool = True) -> tuple[BucketSettings, list[O
         )
         for c in calls
     ]
-    return BucketSettings(**{key: float(head[key]) for key in names}), seen
+    return BucketSettings(*(float(head[key]) for key in names)), seen
 
 
 __all__ = ["SELF", "Law", "World", "observed", "random_world", "recorded"]

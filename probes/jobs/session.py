@@ -77,7 +77,7 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
 
 
 def client_for(instance: Instance, run: Run, limiter: Limiter | None = None) -> Client:
-    """A client for `instance` that writes each observation into `run`; the times of all clients of a run count from the first one's start."""
+    """A client for `instance` that writes each observation into `run`; all times of a run count from its first client's start."""
     from probes.client import Client
 
     if run.origin_s is None:
