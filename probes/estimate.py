@@ -12,13 +12,15 @@ import numpy as np
 from probes.identify import Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, network_s, touches_of
+from probes.replay import Touch, jitter_s, network_s, touches_of
 from probes.twin import Twin
 
 LEAST_PRICED = 5
 """Fewest answered calls from which a cost or a safe rate is told."""
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
+TOO_NOISY = 1.5
+"""Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +83,18 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
         return None
     touches = touches_of(mine)
     regime, signs = _regime(answered, touches)
-    fitted = _trusted(touches, regime)
-    if regime == "headers" and fitted is not None:
-        signs = (*signs, *_signs_of_fit(fitted, touches))
+    found = fit(touches) if regime in ("headers", "not_enforced") else None
+    fitted = _whole(found) if found is not None and _explains(found) else None
+    if regime == "headers":
+        signs = (*signs, *_signs_of_fit(found, touches, mine))
     refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
     base = network_s(mine)
     return Estimate(answered[0].instance, regime, fitted, _prices(mine, base), base, len(answered), refused, signs)
 
 
-def _trusted(touches: Sequence[Touch], regime: str) -> Fit | None:
-    fitted = fit(touches) if regime in ("headers", "not_enforced") else None
-    return _whole(fitted) if fitted is not None and fitted.outliers <= TOO_MANY_OUTLIERS else None
+def _explains(fitted: Fit) -> bool:
+    """Whether a bucket of our own calls alone explains the headers well enough for its constants to be told."""
+    return fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY
 
 
 def _whole(fitted: Fit) -> Fit:
@@ -103,7 +106,7 @@ def _whole(fitted: Fit) -> Fit:
     ratio = bucket.high_water_mark / bucket.up_front_cost
     error = ratio * fitted.errors[1] / bucket.up_front_cost
     is_round = fitted.exact_mark and abs(bucket.high_water_mark - round(bucket.high_water_mark)) < 1e-6
-    if not math.isfinite(error) or abs(ratio - round(ratio)) > min(0.2, max(1e-3, (5.0 if is_round else 1.0) * error)):
+    if not math.isfinite(error) or ratio < 0.5 or abs(ratio - round(ratio)) > min(0.2, max(1e-3, (5.0 if is_round else 1.0) * error)):
         return fitted
     return replace(fitted, bucket=replace(bucket, up_front_cost=bucket.high_water_mark / round(ratio)))
 
@@ -155,18 +158,31 @@ def _passed_above(touches: Sequence[Touch]) -> int:
     return count
 
 
-def _signs_of_fit(fitted: Fit, touches: Sequence[Touch]) -> tuple[tuple[str, str], ...]:
+def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> tuple[tuple[str, str], ...]:
     signs = []
-    if fitted.outliers > 0.08:
-        share = round(100 * fitted.outliers)
-        said = f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token."
-        signs.append(("shared_token", said))
-    if not fitted.bucket.floor_after_leak:
+    shared = None if fitted is None else _shared_token(fitted, seen)
+    if shared is not None:
+        signs.append(("shared_token", shared))
+    if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
     missing = sum(1 for t in touches if t.remaining is not None and not t.known_cost)
     if missing > 0.1 * len(touches):
         signs.append(("cost_missing", f"{missing} of {len(touches)} answers had no usable cost: they are left out of the price."))
     return tuple(signs)
+
+
+def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
+    """Why somebody else seems to use this token; None where these calls and the network's jitter explain the headers."""
+    if not _explains(fitted) or fitted.outliers > 0.08:
+        share = round(100 * float(np.mean(np.abs(fitted.residuals) > 0.5)))
+        return f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token."
+    jitter = jitter_s(seen)
+    if jitter is not None and fitted.noise > max(0.15, 5.0 * jitter * fitted.bucket.outflow_per_s):
+        return (
+            f"Headers scatter by {fitted.noise:.2g} units where the network's jitter explains {jitter * fitted.bucket.outflow_per_s:.2g}: "
+            "another job seems to use this token, and the outflow told is what it leaves."
+        )
+    return None
 
 
 def _prices(observations: Sequence[Observation], base: float) -> dict[str, Prices]:

@@ -52,9 +52,16 @@ def touches_of(observations: Sequence[Observation], round_trip_s: float | None =
     """
     calls = [o for o in observations if _reached(o)]
     base = round_trip_s if round_trip_s is not None else network_s(calls)
-    spare = [_flight(o) - o.server_time_s - base for o in calls if o.server_time_s is not None]
-    jitter = min(0.05, 2.0 * float(np.median(spare))) if spare else 0.0
-    return [_touch(o, base, max(0.0, jitter)) for o in sorted(calls, key=lambda o: o.sent_s or 0.0)]
+    jitter = min(0.05, 2.0 * (jitter_s(calls, base) or 0.0))
+    return [_touch(o, base, jitter) for o in sorted(calls, key=lambda o: o.sent_s or 0.0)]
+
+
+def jitter_s(observations: Sequence[Observation], base: float | None = None) -> float | None:
+    """Seconds that a call's way usually takes beyond the shortest (`base`); None where no answer told the server's own time."""
+    calls = [o for o in observations if _reached(o)]
+    shortest = network_s(calls) if base is None else base
+    spare = [_flight(o) - o.server_time_s - shortest for o in calls if o.server_time_s is not None]
+    return max(0.0, float(np.median(spare))) if spare else None
 
 
 def network_s(calls: Sequence[Observation]) -> float:

@@ -154,6 +154,7 @@ def test_busy_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         assert causes(command(tmp_path, "diagnose", "--json")) == ["client"]
 
 
+@pytest.mark.slow
 def test_timeout_and_slow_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A call that works 1.05 s against a timeout of 0.5 s: both are named, with the timeout to set."""
     with Server(wait_s=1.05) as one:

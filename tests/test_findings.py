@@ -139,7 +139,7 @@ CASES: dict[str, Callable[[], Told]] = {
     "not_enforced": lambda: seen(rates=[{**RATE, "regime": "not_enforced", "safe": None}]),
     "blocked": lambda: seen(rates=[{**RATE, "regime": "blocked", "safe": None}]),
     "shared_token": lambda: seen(rates=[{**RATE, "signs": [{"kind": "shared_token", "says": "12 % of 90 headers are not ours."}]}]),
-    "page_size": lambda: seen(page(None, total=26), page(100_000, per_page=100)),
+    "page_size": lambda: seen(page(None, total=26), page(100_000, per_page=100), page(1, items=1, per_page=1)),
     "page_size_unknown": lambda: seen(page(None, per_page=None, rels="", style="none", items=3)),
     "page_clamped": lambda: seen(page(None), page(100_000, per_page=100), page(0, per_page=1)),
     "bookmarks": lambda: seen(page(None, style="bookmark")),

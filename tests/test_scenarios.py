@@ -480,3 +480,9 @@ def test_certificate_days_of_a_dead_host() -> None:
     from probes.scenarios.reach import certificate_days
 
     assert asyncio.run(certificate_days(place(url="https://127.0.0.1:1"))) is None
+
+
+def test_endpoints_ask_dear_calls_less_often() -> None:
+    """A rung that takes more than 2 s is asked three times only."""
+    lines = seen("endpoints")
+    assert sum("analytics/activity" in o.call for o in lines) == 3

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from probes.client import Client
 from probes.config import Instance
 from probes.errors import ConfigError, CredentialsError, ExitCode, GuardStop, RunFolderError
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
@@ -128,11 +129,14 @@ def _stop() -> int:
 
 def test_a_client_writes_into_the_run(tmp_path: Path) -> None:
     """What the client of a run records is a line of its folder."""
-    client = pytest.importorskip("probes.client")
+
+    async def made(run: Run) -> Client:
+        return client_for(BETA, run)
+
     with open_run(Settings(out=tmp_path), ["run"], [BETA]) as run:
-        made = client_for(BETA, run)
-        assert isinstance(made, client.Client)
-        assert made.instance is BETA
+        client = asyncio.run(made(run))
+        assert isinstance(client, Client)
+        assert client.instance is BETA
 
 
 def test_told_has_no_findings_by_default() -> None:

@@ -155,7 +155,6 @@ def random_world(seed: int, family: str = "wide", **more: Any) -> World:
 def recorded(name: str, *, runtime: bool = True) -> tuple[BucketSettings, list[Observation]]:
     """A trace of Canvas's own throttle: its constants, and what the client saw."""
     head, *calls = (json.loads(line) for line in (TRACES / f"{name}.jsonl").read_text(encoding="utf-8").splitlines())
-    names = ("high_water_mark", "maximum", "outflow_per_s", "up_front_cost")
     seen = [
         observed(
             c["sent_s"],
@@ -168,7 +167,8 @@ def recorded(name: str, *, runtime: bool = True) -> tuple[BucketSettings, list[O
         )
         for c in calls
     ]
-    return BucketSettings(*(float(head[key]) for key in names)), seen
+    mark, maximum = float(head["high_water_mark"]), float(head["maximum"])
+    return BucketSettings(mark, maximum, float(head["outflow_per_s"]), float(head["up_front_cost"])), seen
 
 
 __all__ = ["SELF", "Law", "World", "observed", "random_world", "recorded"]

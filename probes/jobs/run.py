@@ -13,7 +13,7 @@ from probes import findings
 from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
-from probes.findings import Finding
+from probes.findings import Finding, Severity
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
@@ -22,6 +22,10 @@ from probes.scenarios import Options, Scenario, chosen
 if TYPE_CHECKING:
     from probes.client import Client
 
+HEADLINES = frozenset(
+    {"answers", "safe_rate", "unthrottled", "latency", "best_page_size", "queue_wait", "mail_would_go", "timeout_to_set", "ladder"}
+)
+"""Kinds of finding that a terminal shows though they are no warning."""
 EndsBadly = GuardStop | CredentialsError | None
 """What ends the command after it has told what it found."""
 MakeClient = Callable[[Instance, Run], "Client"]
@@ -168,8 +172,11 @@ def _document(folder: Run) -> dict[str, Any]:
 
 
 def _text(folder: Run, found: Sequence[Finding]) -> str:
-    lines = [told_line(finding) for finding in found] or ["Nothing to report."]
-    return "\n".join([*lines, "", f"Report: {folder.folder / 'report.html'}"])
+    """What matters first: warnings and above, and the answers asked for; the rest stands in the report."""
+    shown = [finding for finding in found if finding.severity is not Severity.INFO or finding.kind in HEADLINES]
+    lines = [told_line(finding) for finding in shown] or ["Nothing stands out."]
+    more = [f"{len(found) - len(shown)} more remarks stand in the report."] if len(found) > len(shown) else []
+    return "\n".join([*lines, *more, "", f"Report: {folder.folder / 'report.html'}"])
 
 
 def told_line(finding: Finding) -> str:

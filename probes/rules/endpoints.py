@@ -101,9 +101,10 @@ def _dear(name: str, rung: Rung, cheapest: Rung) -> Finding:
 
 
 def _why(rung: Rung) -> str:
-    if rung.db_share is not None and rung.db_share > 0.5:
+    cpu, db = rung.cpu_share or 0.0, rung.db_share or 0.0
+    if cpu + db > 0.5 and db >= cpu:
         return "The database works on it: ask for fewer items or includes, and keep what you got."
-    if rung.cpu_share is not None and rung.cpu_share > 0.5:
+    if cpu + db > 0.5:
         return "The server computes: ask for fewer includes, and keep what you got."
     if rung.cpu_share is not None or rung.db_share is not None:
         return "The server waits for something else (another service, a cache, a queue): few at a time, with a long timeout."

@@ -11,6 +11,8 @@ from probes.stats import median
 GREATEST = 100_000
 LEAST_ROUNDS = 2
 WORTH_IT = 1.1
+STUDIED = 2
+"""A list of which more pages than these were asked is the one the reader asked about; others are told beside it."""
 
 
 def judge(view: View) -> Iterator[Finding]:
@@ -50,7 +52,7 @@ def _sizes(name: str, path: str, good: Sequence[Observation]) -> Iterator[Findin
         f"'{path}' at {name} gives "
         f"{default if default is not None else 'an unknown number of'} items a page{whole} unless asked for more, {top}."
     )
-    short = default is not None and total is not None and total > default
+    short = len(good) > STUDIED and default is not None and total is not None and total > default
     advice = f"Ask for per_page={greatest} and follow rel=next until there is none." if greatest else "Follow rel=next until there is none."
     yield Finding("page_size", Severity.WARNING if short else Severity.INFO, name, says, (), advice)
     if greatest is not None:

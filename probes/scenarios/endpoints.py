@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from probes.client import Answer, Client
 
 REPEAT = 5
+SLOW_S, SLOW_REPEAT = 2.0, 3
+"""A rung that takes longer than this is asked less often: three answers show that it is dear."""
 CANVAS_LADDER = (
     "/api/v1/users/self",
     "/api/v1/accounts/self",
@@ -44,11 +46,12 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
         yield found.observation
     ladder = list(options.calls) or _ladder(client, course)
     patience = Patience()
-    for _ in range(REPEAT):
+    for turn in range(1, REPEAT + 1):
         for call in list(ladder):
             observation = await client.send(call, scenario="endpoints", note=item_facts)
             yield observation
-            if observation.outcome in MISSING:
+            slow = (observation.flight_s or 0.0) > SLOW_S and turn >= SLOW_REPEAT
+            if observation.outcome in MISSING or slow:
                 ladder.remove(call)
             elif patience.lost(observation):
                 return

@@ -19,17 +19,22 @@ if TYPE_CHECKING:
     from probes.client import Answer, Client
 
 HANDSHAKE_TIMEOUT_S = 5.0
+ANSWER_S = 20.0
+"""Whoever has not answered the cheapest question in so long does not answer."""
 
 
 async def observe(client: Client, _: Options) -> AsyncIterator[Observation]:
     """The public health page (no token is sent), then the cheapest read with the token; what they tell stands in `facts`."""
     health: Observation | None = None
+    wait_s = min(ANSWER_S, client.instance.timeout_s)
     if client.dialect.health_path is not None:
-        answer = await client.ask(get(client.dialect.health_path), scenario="reach", authorized=False, note=_health)
+        answer = await client.ask(get(client.dialect.health_path), scenario="reach", authorized=False, timeout_s=wait_s, note=_health)
         health = answer.observation
         yield health
     days = await certificate_days(client.instance) if _tls_works(client.instance, health) else None
-    me = await client.ask(get(client.dialect.self_path), scenario="reach", note=lambda answer: _me(answer, client.instance, days))
+    me = await client.ask(
+        get(client.dialect.self_path), scenario="reach", timeout_s=wait_s, note=lambda answer: _me(answer, client.instance, days)
+    )
     yield me.observation
 
 

@@ -75,6 +75,11 @@ class Suspicion:
         return observation
 
     @property
+    def patience(self) -> int:
+        """How many answers in a row may fail to come: one only, where nothing at all ever answered and each costs a long wait."""
+        return 1 if self.timeout_s >= LOST_S and all(o.status is None for o in self.seen) else IN_VAIN
+
+    @property
     def refused(self) -> int:
         """Refusals met so far."""
         return sum(o.outcome is Outcome.THROTTLED for o in self.seen)
@@ -121,7 +126,7 @@ async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> Asy
     names = {call.name for call in suspicion.calls}
     for turn in range(turns):
         for call in calls:
-            lost = suspicion.in_vain.get(call.name, 0) >= IN_VAIN or suspicion.refused > REFUSALS_BORNE or suspicion.late()
+            lost = suspicion.in_vain.get(call.name, 0) >= suspicion.patience or suspicion.refused > REFUSALS_BORNE or suspicion.late()
             if lost or (call.name not in names and turn >= SELF):
                 continue
             observation = await suspicion.ask(call, "alone" if call.name in names else "self", cold=turn % COLD_EVERY == 1)
