@@ -12,7 +12,7 @@ import numpy as np
 from probes.identify import Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, jitter_s, network_s, touches_of
+from probes.replay import Touch, jitter_s, network_s, touches_of, usable_cost, usable_remaining
 from probes.twin import Twin
 
 LEAST_PRICED = 5
@@ -113,7 +113,7 @@ def _whole(fitted: Fit) -> Fit:
 
 def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """(regime, signs) by the signatures of `throttle-physics`, section 1."""
-    metered = [o for o in answered if o.remaining is not None]
+    metered = [o for o in answered if usable_remaining(o) is not None]
     refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
     if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
         return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
@@ -189,10 +189,10 @@ def _prices(observations: Sequence[Observation], base: float) -> dict[str, Price
     """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share."""
     found: dict[str, list[tuple[float, float]]] = {}
     for o in observations:
-        flight = o.flight_s
-        if o.ok and o.cost is not None and flight is not None:
+        flight, cost = o.flight_s, usable_cost(o)
+        if o.ok and cost is not None and flight is not None:
             time = o.server_time_s if o.server_time_s is not None else max(0.0, flight - (o.receive_s or 0.0) - base)
-            found.setdefault(o.call, []).append((o.cost, max(time, 1e-4)))
+            found.setdefault(o.call, []).append((cost, max(time, 1e-4)))
     return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
 
 

@@ -7,7 +7,6 @@ that a fit is linear regression.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,12 +15,16 @@ import numpy as np
 from probes.bucket import BucketSettings
 from probes.observation import Observation, Outcome
 
+ABSURD = 1e6
+"""No bucket has a cost or a level beyond this, units."""
+
 
 @dataclass(frozen=True, slots=True)
 class Touch:
     """One answered call as the bucket may have seen it: `arrived_s` and `departed_s` are estimates on the client's clock.
 
-    `cost` is 0 for a refused call; `remaining` is None when the answer had no usable header.
+    `cost` is 0 for a refused call, and what such calls usually pay where it is not known; `remaining` is None when the answer had no usable
+    header.
     """
 
     arrived_s: float
@@ -53,7 +56,8 @@ def touches_of(observations: Sequence[Observation], round_trip_s: float | None =
     calls = [o for o in observations if _reached(o)]
     base = round_trip_s if round_trip_s is not None else network_s(calls)
     jitter = min(0.05, 2.0 * (jitter_s(calls, base) or 0.0))
-    return [_touch(o, base, jitter) for o in sorted(calls, key=lambda o: o.sent_s or 0.0)]
+    usual = _usual_costs(calls)
+    return [_touch(o, base, jitter, usual.get(o.call, 0.0)) for o in sorted(calls, key=lambda o: o.sent_s or 0.0)]
 
 
 def jitter_s(observations: Sequence[Observation], base: float | None = None) -> float | None:
@@ -130,7 +134,7 @@ def _flight(o: Observation) -> float:
     return max(0.0, o.received_s - o.sent_s - (o.receive_s or 0.0))
 
 
-def _touch(o: Observation, base: float, jitter: float) -> Touch:
+def _touch(o: Observation, base: float, jitter: float, usual: float) -> Touch:
     assert o.sent_s is not None
     flight = _flight(o)
     inside = o.server_time_s if o.server_time_s is not None and o.server_time_s <= flight else max(0.0, flight - base)
@@ -138,5 +142,26 @@ def _touch(o: Observation, base: float, jitter: float) -> Touch:
     departed = o.sent_s + flight - base / 2.0 - min(spare, jitter) / 2.0
     arrived = max(o.sent_s, departed - inside)
     refused = o.outcome is Outcome.THROTTLED
-    cost = 0.0 if o.cost is None else o.cost
-    return Touch(arrived, max(arrived, departed), cost, o.remaining, refused, refused or (o.cost is not None and math.isfinite(cost)))
+    cost = 0.0 if refused else usable_cost(o)
+    known = cost is not None
+    return Touch(arrived, max(arrived, departed), usual if cost is None else cost, usable_remaining(o), refused, known)
+
+
+def usable_cost(o: Observation) -> float | None:
+    """What the answer said the call cost, units; None where that is no number, negative or absurd."""
+    return o.cost if o.cost is not None and 0.0 <= o.cost < ABSURD else None
+
+
+def usable_remaining(o: Observation) -> float | None:
+    """What the answer said remains, units; None where that is no number or absurd."""
+    return o.remaining if o.remaining is not None and abs(o.remaining) < ABSURD else None
+
+
+def _usual_costs(calls: Sequence[Observation]) -> dict[str, float]:
+    """Mean cost by call name: what an answer without a usable cost is taken to have paid."""
+    found: dict[str, list[float]] = {}
+    for o in calls:
+        cost = usable_cost(o)
+        if cost is not None and o.outcome is not Outcome.THROTTLED:
+            found.setdefault(o.call, []).append(cost)
+    return {call: float(np.mean(costs)) for call, costs in found.items()}

@@ -130,8 +130,10 @@ class Twin:
         each = min(calls, math.ceil(calls / workers * 1.25) + 12)
         costs, times = self.draws(workers * each, replicas)
         times = times.reshape(replicas, workers, each)
-        departures = np.cumsum(times + pause_s, axis=2) - pause_s
-        arrivals = departures - times
+        returned = np.cumsum(times + pause_s, axis=2)
+        # the very instant at which the last call returned: a rounding error would let the next arrive before the last has left
+        arrivals = np.concatenate([np.zeros((replicas, workers, 1)), returned[:, :, :-1]], axis=2)
+        departures = returned if pause_s == 0.0 else arrivals + times
         flat = arrivals.reshape(replicas, -1)
         first = (
             np.argpartition(flat, calls - 1, axis=1)[:, :calls]

@@ -171,4 +171,4 @@ def recorded(name: str, *, runtime: bool = True) -> tuple[BucketSettings, list[O
     return BucketSettings(mark, maximum, float(head["outflow_per_s"]), float(head["up_front_cost"])), seen
 
 
-__all__ = ["SELF", "Law", "World", "observed", "random_world", "recorded"]
+__all__ = ["SELF", "TRACES", "Law", "World", "observed", "random_world", "recorded"]

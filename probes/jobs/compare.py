@@ -127,11 +127,17 @@ def conclude(folder: Run) -> tuple[list[dict[str, Any]], list[Finding]]:
     from probes import report
 
     observations = list(folder.observations())
-    pairs = [one.document() for one in comparing.comparisons(observations, [one["name"] for one in folder.manifest["instances"]])]
+    pairs = pairs_of(folder)
     found = findings.judge(observations, comparisons=pairs, facts=folder.manifest)
     folder.note(comparisons=pairs, findings=[finding.document() for finding in found])
     report.write(folder)
     return pairs, found
+
+
+def pairs_of(folder: Run) -> list[dict[str, Any]]:
+    """The contract's `pairs` of what a run observed, in the order in which its instances were named."""
+    names = [one["name"] for one in folder.manifest["instances"]]
+    return [one.document() for one in comparing.comparisons(list(folder.observations()), names)]
 
 
 def _refused(folder: Run) -> CredentialsError | None:

@@ -45,7 +45,7 @@ def _confirmed(settings: Settings, instance: Instance, call: Call, document: dic
     count = max(2, min(CLEAN_CALLS, int(rate * LONGEST_S)))
     settings.say(f"Confirming {call.name}: {count} calls at {rate:.3g}/s.")
     _rest(document)
-    even = run_load(_even(instance, call, rate, count), run, origin_s=run.origin_s)
+    even = _loaded(_even(instance, call, rate, count), run)
     outcomes = [even]
     if workers >= 1 and not even.refused:
         _rest(document)
@@ -53,9 +53,17 @@ def _confirmed(settings: Settings, instance: Instance, call: Call, document: dic
         plan = LoadPlan(
             instance, (call,), users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm"
         )
-        outcomes.append(run_load(plan, run, origin_s=run.origin_s))
+        outcomes.append(_loaded(plan, run))
     beyond = _beyond(settings, instance, call, document, run) if go_beyond and instance.allow_load and not even.refused else None
     return _document(rate, workers, outcomes, beyond, document)
+
+
+def _loaded(plan: LoadPlan, run: Run) -> LoadOutcome:
+    """Runs one load and notes it in the run."""
+    outcome = run_load(plan, run, origin_s=run.origin_s)
+    told = {"instance": plan.instance.name, **outcome.document(str(run.folder))}
+    run.note(loads=[*run.manifest.get("loads", []), told])
+    return outcome
 
 
 def _even(instance: Instance, call: Call, rate: float, count: int) -> LoadPlan:
@@ -70,7 +78,7 @@ def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[s
         return None
     settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
     _rest(document)
-    outcome = run_load(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), run, origin_s=run.origin_s)
+    outcome = _loaded(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), run)
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
 
 
@@ -99,4 +107,4 @@ def _rest(document: dict[str, Any]) -> None:
     bucket = document.get("bucket") or {}
     mark, outflow = bucket.get("high_water_mark"), bucket.get("outflow_per_s")
     full_s = mark["value"] / max(outflow["value"], 0.5) if mark and outflow else 20.0
-    time.sleep(min(90.0, full_s if document["safe"]["bound_by"] == "outflow" else full_s / 4))
+    time.sleep(min(90.0, full_s if document["safe"]["bound_by"] == "outflow" else full_s / 10))

@@ -30,9 +30,9 @@ class Size:
     """How much a demo does: `repeat` calls a scenario, `pairs` compared, `rate_budget` requests for each rate, whether Locust confirms."""
 
     scenarios: tuple[str, ...] = ("reach", "latency", "pagination", "queue", "vocabulary")
-    repeat: int = 24
-    pairs: int = 16
-    rate_budget: int = 220
+    repeat: int = 16
+    pairs: int = 10
+    rate_budget: int = 180
     confirmed: bool = True
 
 
@@ -79,10 +79,10 @@ async def _rate(folder: Run, instance: Instance, budget: int) -> list[dict[str, 
 
 
 def _concluded(folder: Run, rates: list[dict[str, Any]]) -> list[findings.Finding]:
-    folder.note(rates=rates)
-    pairs, _ = compare.conclude(folder)
+    folder.finish("done", rates=rates)
+    pairs = compare.pairs_of(folder)
     found = findings.judge(list(folder.observations()), rates=rates, comparisons=pairs, facts=folder.manifest)
-    folder.note(findings=[finding.document() for finding in found])
+    folder.note(comparisons=pairs, findings=[finding.document() for finding in found])
     report.write(folder)
     return found
 

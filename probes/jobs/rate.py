@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from probes.runs import Run
 from probes.scenarios import Options, scenario
 
 if TYPE_CHECKING:
+    from probes.client import Client
     from probes.jobs.terminal import Bar
 
 SCHEMA = "probes.rate/1"
@@ -51,7 +52,7 @@ def do(settings: Settings, asked: Asked) -> Told:
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
     with open_run(settings, ["rate", *(call.name for call in calls)], [instance]) as run:
-        measured = run_async(_measured(settings, instance, calls, asked, run))
+        measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
@@ -70,13 +71,20 @@ class Measured:
     stopped: GuardStop | None = None
 
 
-async def _measured(settings: Settings, instance: Instance, calls: Sequence[Call], asked: Asked, run: Run) -> Measured:
+async def measure(
+    settings: Settings,
+    instance: Instance,
+    calls: Sequence[Call],
+    asked: Asked,
+    run: Run,
+    make: Callable[[Instance, Run], Client] = client_for,
+) -> Measured:
     """Asks by headers first; by refusals where there are no headers and a few refusals may be caused."""
     loop = asyncio.get_running_loop()
     start = loop.time()
     design = Design(tuple(calls), asked.budget, instance.max_rate, instance.max_in_flight)
     by_refusals, stopped = None, None
-    async with client_for(instance, run) as client:
+    async with make(instance, run) as client:
         with progress(settings, f"rate of {instance.name}", asked.budget) as bar:
             try:
                 seen = await _stream(client, design, calls, asked, bar)
@@ -130,8 +138,7 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     run.note(rates=rates, spent=spent)
     found = findings.judge(observations, rates=rates, facts=run.manifest)
     run.note(findings=[finding.document() for finding in found])
-    if measured.stopped is not None:
-        run.finish(f"guard: {measured.stopped}")
+    run.finish("done" if measured.stopped is None else f"guard: {measured.stopped}")
     report.write(run)
     document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, "calls": documents, "spent": spent}
     return Told(document, text(instance.name, documents, spent, found, run), found)
