@@ -69,6 +69,8 @@ class Design:
     steps: list[Step] = field(default_factory=list)
     slowed_at: float | None = None
     _turn: int = 0
+    _step: int = 0
+    _suspected: float | None = None
     _identify_turns: int = 0
 
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
@@ -144,11 +146,12 @@ class Design:
         twin = _any_twin(found) if found is not None else None
         if not self.price or twin is None or found is None or self._slowed(seen):
             return None
-        if len(self.steps) >= len(STEPS) or _elapsed(seen) > PRICING_S:
+        if (self._suspected is None and self._step >= len(STEPS)) or _elapsed(seen) > PRICING_S:
             return None
-        share, most = STEPS[len(self.steps)]
+        share, most = STEPS[self._step - (self._suspected is not None)]
         calls = min(most, left)
-        rate = self._step_rate(twin, share, calls)
+        rate = self._suspected or self._step_rate(twin, share, calls)
+        self._step += self._suspected is None
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - _elapsed(seen)))))
         self.steps.append(Step(rate, len(seen), calls))
         return self._round([n / rate for n in range(calls)], found, seen)
@@ -169,15 +172,16 @@ class Design:
         return max(min(ceilings), 0.02)
 
     def _slowed(self, seen: Sequence[Observation]) -> bool:
-        """Whether the last step showed the first sign of a slower server; then its rate is kept in `slowed_at`."""
+        """Whether the server is slower at the last step's rate, seen twice in a row; then the rate is kept in `slowed_at`."""
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
         step = self.steps[-1]
         base, now = _flights(seen[: self.steps[0].first]), _flights(seen[step.first + step.calls // 3 :])
-        if len(base) < 6 or len(now) < 8 or not _clearly_slower(base, now):
-            return False
-        self.slowed_at = step.rate_per_s
-        return True
+        slower = len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now)
+        if slower and self._suspected is not None:
+            self.slowed_at = step.rate_per_s
+        self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
+        return self.slowed_at is not None
 
     def _without_level(self, seen: Sequence[Observation], found: Estimate) -> Round | None:
         """A few more overlapping calls when headers say nothing of a level: enough to name the signature, then the end."""

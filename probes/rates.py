@@ -92,6 +92,8 @@ def _safe(found: Estimate, call: str, job_calls: int, ceilings: Ceilings) -> dic
     rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
     rate, bound = _bounded(rate, bound, ceilings)
     in_flight = workers(twin, job_calls, ODDS)
+    if bound == "latency" and rate is not None:
+        in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
     if ceilings.max_in_flight is not None and in_flight > ceilings.max_in_flight:
         in_flight = ceilings.max_in_flight
     return {

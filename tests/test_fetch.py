@@ -146,9 +146,8 @@ def test_a_list_in_a_circle_as_a_document(fetch: Fetcher) -> None:
 
 def test_a_refusal_is_waited_for(fetch: Fetcher) -> None:
     """A page that is refused once is asked again after the server's wait; both calls are kept."""
-    answers = iter(
-        [Response("429 (Rate Limit Exceeded)", 429, headers={"Retry-After": "0.2"}), Response("[]", content_type="application/json")]
-    )
+    refusal = Response("429 (Rate Limit Exceeded)", 429, headers={"Retry-After": "0.2", "X-Rate-Limit-Remaining": "45.0"})
+    answers = iter([refusal, Response("[]", content_type="application/json", headers={"X-Rate-Limit-Remaining": "600.0"})])
     fetch.server.expect_request("/api/v1/things").respond_with_handler(lambda _request: next(answers))
     code, _, _ = fetch("things", "--all")
     assert code == 0
