@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -198,6 +200,17 @@ def test_nobody_answers(fetch: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None
     code, _, said = fetch("things", "--quiet")
     assert code == 1
     assert said.startswith("The list is not whole: 0 items from 1 page. Page 1 failed, connect_error: ConnectError")
+
+
+@pytest.mark.slow
+def test_a_reader_that_has_enough(fetch: Fetcher) -> None:
+    """`probes fetch ... | head -1` ends with 0 and without a word of complaint; the run says why it ended."""
+    fetch.list(5000)
+    command = f"set -o pipefail; {sys.executable} -m probes fetch things --all --quiet --out {fetch.out} | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, '{"id": 0}\n', "")
+    assert fetch.run.manifest["fetched"]["note"] in {"Whoever read the lines had enough.", None}
+    assert fetch.run.manifest["ended"] == "done"
 
 
 HERE = Instance("here", "https://school.instructure.com")

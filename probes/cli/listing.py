@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -63,10 +64,19 @@ def fetch(
     from probes.jobs.session import Told
 
     common = settings(config, out, as_json, quiet, fail_on)
-    fetched = job.fetch(common, path, instance, every_page=every_page, line=typer.echo)
+    fetched = job.fetch(common, path, instance, every_page=every_page, line=_line)
     if as_json:
         tell(common, Told(fetched.document(), ""))
     job.end(common, fetched)
+
+
+def _line(text: str) -> None:
+    """One line to stdout. Raises BrokenPipeError when nobody reads any more, once: what is still buffered then goes nowhere."""
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def roster(

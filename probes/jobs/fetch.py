@@ -23,6 +23,8 @@ SCHEMA = "probes.fetch/1"
 REFUSALS = 3
 """So often a refused page is asked again, after the server's wait: another job may share the token."""
 
+ENOUGH = "Whoever read the lines had enough."
+
 
 @dataclass(slots=True)
 class Fetched:
@@ -78,7 +80,7 @@ def end(settings: Settings, fetched: Fetched) -> None:
     got = f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}"
     if fetched.ended not in ("complete", "limit"):
         raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.")
-    more = " There are more pages: add --all." if fetched.ended == "limit" else ""
+    more = "" if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
     settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
 
 
@@ -134,12 +136,22 @@ async def _walked(
             fetched.count += len(page.items)
             if settings.as_json:
                 fetched.items += page.items
-            else:
-                for item in page.items:
-                    line(redact(json.dumps(item, ensure_ascii=False)))
+            elif not _handed_out(page.items, line):
+                fetched.ended, fetched.note = "limit", ENOUGH
+                return
             if page.ended is not None:
                 fetched.ended, fetched.note, fetched.outcome = page.ended.value, page.note, page.answer.observation.outcome
             progress.show(f"page {page.number}, {fetched.count} items")
+
+
+def _handed_out(items: list[Any], line: Callable[[str], None]) -> bool:
+    """Hands the items out as lines; False when the reader went away, as `head` does."""
+    try:
+        for item in items:
+            line(redact(json.dumps(item, ensure_ascii=False)))
+    except BrokenPipeError:
+        return False
+    return True
 
 
 def limiter_of(instance: Instance) -> Limiter | None:
