@@ -17,15 +17,16 @@ import numpy as np
 from probes.bucket import BucketSettings
 from probes.replay import Coefficients, Touch, replay
 
-OUTFLOW_STARTS = (10.0, 3.0, 20.0)
+OUTFLOW_STARTS = (10.0, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
 """First guesses of the outflow, units/s."""
-RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 40))
+RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 32))
 """First guesses of mark / reservation."""
+HARMONICS = (2.0, 3.0, 4.0, 5.0, 0.5)
 MOST_REORDERED = 12
 CLOCK_BIAS_S = 0.0015
 """What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
-GRID_CALLS = 80
-"""The grid of first guesses looks at this many calls only."""
+GRID_CALLS = 40
+"""The grid of first guesses looks at this many calls only: over a longer time a wrong outflow blurs everything."""
 USUAL_NOISE = 0.02
 """Smallest scale of residuals that is taken for noise, units."""
 
@@ -77,12 +78,21 @@ def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | 
     combs = [] if start is not None else _combs(touches)
     fits = [_refined(touches, guess) for guess in guesses] + [_refined(touches, guess, 0) for guess in (*combs, *guesses[:1])]
     best = min(fits, key=lambda f: f.cost)
+    if start is None:
+        best = _with_harmonics(touches, best)
     if best.noise > 0.1 or best.outliers > 0.02:
         best = _reordered(touches, best, guesses)
     if best.cost > 0.5:
         older = _refined(touches, replace(best.bucket, floor_after_leak=False))
         best = older if older.cost < 0.5 * best.cost else best
     return best
+
+
+def _with_harmonics(touches: Sequence[Touch], best: Fit) -> Fit:
+    """The best of `best` and fits from multiples of its reservation: a part of the true one explains as many levels."""
+    sizes = [best.bucket.up_front_cost * factor for factor in HARMONICS]
+    starts = [replace(best.bucket, up_front_cost=size) for size in sizes if size < best.bucket.high_water_mark]
+    return min([best, *(_refined(touches, guess) for guess in starts)], key=lambda f: f.cost)
 
 
 def _reordered(touches: Sequence[Touch], best: Fit, guesses: Sequence[BucketSettings]) -> Fit:
