@@ -15,10 +15,11 @@ import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.calls import Call, Round
-from probes.estimate import Number, mean_of
+from probes.estimate import LEAST_PRICED, Number, mean_of
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
 from probes.rates import ODDS, Ceilings
+from probes.replay import network_s
 from probes.safety import FASTEST_PER_S, even_rate, workers
 from probes.twin import Twin
 
@@ -27,7 +28,12 @@ LARGEST_BURST = 80
 MOST_REFUSALS = 5
 GROWTH = 0.2
 REST_S = 2.0
-PROBING_S = 300.0
+PROBING_S = 330.0
+MOST_REST_S = 45.0
+REST_A_CALL_S = 0.7
+"""Rest for each call of the burst before: as long as a dear call needs to drain."""
+SHARES = (0.85, 0.6)
+"""Of the in-flight limit: how wide the two sustained steps are."""
 
 
 @dataclass
@@ -43,9 +49,11 @@ class RefusalDesign:
     max_in_flight: int | None = None
     bursts: list[tuple[int, int]] = field(default_factory=list)
     sustained: list[tuple[float, int]] = field(default_factory=list)
+    seen: Sequence[Observation] = ()
 
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
         """The next round."""
+        self.seen = seen
         refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
         left = self.budget - len(seen)
         if left < 2 or refused >= MOST_REFUSALS or _elapsed(seen) > PROBING_S or _failing(seen):
@@ -68,28 +76,53 @@ class RefusalDesign:
         return Round(tuple((0.0, self.calls[n % len(self.calls)]) for n in range(size)), _rest_after(seen))
 
     def _sustain(self, seen: Sequence[Observation], left: int, limit: int | None) -> Round | None:
-        """Even calls at rising rates, to see whether costs fill the bucket: each step from what the last one left."""
-        shares = (0.5, 0.7, 0.85)
-        if len(self.sustained) >= len(shares):
+        """Even calls just below the limit until costs fill the bucket; then, after a rest, slower ones: both give cost and outflow."""
+        filled = fillings(self, seen)
+        if len(self.sustained) >= len(SHARES) or (self.sustained and not filled):
             return None
-        time_s = _median_flight(seen)
-        width = (limit or self.max_in_flight or LARGEST_BURST) * shares[len(self.sustained)]
-        rate = min(width / max(time_s, 0.01), self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
-        count = max(2, min(left, max(30, left // (len(shares) - len(self.sustained)))))
+        width = (limit or self.max_in_flight or LARGEST_BURST) * SHARES[len(self.sustained)]
+        rate = min(width / max(_median_flight(seen), 0.01), self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
+        if filled:
+            rate = min(rate, 0.75 * filled[0].calls / filled[0].seconds)
+        count = left if self.sustained else max(2, int(0.6 * left))
+        rest = min(MOST_REST_S, 2.0 * filled[0].seconds) if filled else _rest_after(seen)
         self.sustained.append((rate, len(seen)))
-        return Round(tuple((n / rate, self.calls[n % len(self.calls)]) for n in range(count)), 0.5 * _rest_after(seen))
+        return Round(tuple((n / rate, self.calls[n % len(self.calls)]) for n in range(count)), rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Filling:
+    """Even calls from rest until the first refusal (`refused` False: it never came): calls admitted, seconds, calls in flight."""
+
+    calls: int
+    seconds: float
+    in_flight: float
+    refused: bool
+
+
+def fillings(design: RefusalDesign, seen: Sequence[Observation]) -> list[Filling]:
+    """The sustained steps, as long as the first of them ended in a refusal; empty when costs never filled the bucket."""
+    found = [_filling(rate, step) for (rate, _), step in zip(design.sustained, _parts(design.sustained, seen), strict=True)]
+    return found if found and found[0].refused else []
+
+
+def _filling(rate: float, step: Sequence[Observation]) -> Filling:
+    sent = sorted(o.sent_s for o in step if o.sent_s is not None)
+    refused = sorted(o.sent_s for o in step if o.outcome is Outcome.THROTTLED and o.sent_s is not None)
+    end = refused[0] if refused else sent[-1] if sent else 0.0
+    seconds = max(end - sent[0], 1e-3) if sent else 1e-3
+    return Filling(sum(at < end for at in sent), seconds, rate * float(np.median(_served(step, network_s(step)) or [0.0])), bool(refused))
 
 
 def admitted_limit(design: RefusalDesign, seen: Sequence[Observation]) -> int | None:
     """ceil(mark / reservation) - 1 by the first burst that was refused in part; None when none was.
 
-    The leak between the starts of a burst lets one call more through where the mark is a whole number of reservations, as configured
-    ones are: so does a spread of milliseconds, and no burst can tell the two apart. The smaller number is taken.
+    The leak between the starts of a burst lets one call more through where the mark is a whole number of reservations, as configured ones
+    are, and no burst can tell the two apart. For the marks that Canvas comes with the smaller number is taken.
     """
-    for (size, first), end in zip(design.bursts, [*(start for _, start in design.bursts[1:]), len(seen)], strict=True):
+    for (size, first), end in zip(design.bursts, _ends(design.bursts, seen), strict=True):
         burst = seen[first : min(end, first + size)]
-        refused = sum(o.outcome is Outcome.THROTTLED for o in burst)
-        if refused:
+        if any(o.outcome is Outcome.THROTTLED for o in burst):
             passed = sum(o.ok for o in burst)
             return max(1, passed - 1) if passed in ROUND_RATIOS else passed
     return None
@@ -99,12 +132,14 @@ ROUND_RATIOS = frozenset({12, 14})
 """600 / 50 and 700 / 50: Canvas's own mark and the hosted one, in reservations."""
 
 
-def refusal_document(design: RefusalDesign, seen: Sequence[Observation], call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
+def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
     """The contract's entry for the regime without headers: `bucket` null, `ratios` in its place."""
+    seen = design.seen
     limit = admitted_limit(design, seen)
     refused = [o for o in seen if o.outcome is Outcome.THROTTLED]
-    times = np.array([o.flight_s for o in seen if o.ok and o.call == call and o.flight_s is not None])
-    steady = steady_rate(design, seen)
+    times = np.array(_served([o for o in seen if o.call == call], network_s(seen)))
+    steady = steady_rate(design, seen, limit)
+    ratios = None if limit is None else prices_in_reservations(design, seen, limit)
     regime = "refusals" if refused else "unthrottled"
     return {
         "call": call,
@@ -113,39 +148,47 @@ def refusal_document(design: RefusalDesign, seen: Sequence[Observation], call: s
         "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
         "cost": None,
         "server_time_s": None if (mean := mean_of(times)) is None else mean.document(),
-        "safe": _safe(limit, steady, times, job, ceilings) if refused else _highest_clean(design, seen, job),
+        "safe": _safe(limit, ratios, times, job, ceilings) if refused else _highest_clean(design, seen, job),
         "confirmed": None,
         "signs": [{"kind": "no_headers", "says": f"No budget headers: told from {len(refused)} refusals in {len(seen)} calls."}],
     }
 
 
-def steady_rate(design: RefusalDesign, seen: Sequence[Observation]) -> Number | None:
-    """Outflow / cost where costs filled the bucket in a sustained step: calls admitted until the refusal over its time.
+def prices_in_reservations(design: RefusalDesign, seen: Sequence[Observation], limit: int) -> tuple[float, float] | None:
+    """(cost, outflow per second) in reservations: N cost - t outflow = mark - in flight, for two fillings; (0, 0) where costs never did.
 
-    None where they never did.
+    A second filling that was never refused only bounds the outflow from below: taken for equality it errs to the safe side.
     """
-    for (rate, first), end in zip(design.sustained, [*(start for _, start in design.sustained[1:]), len(seen)], strict=True):
-        step = seen[first:end]
-        times = [o.sent_s for o in step if o.outcome is Outcome.THROTTLED and o.sent_s is not None]
-        starts = [o.sent_s for o in step if o.sent_s is not None]
-        if times and min(times) - min(starts) > 2.0:
-            passed = sum(o.ok for o in step)
-            measured = passed / (max(starts) - min(starts) + 1e-9)
-            return Number(min(measured, rate) * 0.85, measured * 0.5, measured, passed)
-    return None
+    filled = fillings(design, seen)
+    if len(filled) < 2:
+        return (0.0, 0.0) if not filled else ((limit + 0.5 - filled[0].in_flight) / filled[0].calls, 0.0)
+    rows = np.array([[one.calls, -one.seconds] for one in filled[:2]])
+    room = np.array([max(0.5, limit + 0.5 - one.in_flight) for one in filled[:2]])
+    if abs(float(np.linalg.det(rows))) < 1e-6:
+        return float(np.min(room / rows[:, 0])), 0.0
+    cost, outflow = (float(value) for value in np.linalg.solve(rows, room))
+    return (cost, outflow) if cost > 0.0 and outflow > 0.0 else (float(np.min(room / rows[:, 0])), 0.0)
 
 
-def _safe(limit: int | None, steady: Number | None, times: np.ndarray, job: int, ceilings: Ceilings) -> dict[str, Any] | None:
-    if limit is None or len(times) < 5:
+def steady_rate(design: RefusalDesign, seen: Sequence[Observation], limit: int | None) -> Number | None:
+    """Outflow / cost, calls/s; None where costs never filled the bucket."""
+    ratios = prices_in_reservations(design, seen, limit) if limit is not None and fillings(design, seen) else None
+    if ratios is None or ratios[1] <= 0.0:
         return None
-    outflow = 0.0 if steady is None else 1.0
-    cost = 0.0 if steady is None else outflow / steady.value
-    bucket = BucketSettings(float(limit) + 0.5, float(limit) * 2, max(outflow, 1e-6), 1.0)
-    costs, smooth = Prices(np.full(len(times), max(cost, 1e-9)), np.maximum(times, 1e-3)).smoothed()
-    twin = Twin(bucket, costs, smooth)
+    rate = ratios[1] / ratios[0]
+    return Number(rate, 0.85 * rate, 1.15 * rate, sum(one.calls for one in fillings(design, seen)))
+
+
+def _safe(limit: int | None, ratios: tuple[float, float] | None, times: np.ndarray, job: int, ceilings: Ceilings) -> dict[str, Any] | None:
+    """Safe numbers of a twin in units of one reservation."""
+    if limit is None or ratios is None or len(times) < LEAST_PRICED:
+        return None
+    cost, outflow = ratios
+    bucket = BucketSettings(limit + 0.5, 2.0 * limit, max(outflow, 1e-6), 1.0)
+    twin = Twin(bucket, *Prices(np.full(len(times), max(cost, 1e-9)), np.maximum(times, 1e-3)).smoothed())
     middle = even_rate(twin, job, ODDS)
-    rate = Number(middle * 0.96, middle * 0.85, middle * 1.15, len(times))
-    bound = "refusals" if steady is None else "outflow"
+    rate = Number(0.96 * middle, 0.85 * middle, 1.15 * middle, len(times))
+    bound = "refusals" if not outflow else "outflow" if outflow / cost < 1.2 * middle else "reservations"
     if ceilings.max_rate is not None and ceilings.max_rate < rate.low:
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
     in_flight = min(workers(twin, job, ODDS), ceilings.max_in_flight or limit)
@@ -165,7 +208,15 @@ def _highest_clean(design: RefusalDesign, seen: Sequence[Observation], job: int)
 def _rest_after(seen: Sequence[Observation]) -> float:
     """Long enough for quick reservations to be given back and for costs to drain; what Retry-After says, when it is longer."""
     asked = [o.retry_after_s for o in seen[-10:] if o.retry_after_s is not None]
-    return min(60.0, max([REST_S, 2.0 * _median_flight(seen), *asked]))
+    latest = max((o.due_s for o in seen), default=0.0)
+    together = sum(1 for o in seen if o.due_s > latest - 1e-6)
+    return min(MOST_REST_S, max([REST_S, 2.0 * _median_flight(seen), REST_A_CALL_S * together, *asked]))
+
+
+def _served(seen: Sequence[Observation], base: float) -> list[float]:
+    """Server times of the calls answered as asked: the server's own account, else flight less the network's share."""
+    answered = [(o, o.flight_s) for o in seen if o.ok and o.flight_s is not None]
+    return [max(1e-3, o.server_time_s if o.server_time_s is not None else flight - base) for o, flight in answered]
 
 
 def _median_flight(seen: Sequence[Observation]) -> float:
@@ -181,3 +232,12 @@ def _elapsed(seen: Sequence[Observation]) -> float:
 def _failing(seen: Sequence[Observation]) -> bool:
     recent = list(seen)[-4:]
     return len(recent) == 4 and not any(o.ok or o.outcome is Outcome.THROTTLED for o in recent)
+
+
+def _ends(steps: Sequence[tuple[Any, int]], seen: Sequence[Observation]) -> list[int]:
+    """Where each step ends among the observations."""
+    return [*(first for _, first in steps[1:]), len(seen)] if steps else []
+
+
+def _parts(steps: Sequence[tuple[Any, int]], seen: Sequence[Observation]) -> list[Sequence[Observation]]:
+    return [seen[first:end] for (_, first), end in zip(steps, _ends(steps, seen), strict=True)]

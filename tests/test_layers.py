@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -119,6 +121,7 @@ def test_every_module_has_one_layer() -> None:
     assert len(nouns) == len(set(nouns))
     found = {_noun(_module(path)) for path in _sources("probes")} - FOLDERS_OF_FILES - {""}
     assert sorted(found.difference(nouns)) == [], "add these modules to LAYERS, after the table of the design"
+    assert sorted(set(nouns) - found - {"metrics", "exporter"}) == [], "these modules are gone: take them out of LAYERS"
 
 
 def test_imports_go_down_only() -> None:
@@ -178,6 +181,16 @@ def test_foreign_libraries_have_owners() -> None:
             elif here not in OWNERS[top]:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {top} belongs to {', '.join(sorted(OWNERS[top])) or 'nobody here'}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_dependencies_are_declared_and_used() -> None:
+    """Every foreign library that the package imports is a dependency of its own, and no dependency is there for nothing."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {re.split(r"[<>=\[;]", word)[0].replace("-", "_") for word in project["dependencies"]}
+    imported = {name.partition(".")[0] for path in _sources("probes") for _, name in _imports(path)} - sys.stdlib_module_names - {"probes"}
+    assert sorted(imported - declared) == []
+    # httpcore wants sniffio, Locust is started rather than imported, the metrics are the exporter's
+    assert sorted(declared - imported - {"locust", "sniffio", "prometheus_client"}) == []
 
 
 def test_locustfiles_know_words_and_known_only() -> None:

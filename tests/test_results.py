@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -9,7 +10,8 @@ from probes.config import Instance
 from probes.observation import FIELDS, Outcome
 from probes.runs import Run, described
 
-TEXT = (Path(__file__).parent.parent / "results" / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "results" / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("name", [*FIELDS, *Outcome, *described(Instance("a", "https://a.example"))])
@@ -30,3 +32,10 @@ def test_no_field_is_invented() -> None:
     table = TEXT[TEXT.index("## `observations.jsonl`") : TEXT.index("`outcome` is one of")]
     named = [name for line in table.splitlines() if line.startswith("| `") for name in re.findall(r"`(\w+)`", line.split("|")[1])]
     assert named == list(FIELDS)
+
+
+@pytest.mark.parametrize("document", ["run", "report"])
+def test_every_field_of_a_published_schema_is_explained(document: str) -> None:
+    """Each property of the manifest's and of the report's schema stands in results/README.md."""
+    schema = json.loads((ROOT / "probes" / "schemas" / f"{document}-1.json").read_text(encoding="utf-8"))
+    assert [name for name in schema["properties"] if f"`{name}`" not in TEXT] == []

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from probes import __version__
+from probes import __version__, report
 from probes.config import Instance, Kind
 from probes.errors import ExitCode, RunFolderError
 from probes.observation import Observation, Outcome
@@ -212,7 +212,6 @@ for n in range(1_000_000):
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     """Killed at any moment, a run folder stays readable and reportable: all lines but the last are whole, and so is the manifest."""
-    report = pytest.importorskip("probes.report")
     moments = random.Random(20)
     for _ in range(20):
         child = subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path)], stdout=subprocess.PIPE, text=True)

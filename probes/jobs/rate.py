@@ -121,7 +121,7 @@ def documents_of(
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
     ceilings = Ceilings(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
     if measured.by_refusals is not None:
-        return [refusal_document(measured.by_refusals, seen, call.name, job, ceilings) for call in _different(calls)]
+        return [refusal_document(measured.by_refusals, call.name, job, ceilings) for call in _different(calls)]
     found = estimate(seen)
     if found is None:
         return [_nothing(call, seen) for call in _different(calls)]
