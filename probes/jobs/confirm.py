@@ -7,6 +7,7 @@ over a job, and where the outflow binds the bucket's credit hides the truth for 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from probes.calls import Call
@@ -78,7 +79,8 @@ def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[s
         return None
     settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
     _rest(document)
-    outcome = _loaded(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), run)
+    plan = replace(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), max_refusals=0)
+    outcome = _loaded(plan, run)
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
 
 
