@@ -7,26 +7,19 @@ residuals are taken modulo the reservation. What then remains off is other traff
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
 from probes.bucket import BucketSettings
+from probes.guesses import combs, doubtful_orders, grid
 from probes.replay import Coefficients, Touch, replay
 
-OUTFLOW_STARTS = (10.0, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
-"""First guesses of the outflow, units/s."""
-RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 32))
-"""First guesses of mark / reservation."""
 HARMONICS = (2.0, 3.0, 4.0, 5.0, 0.5)
 MOST_REORDERED = 12
 CLOCK_BIAS_S = 0.0015
 """What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
-GRID_CALLS = 40
-"""The grid of first guesses looks at this many calls only: over a longer time a wrong outflow blurs everything."""
 USUAL_NOISE = 0.02
 """Smallest scale of residuals that is taken for noise, units."""
 
@@ -74,9 +67,9 @@ def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | 
     """
     if not any(t.remaining is not None and t.known_cost for t in touches):
         return None
-    guesses = [start] if start is not None else _starts(touches)
-    combs = [] if start is not None else _combs(touches)
-    fits = [_refined(touches, guess) for guess in guesses] + [_refined(touches, guess, 0) for guess in (*combs, *guesses[:1])]
+    guesses = [start] if start is not None else grid(touches)
+    toothed = [] if start is not None else combs(touches)
+    fits = [_refined(touches, guess) for guess in guesses] + [_refined(touches, guess, 0) for guess in (*toothed, *guesses[:1])]
     best = min(fits, key=lambda f: f.cost)
     if start is None:
         best = _with_harmonics(touches, best)
@@ -107,66 +100,6 @@ def _reordered(touches: Sequence[Touch], best: Fit, guesses: Sequence[BucketSett
     return best
 
 
-def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:
-    """Neighbouring events with one call in flight before, nearest first.
-
-    Each is (index of the call that arrives, index of the call that departs).
-    """
-    events = sorted([(t.arrived_s, False, n) for n, t in enumerate(touches)] + [(t.departed_s, True, n) for n, t in enumerate(touches)])
-    found, in_flight = [], 0
-    for (now, departs, index), (then, departs_then, index_then) in pairwise(events):
-        if in_flight == 1 and departs != departs_then and index != index_then and then - now < window_s:
-            found.append((then - now, *((index_then, index) if departs else (index, index_then))))
-        in_flight += -1 if departs else 1
-    return [(call, other) for _, call, other in sorted(found)]
-
-
-def _starts(touches: Sequence[Touch]) -> list[BucketSettings]:
-    """The best few of a grid of reservations and outflows, the mark of each being what its replay makes the headers agree on."""
-    sample = touches[:GRID_CALLS]
-    top = max(t.remaining for t in touches if t.remaining is not None)
-    scored = [_scored(sample, top, top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
-    scored += [_scored(sample, top, value, 10.0) for value in _first_reservations(touches, top)]
-    return [guess for _, guess in sorted(scored, key=lambda pair: pair[0])[:3]]
-
-
-def _scored(touches: Sequence[Touch], top: float, reservation: float, outflow: float) -> tuple[float, BucketSettings]:
-    bucket = BucketSettings(top, top * 4 / 3, outflow, reservation)
-    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)]
-    marks = np.array([_header(t) + c.reservations * reservation - c.seconds * outflow + c.constant for c, t in pairs])
-    mark = float(max(np.median(marks), top))
-    misses = np.minimum(np.abs(marks - mark), reservation / 2)
-    return float(np.mean(misses)), replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
-
-
-def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 10.0) -> list[float]:
-    """The reservation by the first answers that came while exactly one other call was in flight (`throttle-physics`: E2 = u - o d2)."""
-    found = []
-    for touch in touches[:12]:
-        others = [t for t in touches if t is not touch and t.arrived_s < touch.departed_s < t.departed_s]
-        if len(others) == 1 and touch.remaining is not None:
-            began = min(touch.arrived_s, others[0].arrived_s)
-            found.append(mark - touch.remaining - touch.cost + outflow * (touch.departed_s - began))
-    return [value for value in found if 0.01 * mark < value < mark]
-
-
-def _combs(touches: Sequence[Touch]) -> list[BucketSettings]:
-    """Guesses that need no order of events: the levels seen lie near whole numbers of reservations when calls are quick."""
-    top = max(t.remaining for t in touches if t.remaining is not None)
-    levels = np.array([top - t.remaining for t in touches if t.remaining is not None and top - t.remaining > 0.01 * top])
-    if len(levels) < 3:
-        return []
-    sizes = np.geomspace(top / 1.2, top / 80.0, 400)
-    parts = levels[None, :] / sizes[:, None]
-    misses = np.mean(np.abs(parts - np.maximum(1.0, np.round(parts))), axis=1)
-    best = [float(sizes[n]) for n in np.argsort(misses)[:40]]
-    apart: list[float] = []
-    for size in best:
-        if all(abs(math.log(size / other)) > 0.08 for other in apart):
-            apart.append(size)
-    return [BucketSettings(top, top * 4 / 3, 10.0, size) for size in apart[:3]]
-
-
 def _refined(touches: Sequence[Touch], guess: BucketSettings, mend_from: int = 4) -> Fit:
     """Iterated reweighted least squares from `guess`: replay, take reservations out, solve, until the constants rest."""
     bucket = guess
@@ -187,7 +120,7 @@ def _finished(touches: Sequence[Touch], bucket: BucketSettings) -> Fit:
         bucket = _with_exact_mark(touches, bucket, exact)
     rows, _, swaps, residuals = _linearised(touches, bucket)
     noise = _scale(residuals)
-    origins = np.array([c.origin for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)])
+    origins = np.array([c.origin for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable])
     covariance = _covariance(rows, residuals, swaps, noise, origins, exact is not None, bucket.outflow_per_s)
     overlapping = int(np.sum(rows[:, 1] != 0.0))
     return Fit(bucket, covariance, residuals, swaps, noise, len(residuals), exact is not None, overlapping)
@@ -197,7 +130,7 @@ def _linearised(
     touches: Sequence[Touch], bucket: BucketSettings, mend: bool = True
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(rows of d header / d (mark, reservation, outflow), header + constant, reservations taken out, residuals)."""
-    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if _usable(t)]
+    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable]
     rows = np.array([[1.0, -c.reservations, c.seconds] for c, _ in pairs])
     target = np.array([_header(t) + c.constant for c, t in pairs])
     raw = target - rows @ np.array(_constants(bucket))
@@ -213,7 +146,7 @@ def _neighbours(touches: Sequence[Touch], window_s: float = 0.08) -> np.ndarray:
     """For each usable touch, how many events of other calls lie so near its departure that they may have swapped with it."""
     arrivals = np.sort([t.arrived_s for t in touches])
     departures = np.sort([t.departed_s for t in touches])
-    at = np.array([t.departed_s for t in touches if _usable(t)])
+    at = np.array([t.departed_s for t in touches if t.usable])
     near = [np.searchsorted(events, at + window_s) - np.searchsorted(events, at - window_s) for events in (arrivals, departures)]
     return np.asarray(near[0] + near[1] - 1, dtype=float)
 
@@ -289,10 +222,6 @@ def _covariance(
         if not informed[column] and not (exact and column == 0):
             covariance[column, column] = np.inf
     return np.asarray(covariance)
-
-
-def _usable(touch: Touch) -> bool:
-    return touch.remaining is not None and touch.known_cost
 
 
 def _header(touch: Touch) -> float:

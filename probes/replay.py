@@ -34,6 +34,11 @@ class Touch:
     refused: bool = False
     known_cost: bool = True
 
+    @property
+    def usable(self) -> bool:
+        """Whether its header says something of the level: there is one, and what the call cost is known."""
+        return self.remaining is not None and self.known_cost
+
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:

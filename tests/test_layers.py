@@ -22,7 +22,9 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
     "infer": (
         5,
-        frozenset("replay identify prices twin safety estimate rates design refusals compare diagnosis plan findings rules".split()),
+        frozenset(
+            "replay guesses identify prices twin safety estimate rates design refusals compare diagnosis plan findings rules".split()
+        ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),
     "start": (7, frozenset("cli jobs __main__".split())),

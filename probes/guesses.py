@@ -1,0 +1,80 @@
+"""First guesses of a bucket's constants, from which the fit in `identify` starts, and which orders of events are in doubt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+
+from probes.bucket import BucketSettings
+from probes.replay import Touch, replay
+
+OUTFLOW_STARTS = (10.0, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
+"""First guesses of the outflow, units/s."""
+RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 32))
+"""First guesses of mark / reservation."""
+GRID_CALLS = 40
+"""The grid of first guesses looks at this many calls only: over a longer time a wrong outflow blurs everything."""
+
+
+def grid(touches: Sequence[Touch]) -> list[BucketSettings]:
+    """The best few of a grid of reservations and outflows, the mark of each being what its replay makes the headers agree on."""
+    sample = touches[:GRID_CALLS]
+    top = max(t.remaining for t in touches if t.remaining is not None)
+    scored = [_scored(sample, top, top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
+    scored += [_scored(sample, top, value, 10.0) for value in _first_reservations(touches, top)]
+    return [guess for _, guess in sorted(scored, key=lambda pair: pair[0])[:3]]
+
+
+def _scored(touches: Sequence[Touch], top: float, reservation: float, outflow: float) -> tuple[float, BucketSettings]:
+    bucket = BucketSettings(top, top * 4 / 3, outflow, reservation)
+    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable]
+    marks = np.array([float(t.remaining or 0.0) + c.reservations * reservation - c.seconds * outflow + c.constant for c, t in pairs])
+    mark = float(max(np.median(marks), top))
+    misses = np.minimum(np.abs(marks - mark), reservation / 2)
+    return float(np.mean(misses)), replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
+
+
+def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 10.0) -> list[float]:
+    """The reservation by the first answers that came while exactly one other call was in flight (`throttle-physics`: E2 = u - o d2)."""
+    found = []
+    for touch in touches[:12]:
+        others = [t for t in touches if t is not touch and t.arrived_s < touch.departed_s < t.departed_s]
+        if len(others) == 1 and touch.remaining is not None:
+            began = min(touch.arrived_s, others[0].arrived_s)
+            found.append(mark - touch.remaining - touch.cost + outflow * (touch.departed_s - began))
+    return [value for value in found if 0.01 * mark < value < mark]
+
+
+def combs(touches: Sequence[Touch]) -> list[BucketSettings]:
+    """Guesses that need no order of events: the levels seen lie near whole numbers of reservations when calls are quick."""
+    top = max(t.remaining for t in touches if t.remaining is not None)
+    levels = np.array([top - t.remaining for t in touches if t.remaining is not None and top - t.remaining > 0.01 * top])
+    if len(levels) < 3:
+        return []
+    sizes = np.geomspace(top / 1.2, top / 80.0, 400)
+    parts = levels[None, :] / sizes[:, None]
+    misses = np.mean(np.abs(parts - np.maximum(1.0, np.round(parts))), axis=1)
+    best = [float(sizes[n]) for n in np.argsort(misses)[:40]]
+    apart: list[float] = []
+    for size in best:
+        if all(abs(math.log(size / other)) > 0.08 for other in apart):
+            apart.append(size)
+    return [BucketSettings(top, top * 4 / 3, 10.0, size) for size in apart[:3]]
+
+
+def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:
+    """Neighbouring events with one call in flight before, nearest first.
+
+    Each is (index of the call that arrives, index of the call that departs).
+    """
+    events = sorted([(t.arrived_s, False, n) for n, t in enumerate(touches)] + [(t.departed_s, True, n) for n, t in enumerate(touches)])
+    found, in_flight = [], 0
+    for (now, departs, index), (then, departs_then, index_then) in pairwise(events):
+        if in_flight == 1 and departs != departs_then and index != index_then and then - now < window_s:
+            found.append((then - now, *((index_then, index) if departs else (index, index_then))))
+        in_flight += -1 if departs else 1
+    return [(call, other) for _, call, other in sorted(found)]
