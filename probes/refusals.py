@@ -7,6 +7,7 @@ nothing happens and reservations alone bind.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -32,8 +33,12 @@ PROBING_S = 330.0
 MOST_REST_S = 45.0
 REST_A_CALL_S = 0.7
 """Rest for each call of the burst before: as long as a dear call needs to drain."""
-SHARES = (0.85, 0.6)
-"""Of the in-flight limit: how wide the two sustained steps are."""
+WIDTH = 0.5
+"""Of the in-flight limit: how wide the sustained steps are."""
+DRAINS_S = 60.0
+"""600 / 10: how long a full Canvas bucket takes to drain, which most servers like it keep."""
+GLIDE_S = 12.0
+"""Rest between the two touches of the mark: a longer one would let the debt of a usual bucket run dry, which errs to the safe side."""
 
 
 @dataclass
@@ -76,28 +81,27 @@ class RefusalDesign:
         return Round(tuple((0.0, self.calls[n % len(self.calls)]) for n in range(size)), _rest_after(seen))
 
     def _sustain(self, seen: Sequence[Observation], left: int, limit: int | None) -> Round | None:
-        """Even calls just below the limit until costs fill the bucket; then, after a rest, slower ones: both give cost and outflow."""
-        filled = fillings(self, seen)
-        if len(self.sustained) >= len(SHARES) or (self.sustained and not filled):
+        """Even calls just below the limit until costs fill the bucket; then, `GLIDE_S` later, the same until it is full again."""
+        if len(self.sustained) >= 2 or (self.sustained and not fillings(self, seen)):
             return None
-        width = (limit or self.max_in_flight or LARGEST_BURST) * SHARES[len(self.sustained)]
+        width = WIDTH * (limit or self.max_in_flight or LARGEST_BURST)
         rate = min(width / max(_median_flight(seen), 0.01), self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
-        if filled:
-            rate = min(rate, 0.75 * filled[0].calls / filled[0].seconds)
+        rate = self.sustained[0][0] if self.sustained else rate
         count = left if self.sustained else max(2, int(0.6 * left))
-        rest = min(MOST_REST_S, 2.0 * filled[0].seconds) if filled else _rest_after(seen)
+        rest = GLIDE_S if self.sustained else _rest_after(seen)
         self.sustained.append((rate, len(seen)))
         return Round(tuple((n / rate, self.calls[n % len(self.calls)]) for n in range(count)), rest)
 
 
 @dataclass(frozen=True, slots=True)
 class Filling:
-    """Even calls from rest until the first refusal (`refused` False: it never came): calls admitted, seconds, calls in flight."""
+    """Even calls until the first refusal (`refused` False: it never came): calls admitted, seconds, calls in flight, when it ended."""
 
     calls: int
     seconds: float
     in_flight: float
     refused: bool
+    ended_s: float
 
 
 def fillings(design: RefusalDesign, seen: Sequence[Observation]) -> list[Filling]:
@@ -111,7 +115,9 @@ def _filling(rate: float, step: Sequence[Observation]) -> Filling:
     refused = sorted(o.sent_s for o in step if o.outcome is Outcome.THROTTLED and o.sent_s is not None)
     end = refused[0] if refused else sent[-1] if sent else 0.0
     seconds = max(end - sent[0], 1e-3) if sent else 1e-3
-    return Filling(sum(at < end for at in sent), seconds, rate * float(np.median(_served(step, network_s(step)) or [0.0])), bool(refused))
+    return Filling(
+        sum(at < end for at in sent), seconds, rate * float(np.median(_served(step, network_s(step)) or [0.0])), bool(refused), end
+    )
 
 
 def admitted_limit(design: RefusalDesign, seen: Sequence[Observation]) -> int | None:
@@ -141,6 +147,12 @@ def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceili
     steady = steady_rate(design, seen, limit)
     ratios = None if limit is None else prices_in_reservations(design, seen, limit)
     regime = "refusals" if refused else "unthrottled"
+    steps = [_filling(rate, step) for (rate, _), step in zip(design.sustained, _parts(design.sustained, seen), strict=True)]
+    unfilled = steps[0] if steps and not steps[0].refused else None
+    signs = [{"kind": "no_headers", "says": f"No budget headers: told from {len(refused)} refusals in {len(seen)} calls."}]
+    if refused and not fillings(design, seen):
+        said = f"Costs did not fill the bucket in {len(seen)} calls: for a longer job the answer rests on what calls in flight reserve."
+        signs.append({"kind": "tested_shortly", "says": said})
     return {
         "call": call,
         "regime": regime,
@@ -148,26 +160,28 @@ def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceili
         "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
         "cost": None,
         "server_time_s": None if (mean := mean_of(times)) is None else mean.document(),
-        "safe": _safe(limit, ratios, times, job, ceilings) if refused else _highest_clean(design, seen, job),
+        "safe": _safe(limit, ratios, unfilled, times, job, ceilings) if refused else _highest_clean(design, seen, job),
         "confirmed": None,
-        "signs": [{"kind": "no_headers", "says": f"No budget headers: told from {len(refused)} refusals in {len(seen)} calls."}],
+        "signs": signs,
     }
 
 
 def prices_in_reservations(design: RefusalDesign, seen: Sequence[Observation], limit: int) -> tuple[float, float] | None:
-    """(cost, outflow per second) in reservations: N cost - t outflow = mark - in flight, for two fillings; (0, 0) where costs never did.
+    """Cost and outflow per second in reservations; (0, 0) where costs never filled the bucket, None where only one filling was seen.
 
-    A second filling that was never refused only bounds the outflow from below: taken for equality it errs to the safe side.
+    Between two touches of the mark T seconds apart the outflow took what the N calls admitted meanwhile cost: outflow / cost = N / T.
+    The first filling, from rest, then gives the cost: N cost - t outflow = mark - in flight.
     """
     filled = fillings(design, seen)
-    if len(filled) < 2:
-        return (0.0, 0.0) if not filled else ((limit + 0.5 - filled[0].in_flight) / filled[0].calls, 0.0)
-    rows = np.array([[one.calls, -one.seconds] for one in filled[:2]])
-    room = np.array([max(0.5, limit + 0.5 - one.in_flight) for one in filled[:2]])
-    if abs(float(np.linalg.det(rows))) < 1e-6:
-        return float(np.min(room / rows[:, 0])), 0.0
-    cost, outflow = (float(value) for value in np.linalg.solve(rows, room))
-    return (cost, outflow) if cost > 0.0 and outflow > 0.0 else (float(np.min(room / rows[:, 0])), 0.0)
+    if not filled:
+        return 0.0, 0.0
+    if len(filled) < 2 or not filled[1].refused:
+        return None
+    first, second = filled[:2]
+    steady = second.calls / max(second.ended_s - first.ended_s, 1e-3)
+    paid = first.calls - steady * first.seconds
+    cost = max(0.5, limit + 0.5 - first.in_flight) / max(paid, 0.2 * first.calls)
+    return cost, steady * cost
 
 
 def steady_rate(design: RefusalDesign, seen: Sequence[Observation], limit: int | None) -> Number | None:
@@ -179,15 +193,32 @@ def steady_rate(design: RefusalDesign, seen: Sequence[Observation], limit: int |
     return Number(rate, 0.85 * rate, 1.15 * rate, sum(one.calls for one in fillings(design, seen)))
 
 
-def _safe(limit: int | None, ratios: tuple[float, float] | None, times: np.ndarray, job: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _twin(limit: int, cost: float, outflow: float, times: np.ndarray) -> Twin:
+    """A twin in units of one reservation."""
+    bucket = BucketSettings(limit + 0.5, 2.0 * limit, max(outflow, 1e-6), 1.0)
+    return Twin(bucket, *Prices(np.full(len(times), max(cost, 1e-9)), np.maximum(times, 1e-3)).smoothed())
+
+
+def _worst(limit: int, unfilled: Filling) -> tuple[float, float]:
+    """Cost and outflow if the calls that did not fill the bucket had just not done so, and it drains in a minute as Canvas's does."""
+    outflow = (limit + 0.5) / DRAINS_S
+    return max(0.0, limit + 0.5 - unfilled.in_flight + outflow * unfilled.seconds) / max(unfilled.calls, 1), outflow
+
+
+def _safe(
+    limit: int | None, ratios: tuple[float, float] | None, unfilled: Filling | None, times: np.ndarray, job: int, ceilings: Ceilings
+) -> dict[str, Any] | None:
     """Safe numbers of a twin in units of one reservation."""
     if limit is None or ratios is None or len(times) < LEAST_PRICED:
         return None
     cost, outflow = ratios
-    bucket = BucketSettings(limit + 0.5, 2.0 * limit, max(outflow, 1e-6), 1.0)
-    twin = Twin(bucket, *Prices(np.full(len(times), max(cost, 1e-9)), np.maximum(times, 1e-3)).smoothed())
+    twin = _twin(limit, cost, outflow, times)
     middle = even_rate(twin, job, ODDS)
     rate = Number(0.96 * middle, 0.85 * middle, 1.15 * middle, len(times))
+    if unfilled is not None:
+        twin = _twin(limit, *_worst(limit, unfilled), times)
+        least = 0.9 * even_rate(twin, job, ODDS)
+        rate = Number(math.sqrt(least * rate.value), min(least, rate.low), rate.high, len(times))
     bound = "refusals" if not outflow else "outflow" if outflow / cost < 1.2 * middle else "reservations"
     if ceilings.max_rate is not None and ceilings.max_rate < rate.low:
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"

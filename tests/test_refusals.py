@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import httpx
-import pytest
 
 from probes.bucket import BucketSettings
 from probes.calls import Call
@@ -47,7 +46,7 @@ def test_the_limit_in_flight_is_what_one_burst_lets_through() -> None:
     assert document["ratios"] == {"in_flight_limit": 10, "steady_calls_per_s": None}
     assert document["safe"]["burst"] == 10
     assert document["safe"]["bound_by"] == "refusals"
-    assert 10.0 < document["safe"]["rate_per_s"]["low"] < document["safe"]["rate_per_s"]["value"] < 25.0
+    assert 2.0 < document["safe"]["rate_per_s"]["low"] < document["safe"]["rate_per_s"]["value"] < 25.0
 
 
 def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
@@ -57,12 +56,13 @@ def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
 
 
 def test_costs_that_fill_the_bucket_give_the_steady_rate() -> None:
-    """Two fillings at two rates give outflow / cost: 10 / 4 = 2.5 calls/s, within 40 %."""
+    """Two touches of the mark give outflow / cost: 10 / 4 = 2.5 calls/s, within a fifth."""
     design = probed(BucketSettings(), Service(0.3, 0.2, cost_mean=4.0, cost_sigma=0.2))
     filled = fillings(design, design.seen)
     assert [one.refused for one in filled] == [True, True]
     steady = steady_rate(design, design.seen, admitted_limit(design, design.seen))
-    assert steady is None or steady.value == pytest.approx(2.5, rel=0.6)
+    assert steady is not None
+    assert 2.0 < steady.value < 3.0
 
 
 def test_a_ceiling_in_flight_is_never_passed() -> None:
@@ -73,7 +73,7 @@ def test_a_ceiling_in_flight_is_never_passed() -> None:
     assert document["regime"] == "unthrottled"
     assert document["ratios"] is None
     assert document["safe"]["bound_by"] == "ceiling"
-    assert document["safe"]["rate_per_s"]["value"] == 8.0
+    assert document["safe"]["rate_per_s"]["value"] <= 8.0
 
 
 def test_nothing_more_is_asked_when_all_fails() -> None:
