@@ -47,6 +47,8 @@ def plan(
     rehearse: Annotated[
         bool, typer.Option("--rehearse", help="Run the recommended plan against the simulator with the estimated bucket.")
     ] = False,
+    config: ConfigFile = None,
+    out: Out = RESULTS,
     as_json: AsJson = False,
     quiet: Quiet = False,
     fail_on: FailOn = None,
@@ -54,5 +56,5 @@ def plan(
     """How to make N calls: one by one, at an even rate, by workers or level-aware; finish time and odds of a refusal of each."""
     from probes.jobs import plan as job_plan
 
-    common = settings(None, RESULTS, as_json, quiet, fail_on)
+    common = settings(config, out, as_json, quiet, fail_on)
     tell(common, job_plan.do(common, run, calls, instance, rehearse))
