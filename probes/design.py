@@ -31,8 +31,9 @@ TRAIN_CALLS = 22
 TRAIN_S = 7.0
 OUTFLOW_ERROR = 0.003
 """A train is repeated until the outflow's standard error is below this share."""
-STEPS = ((0.25, 30), (0.4, 40), (0.55, 50), (0.7, 70), (0.85, 400))
-"""Pricing: (share of the rate that is safe for that many calls, calls)."""
+STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
+"""Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
+LEAST_STEP = 12
 SLOWER = 1.5
 """The server has slowed down when the median latency of a step exceeds that of the calls made alone by this factor ..."""
 SLOWER_S = 0.03
@@ -70,6 +71,7 @@ class Design:
     slowed_at: float | None = None
     _turn: int = 0
     _step: int = 0
+    _to_price: int = 0
     _suspected: float | None = None
     _identify_turns: int = 0
 
@@ -85,6 +87,11 @@ class Design:
         if asked is None:
             asked = self._price(seen, found, left)
         return asked
+
+    def finish(self, seen: Sequence[Observation]) -> None:
+        """Judges the last step, after which nothing more was asked: a first sign that cannot be checked any more counts."""
+        if not self._slowed(seen) and self._suspected is not None:
+            self.slowed_at = self._suspected
 
     def _identify(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
         """Alone, alone, two, two, three, three, then trains, until the outflow is known or calls and time are spent."""
@@ -148,8 +155,9 @@ class Design:
             return None
         if (self._suspected is None and self._step >= len(STEPS)) or _elapsed(seen) > PRICING_S:
             return None
-        share, most = STEPS[self._step - (self._suspected is not None)]
-        calls = min(most, left)
+        self._to_price = self._to_price or left
+        share, part = STEPS[self._step - (self._suspected is not None)]
+        calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
         rate = self._suspected or self._step_rate(twin, share, calls)
         self._step += self._suspected is None
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - _elapsed(seen)))))
@@ -178,6 +186,7 @@ class Design:
         step = self.steps[-1]
         base, now = _flights(seen[: self.steps[0].first]), _flights(seen[step.first + step.calls // 3 :])
         slower = len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now)
+        slower = slower or _queueing(seen[: self.steps[0].first], seen[step.first + step.calls // 2 :])
         if slower and self._suspected is not None:
             self.slowed_at = step.rate_per_s
         self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
@@ -234,6 +243,21 @@ def _median_time(found: Estimate) -> float:
 
 def _flights(observations: Sequence[Observation]) -> np.ndarray:
     return np.array([o.flight_s for o in observations if o.ok and o.flight_s is not None])
+
+
+def _queueing(before: Sequence[Observation], late: Sequence[Observation]) -> bool:
+    """Whether calls wait in front of the server: flight less the server's own time has grown by a fifth of that time, and by `SLOWER_S`.
+
+    That difference has next to no spread of its own, so that few calls show it.
+    """
+    waits = [
+        np.array([o.flight_s - o.server_time_s for o in part if o.flight_s is not None and o.server_time_s is not None])
+        for part in (before, late)
+    ]
+    times = [o.server_time_s for o in late if o.server_time_s is not None]
+    if len(waits[0]) < 4 or len(waits[1]) < 6:
+        return False
+    return float(np.median(waits[1]) - np.median(waits[0])) > max(SLOWER_S, 0.2 * float(np.median(times)))
 
 
 def _clearly_slower(base: np.ndarray, now: np.ndarray) -> bool:

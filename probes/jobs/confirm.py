@@ -109,4 +109,4 @@ def _rest(document: dict[str, Any]) -> None:
     bucket = document.get("bucket") or {}
     mark, outflow = bucket.get("high_water_mark"), bucket.get("outflow_per_s")
     full_s = mark["value"] / max(outflow["value"], 0.5) if mark and outflow else 20.0
-    time.sleep(min(90.0, full_s if document["safe"]["bound_by"] == "outflow" else full_s / 10))
+    time.sleep(min(90.0, full_s if document["safe"]["bound_by"] == "outflow" else full_s / 20))

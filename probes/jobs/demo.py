@@ -16,6 +16,7 @@ from probes.jobs import compare, run
 from probes.jobs.confirm import confirm
 from probes.jobs.rate import Measured, documents_of
 from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.observation import Observation
 from probes.runs import Run
 from probes.scenarios import Options, chosen
 from probes.scenarios import scenario as scenario_of
@@ -30,9 +31,9 @@ class Size:
     """How much a demo does: `repeat` calls a scenario, `pairs` compared, `rate_budget` requests for each rate, whether Locust confirms."""
 
     scenarios: tuple[str, ...] = ("reach", "latency", "pagination", "queue", "vocabulary")
-    repeat: int = 16
+    repeat: int = 12
     pairs: int = 10
-    rate_budget: int = 180
+    rate_budget: int = 170
     confirmed: bool = True
 
 
@@ -66,16 +67,19 @@ async def _measured(settings: Settings, folder: Run, served: Sequence[Instance],
     settings.say("compare: the same calls to each, interleaved")
     await compare.measure(folder, served, [CALL], compare.plan(size.pairs), settings.say)
     settings.say("rate: identifying each bucket, then pricing the call")
-    found = await asyncio.gather(*(_rate(folder, instance, size.rate_budget) for instance in served))
-    return {instance.name: documents for instance, documents in zip(served, found, strict=True)}
+    asked = await asyncio.gather(*(_asked(folder, instance, size.rate_budget) for instance in served))
+    return {
+        instance.name: documents_of(Measured(design, None, 0.0), seen, [CALL], 1000, instance)
+        for instance, (design, seen) in zip(served, asked, strict=True)
+    }
 
 
-async def _rate(folder: Run, instance: Instance, budget: int) -> list[dict[str, Any]]:
+async def _asked(folder: Run, instance: Instance, budget: int) -> tuple[Design, list[Observation]]:
     design = Design((CALL,), budget)
     asked = Options(calls=(CALL,), budget=budget, decide=design)
     async with client_for(instance, folder) as client:
         seen = [observation async for observation in scenario_of("throttling").observe(client, asked)]
-    return documents_of(Measured(design, None, 0.0), seen, [CALL], 1000, instance)
+    return design, seen
 
 
 def _concluded(folder: Run, rates: list[dict[str, Any]]) -> list[findings.Finding]:

@@ -118,6 +118,7 @@ def documents_of(
 ) -> list[dict[str, Any]]:
     """The `calls` entries of the contract, one for each call in the order asked."""
     design = measured.design
+    design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
     ceilings = Ceilings(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
     if measured.by_refusals is not None:

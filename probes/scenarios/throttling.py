@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Sequence
 from typing import TYPE_CHECKING
 
 from probes.calls import Call, Round
+from probes.clock import VirtualLoop
 from probes.observation import Observation, Outcome
 from probes.scenarios.asking import Patience, get, together
 from probes.scenarios.base import Decide, Options, Scenario
@@ -65,7 +67,7 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
     left = options.budget or DEFAULT_BUDGET
     seen: list[Observation] = []
     patience = Patience()
-    while left > 0 and (asked := decide(seen)) is not None:
+    while left > 0 and (asked := await _decided(decide, seen)) is not None:
         asked = dataclasses.replace(asked, calls=asked.calls[:left])
         left -= len(asked.calls)
         answered = await together(client, asked, "throttling")
@@ -75,6 +77,13 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
         lost = [patience.lost(observation) for observation in answered]
         if any(lost) and (options.decide is None or not _only_throttled(answered)):
             return
+
+
+async def _decided(decide: Decide, seen: Sequence[Observation]) -> Round | None:
+    """What to ask next, reckoned beside the loop: a design may think for a second, and other instances' calls must go out meanwhile."""
+    if isinstance(asyncio.get_running_loop(), VirtualLoop):
+        return decide(seen)
+    return await asyncio.to_thread(decide, list(seen))
 
 
 def _only_throttled(observations: Sequence[Observation]) -> bool:
