@@ -73,7 +73,7 @@ def test_help_and_list(installed: Path, tmp_path: Path) -> None:
     """`probes --help` names the commands of the contract, `probes list --json` the scenarios, from an empty folder."""
     done = run([str(installed / "probes"), "--help"], tmp_path, NO_COLOR="1", COLUMNS="100")
     assert done.returncode == 0, done.stderr
-    commands = "demo simulate list run compare diagnose rate plan load explain fetch roster report history".split()
+    commands = "demo simulate list run compare diagnose rate plan load explain fetch roster report history export deploy".split()
     assert [command for command in commands if f" {command} " not in done.stdout] == []
     done = run([str(installed / "probes"), "list", "--json"], tmp_path)
     assert done.returncode == 0, done.stderr

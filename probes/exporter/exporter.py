@@ -1,0 +1,81 @@
+"""What is exported: the metrics, the schedule behind them, the configuration they follow and how it is read again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+
+from probes.config import Instance, redact
+from probes.errors import ConfigError
+from probes.exporter.newest import Newest
+from probes.exporter.rounds import MakeClient, Rounds, Timed, make_client
+from probes.exporter.text import Text
+from probes.metrics import Metrics
+
+Read = Callable[[], list[Instance]]
+"""Reads the configuration anew. Raises ConfigError."""
+
+
+class Exporter:
+    """Made and used on one running loop. `read` gives the instances, at the start and at each reload."""
+
+    def __init__(
+        self,
+        read: Read,
+        timed: Iterable[Timed],
+        results: Path,
+        *,
+        make: MakeClient = make_client,
+        say: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self.timed = tuple(timed)
+        self.metrics = Metrics()
+        self.rounds = Rounds(self.metrics, self.timed, make, say)
+        self._read = read
+        self._say = say
+        self._text = Text(self.metrics.instruments)
+        self._others = registry = CollectorRegistry()
+        self._good = Gauge(
+            "canvas_probe_config_last_reload_successful", "Whether the newest configuration could be read.", registry=registry
+        )
+        self._when = Gauge(
+            "canvas_probe_config_last_reload_success_timestamp_seconds", "When a configuration was last taken.", registry=registry
+        )
+        registry.register(Newest(results, lambda: list(self.rounds.places)))
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+
+    def exposed(self) -> bytes:
+        """Everything as Prometheus's text format 0.0.4; may be called in a thread."""
+        return self._text.render() + generate_latest(self._others)
+
+    async def start(self) -> None:
+        """Takes the configuration; the first round starts at once. Raises ConfigError."""
+        await self._take(self._read())
+
+    async def reload(self) -> str | None:
+        """Takes the configuration anew; a bad one changes nothing but a gauge, and what is wrong with it comes back."""
+        try:
+            instances = self._read()
+            await self._take(instances)
+        except ConfigError as error:
+            self._good.set(0)
+            said = redact(str(error))
+            self._say(f"The old configuration is kept. {said}")
+            return said
+        count = len(instances)
+        self._say(f"Configuration read again: {count} instance{'s' * (count != 1)}.")
+        return None
+
+    async def _take(self, instances: list[Instance]) -> None:
+        await self.rounds.configure(instances)
+        self._text.render()  # the first is dear; no scrape shall wait for it
+        self._good.set(1)
+        self._when.set(time.time())
+
+    async def close(self) -> None:
+        """Ends the schedule."""
+        await self.rounds.close()
