@@ -34,7 +34,7 @@ def _scored(touches: Sequence[Touch], top: float, reservation: float, outflow: f
     pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable]
     marks = np.array([float(t.remaining or 0.0) + c.reservations * reservation - c.seconds * outflow + c.constant for c, t in pairs])
     mark = float(max(np.median(marks), top))
-    misses = np.minimum(np.abs(marks - mark), reservation / 2)
+    misses = np.minimum(np.abs(marks - mark), 0.1 * top)
     return float(np.mean(misses)), replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
 
 

@@ -105,7 +105,8 @@ def _refined(touches: Sequence[Touch], guess: BucketSettings, mend_from: int = 4
     bucket = guess
     for turn in range(16):
         rows, target, swaps, residuals = _linearised(touches, bucket, mend=turn >= mend_from)
-        noise = _scale(residuals)
+        # at first a guess is far off: headers it misses are pulled in, not put aside, and put aside more strictly with each turn
+        noise = max(_scale(residuals), 0.1 * bucket.up_front_cost * 0.5**turn)
         solved = _solved(rows, target, _weights(residuals, swaps, noise), bucket)
         settled = bool(np.all(np.abs(np.subtract(_constants(solved), _constants(bucket))) < 1e-9))
         bucket = solved
