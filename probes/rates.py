@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.estimate import Estimate, Number, estimate, mean_of, student
+from probes.estimate import LEAST_PRICED, Estimate, Number, estimate, mean_of, student
 from probes.observation import Observation
 from probes.prices import Prices
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
@@ -64,7 +64,7 @@ def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -
 
 def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list[dict[str, Any]]:
     found = estimate([o for o in mine if o.scenario in ("throttling", "rate")] or mine)
-    if found is None or (found.regime == "headers" and not found.identified):
+    if found is None or found.n < LEAST_PRICED or (found.regime == "headers" and not found.identified):
         return []
     calls = [call for call, prices in found.prices.items() if found.twin(call) is not None or prices.n >= 20] or list(found.prices)[:1]
     return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
