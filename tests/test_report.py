@@ -269,7 +269,7 @@ def test_what_to_do_next(tmp_path: Path) -> None:
     assert [step["command"] for step in report.document(run)["next"]] == [
         "probes diagnose -i test",
         f"probes rate -i beta --call '{SELF}' --confirm",
-        f"probes plan {run.folder} --calls 12000",
+        f"probes plan {run.folder} -i beta --calls 12000",
         "probes compare -i test -i beta",
         f"probes history {tmp_path}",
     ]

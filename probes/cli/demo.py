@@ -13,7 +13,7 @@ def register(app: typer.Typer) -> None:
 
 
 def demo(out: Out = RESULTS, as_json: AsJson = False, quiet: Quiet = False, fail_on: FailOn = None) -> None:
-    """The whole job against three simulated instances: no account, no network, about a minute."""
+    """The whole job against three simulated instances: no account, no network, about two minutes."""
     from probes.jobs import demo as job
 
     common = settings(None, out, as_json, quiet, fail_on)

@@ -156,8 +156,10 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
             )
     for name in names:
         steps += _rate_step(document, name)
-    if any(one.get("safe") for one in document["rates"]) and not document["plans"]:
-        steps.append(("Plan your own job: its time and its odds of a refusal.", f"probes plan {run} --calls 12000"))
+    safe = [one["instance"] for one in document["rates"] if one.get("safe")]
+    if safe and not document["plans"]:
+        which = f" -i {shlex.quote(safe[-1])}" if len(names) > 1 else ""
+        steps.append(("Plan your own job: its time and its odds of a refusal.", f"probes plan {run}{which} --calls 12000"))
     if len(names) > 1 and not document["comparisons"]:
         both = " ".join(f"-i {shlex.quote(name)}" for name in names[:4])
         steps.append(("Compare them in interleaved blocks: differences of separate runs may be chance.", f"probes compare {both}"))
