@@ -117,7 +117,7 @@ def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[
     refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
     if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
         return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
-    if len(metered) < max(2, 0.2 * len(answered)):
+    if not metered or len(metered) < 0.2 * len(answered):
         said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
         return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
     still = _constant_although_overlapping(touches)
@@ -163,6 +163,9 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     shared = None if fitted is None else _shared_token(fitted, seen)
     if shared is not None:
         signs.append(("shared_token", shared))
+    if fitted is not None and not math.isfinite(fitted.errors[1]):
+        said = f"None of {fitted.n} headers was read while another call was in flight: the reservation and the safe rate are unknown."
+        signs.append(("no_overlap", said))
     if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
     missing = sum(1 for t in touches if t.remaining is not None and not t.known_cost)

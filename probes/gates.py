@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -95,7 +97,7 @@ def budget(headers: Mapping[str, str]) -> dict[str, float | None]:
     return {
         "cost": _number(headers.get("x-request-cost")),
         "remaining": _number(headers.get("x-rate-limit-remaining")),
-        "retry_after_s": _number(headers.get("retry-after")),
+        "retry_after_s": _seconds(headers.get("retry-after")),
     }
 
 
@@ -105,3 +107,14 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _seconds(text: str | None) -> float | None:
+    """Retry-After: seconds, or a date (RFC 9110, 10.2.3)."""
+    seconds = _number(text)
+    if seconds is not None or text is None:
+        return seconds
+    try:
+        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None

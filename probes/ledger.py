@@ -1,38 +1,41 @@
 """The limiter's book: an upper bound of the bucket's level from what was sent, what came back, and what the headers say. Time is passed in.
 
-A call counts from when it is sent until its answer is received, which is longer than the bucket holds its reservation: the book is
-never below the bucket as far as
-our own calls go. Each header then tells the true level at one instant; what it cannot hold are calls sent so lately that they may not
-have arrived by then, and those are added
-again. The lower of the two bounds counts, unless the header shows more than we owe: then somebody else uses the token, and the header
-counts.
+A call counts from when it is sent until its answer is received, which is longer than the bucket holds its reservation: as far as our own
+calls go the book is never below the bucket. Each header tells the true level at one instant; it lacks the calls that had not arrived by
+then. One header can raise the book at once. To lower it takes several that agree, since one can mistake the order of an arrival and a
+departure. Departures are not gambled on: a call leaves when it would pass even if nothing left the bucket meanwhile.
 """
 
 from __future__ import annotations
 
 import math
+from collections import deque
 from dataclasses import dataclass, field
 
 from probes.bucket import BucketSettings
+from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
+from probes.neighbours import Neighbours
+from probes.passage import Passage
 
-CAUTIOUS_OUTFLOW_PER_S = 5.0
-CAUTIOUS_SHARE = 1 / 3
-"""An unknown bucket is taken for one that leaks slowly and holds few reservations."""
-FORGET_OTHERS_S = 30.0
-"""How long the most that somebody else was seen to owe is held against the next call."""
+__all__ = ["CAUTIOUS_OUTFLOW_PER_S", "CAUTIOUS_SHARE", "Ledger"]
 
-
-@dataclass(slots=True)
-class Sent:
-    """A call that is out: when it was sent, seconds, and how many were out before it."""
-
-    sent_s: float
-    number: int
+AGREEING = 8
+"""So many headers in a row must show less than the book before it is lowered."""
+LONG_AGREEING = 64
+"""So many where they are read less cautiously: what frees a book that is too high to tell how old an unseen call can be."""
+LONGEST_OVERTAKING_S = 0.05
+"""An answer that is received this much before another may have left after it."""
+FOLLOWED_SHARE = 0.25
+"""A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
+LONGEST_WAIT_S = 3600.0
+"""A longer Retry-After is taken for this; Canvas's store forgets a bucket after an hour."""
+MOST_UNITS = 1e6
+"""Larger values are no costs and no levels."""
 
 
 @dataclass(slots=True)
 class Ledger:
-    """The book of one bucket. `known` is whether its constants were given or are still being learnt; `margin`: units kept free."""
+    """The book of one bucket. `known`: its constants were given, or are learnt by now; `margin` (units) is kept free below the mark."""
 
     settings: BucketSettings
     known: bool = True
@@ -40,13 +43,21 @@ class Ledger:
     level: float = 0.0
     touched_s: float = 0.0
     blocked_until_s: float = -math.inf
-    out: dict[int, Sent] = field(default_factory=dict)
+    out: dict[int, float] = field(default_factory=dict)
+    """When each call that is out was sent, in the order of sending."""
     sent: int = 0
-    answered: int = 0
-    quickest_s: float = math.inf
-    others: float = 0.0
-    others_seen_s: float = -math.inf
-    learner: Learner = field(default_factory=lambda: Learner())  # noqa: PLW0108 - the class stands below
+    headers: int = 0
+    refusals_in_a_row: int = 0
+    learned_once: bool = False
+    released: deque[tuple[float, float]] = field(default_factory=deque)
+    refused_s: float = -math.inf
+    own: float = 0.0
+    """The level by our own calls alone, units at `touched_s`; what headers showed above it is a neighbour's."""
+    slack: deque[float] = field(default_factory=lambda: deque(maxlen=AGREEING))
+    long_slack: deque[float] = field(default_factory=lambda: deque(maxlen=LONG_AGREEING))
+    learner: Learner = field(default_factory=Learner)
+    neighbours: Neighbours = field(default_factory=Neighbours)
+    passage: Passage = field(default_factory=Passage)
 
     def level_at(self, now_s: float) -> float:
         """Upper bound of the level at `now_s`, units."""
@@ -58,135 +69,152 @@ class Ledger:
             return self.blocked_until_s - now_s
         if not self.known and len(self.out) >= self.learner.most_together:
             return math.inf
-        over = self.level_at(now_s) + self.settings.up_front_cost - (self.settings.high_water_mark - self.reserve(now_s))
-        if over < 0.0 or (not self.out and self.level_at(now_s) <= 0.0):
+        level = self.level_at(now_s)
+        over = level + self.settings.up_front_cost + self.reserve(now_s) - self.settings.high_water_mark
+        if over < 0.0 or (not self.out and level <= 0.0):
             return 0.0
         return over / self.settings.outflow_per_s + 1e-6
 
     def reserve(self, now_s: float) -> float:
-        """Units kept free below the mark: the margin, the leak of a call under way, and what others were seen to take lately."""
-        under_way = self.settings.outflow_per_s * min(0.3, self.quickest_s if self.quickest_s < math.inf else 0.0)
-        return self.margin + under_way + self._others_at(now_s)
+        """Units kept free below the mark: the margin, and what neighbours may have taken unseen, at most two fifths of the mark."""
+        late_s = self.passage.late_s(doubted=self.neighbours.active(now_s))
+        unseen = self.neighbours.unseen(now_s, late_s) * self.settings.up_front_cost
+        drift = self.neighbours.drift(now_s, late_s)
+        return self.margin + min(unseen + drift, 0.4 * self.settings.high_water_mark)
 
     def send(self, now_s: float) -> int:
         """Books one call that is sent now; its number."""
         self._touch(self.settings.up_front_cost, now_s)
         self.sent += 1
-        self.out[self.sent] = Sent(now_s, len(self.out))
+        self.out[self.sent] = now_s
         return self.sent
+
+    def unsend(self, number: int, now_s: float) -> None:
+        """Takes back a call that was booked and never left."""
+        if self.out.pop(number, None) is not None:
+            self._touch(-self.settings.up_front_cost, now_s)
 
     def answer(
         self, number: int, now_s: float, cost: float | None, remaining: float | None, refused: bool, retry_after_s: float | None
     ) -> None:
-        """Books the answer to call `number`; an unknown number is ignored. Values that are not finite count as not seen."""
-        call = self.out.pop(number, None)
-        if call is None:
+        """Books the answer to call `number`; an unknown number is ignored. Values that cannot be costs or levels count as not seen."""
+        sent_s = self.out.pop(number, None)
+        if sent_s is None:
             return
-        self.answered += 1
-        paid = 0.0 if refused or cost is None or not 0.0 <= cost < 1e6 else cost
+        cost = cost if cost is not None and 0.0 <= cost < MOST_UNITS else None
+        remaining = remaining if remaining is not None and abs(remaining) < MOST_UNITS else None
+        paid = 0.0 if refused else self._paid(cost, remaining, now_s - sent_s)
         self._touch(paid - self.settings.up_front_cost, now_s)
         if not refused:
-            self.quickest_s = min(self.quickest_s, now_s - call.sent_s)
-        if remaining is not None and math.isfinite(remaining) and abs(remaining) < 1e6:
-            self._learn(call, now_s, paid, remaining)
-            self._correct(now_s, remaining)
+            self.passage.flown(now_s - sent_s)
+        if remaining is not None:
+            self._read(sent_s, now_s, paid, remaining, refused)
+        self.released.append((now_s, max(0.0, self.settings.up_front_cost - paid)))
         if refused:
-            self._refused(now_s, remaining, retry_after_s)
-
-    def _correct(self, now_s: float, remaining: float) -> None:
-        shown = max(0.0, self.settings.high_water_mark - remaining)
-        recent = now_s - (self.quickest_s if self.quickest_s < math.inf else 0.0)
-        unseen = sum(1 for call in self.out.values() if call.sent_s >= recent)
-        bound = shown + unseen * self.settings.up_front_cost
-        mine = self.level_at(now_s)
-        excess = shown - mine - self.settings.outflow_per_s * min(self.quickest_s, 1.0) - 1.0
-        if excess > 0.0:
-            self._note_others(excess, now_s)
-            self.level = max(bound, mine)
+            self._refused(sent_s, now_s, remaining, retry_after_s)
         else:
-            self.level = min(bound, mine)
-        self.touched_s = now_s
+            self.refusals_in_a_row = 0
 
-    def _note_others(self, excess: float, now_s: float) -> None:
-        """Keeps the most that others added between two answers; one more reservation may always be on its way."""
-        if self.known:
-            self.others = max(self._others_at(now_s), min(excess, 4.0 * self.settings.up_front_cost), 0.5 * self.settings.up_front_cost)
-            self.others_seen_s = now_s
+    def _paid(self, cost: float | None, remaining: float | None, flight_s: float) -> float:
+        """The cost, at most about a unit a second where it was not told.
 
-    def _others_at(self, now_s: float) -> float:
-        age = now_s - self.others_seen_s
-        return 0.0 if age > FORGET_OTHERS_S else self.others
+        A call without any header where headers are usual failed on its way: its reservation stays until headers say less.
+        """
+        if cost is not None:
+            return cost
+        lost = remaining is None and self.headers > 0
+        return flight_s + (self.settings.up_front_cost if lost else 0.0)
 
-    def _refused(self, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:
-        """After a refusal the next call waits as long as the nearly full bucket needs, or as long as the server says."""
+    def _read(self, sent_s: float, now_s: float, paid: float, remaining: float, refused: bool) -> None:
+        self.headers += 1
+        if not self.known and not refused and self.learner.learn(self.out, sent_s, now_s, paid, remaining):
+            self._relearn(now_s, remaining)
+        if self.known or self.learner.free:
+            self._correct(now_s, max(0.0, self.settings.high_water_mark - remaining))
+        self.neighbours.header(now_s)
+
+    def _relearn(self, now_s: float, remaining: float | None) -> None:
+        """Takes the learner's constants; the calls that are out are booked anew at the new reservation."""
+        old, self.settings = self.settings.up_front_cost, self.learner.settings()
+        self.known = self.learner.finished
+        level = self.level_at(now_s) + (self.settings.up_front_cost - old) * len(self.out)
+        if not self.learned_once and remaining is not None:  # nothing was sent since the burst: the header holds all that is out
+            self.learned_once = self.learner.free
+            level = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * len(self.out))
+            self.passage = Passage(self.passage.quickest_s)
+        self._set(max(0.0, level), max(0.0, level), now_s)
+
+    def _correct(self, now_s: float, shown: float) -> None:
+        """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
+        cost, overtaken = self.settings.up_front_cost, self._overtaken(now_s)
+        own = self._followed(self._own_at(now_s), shown)
+        self.passage.compare(self.out, now_s, (own - shown) / cost)
+        self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
+        mine = self.level
+        excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
+        if shown <= 0.0:
+            self._set(max(mine, cost * self.passage.maybe_unseen(self.out, now_s)), self.own, now_s)
+        elif excess > 0.0:
+            self._raise(excess, now_s)
+            return
+        self.slack.append(mine - shown - cost * self.passage.maybe_unseen(self.out, now_s))
+        self.long_slack.append(mine - shown - cost * self.passage.hardly_unseen(self.out, now_s))
+        for slack in (self.slack, self.long_slack):
+            if len(slack) == slack.maxlen and min(slack) > 0.0:
+                self._lower(min(slack), now_s)
+
+    def _followed(self, own: float, shown: float) -> float:
+        """Our own level and the header differ by whole reservations, but for what neighbours pay bit by bit."""
+        cost = self.settings.up_front_cost
+        part = (shown - own) / cost - round((shown - own) / cost)
+        return max(0.0, own + part * cost) if abs(part) < FOLLOWED_SHARE else own
+
+    def _overtaken(self, now_s: float) -> float:
+        """Units that answers just received may have freed after this one left: on its way it may have been overtaken."""
+        since_s = now_s - min(LONGEST_OVERTAKING_S, self.passage.quickest_s / 4.0)
+        while self.released and self.released[0][0] < since_s:
+            self.released.popleft()
+        return sum(units for _, units in self.released)
+
+    def _lower(self, less: float, now_s: float) -> None:
+        level = self.level_at(now_s) - less
+        self._set(level, min(self._own_at(now_s), level), now_s)
+        self.slack.clear()
+        self.long_slack.clear()
+
+    def _raise(self, excess: float, now_s: float) -> None:
+        if excess > max(0.3 * self.settings.up_front_cost, 3.0):
+            self.neighbours.jump(excess / self.settings.up_front_cost, now_s)
+        self.slack.clear()
+        self.long_slack.clear()
+        self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
+
+    def _refused(self, sent_s: float, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:
+        """A refusal without Remaining says that less than a reservation was free; each further one in a row, less than was thought."""
+        if sent_s >= self.refused_s:
+            self.refused_s = now_s
+            self._doubt(now_s)
         if remaining is None:
-            self.level = max(self.level_at(now_s), self.settings.high_water_mark - self.settings.up_front_cost * 0.5)
-            self.touched_s = now_s
-        if retry_after_s is not None and 0.0 <= retry_after_s < 3600.0:
-            self.blocked_until_s = max(self.blocked_until_s, now_s + retry_after_s)
+            share = min(1.0, 0.125 * 2.0**self.refusals_in_a_row)
+            least = self.settings.high_water_mark - (1.0 - share) * self.settings.up_front_cost
+            self._touch(max(0.0, least - self.level_at(now_s)), now_s)
+        if retry_after_s is not None and retry_after_s >= 0.0:
+            self.blocked_until_s = max(self.blocked_until_s, now_s + min(retry_after_s, LONGEST_WAIT_S))
 
-    def _learn(self, call: Sent, now_s: float, cost: float, remaining: float) -> None:
-        changed = self.learner.learn(self, call, now_s, cost, remaining)
-        if changed is not None:
-            self.settings = changed
+    def _doubt(self, now_s: float) -> None:
+        """A refusal was not foreseen: a neighbour, or a reservation that was learnt too small."""
+        self.refusals_in_a_row += 1
+        self.neighbours.jump(1.0, now_s)
+        if self.learner.free:
+            self.learner.doubt()
+            self.known = False
+            self._relearn(now_s, None)
 
     def _touch(self, amount: float, now_s: float) -> None:
-        self.level = max(0.0, self.level_at(now_s) + amount)
-        self.touched_s = max(now_s, self.touched_s)
+        self._set(max(0.0, self.level_at(now_s) + amount), max(0.0, self._own_at(now_s) + amount), now_s)
 
+    def _own_at(self, now_s: float) -> float:
+        return max(0.0, self.own - self.settings.outflow_per_s * max(0.0, now_s - self.touched_s))
 
-@dataclass(slots=True)
-class Learner:
-    """Learns an unknown bucket from the headers of the job's own calls: alone, then two, three together, then freely."""
-
-    mark: float = 0.0
-    reservations: list[float] = field(default_factory=list)
-    most_together: int = 1
-    anchor: tuple[float, float] | None = None
-    paid: float = 0.0
-    outflow: float = CAUTIOUS_OUTFLOW_PER_S
-
-    def learn(self, book: Ledger, call: Sent, now_s: float, cost: float, remaining: float) -> BucketSettings | None:
-        """The constants as far as they are known after this answer; None when they were given."""
-        if book.known:
-            return None
-        self.mark = max(self.mark, remaining)
-        sure = self._surely_out(book, now_s)
-        if sure is not None:
-            self._reservation(sure, call, now_s, cost, remaining)
-            self._leak(sure, now_s, cost, remaining)
-        self.most_together = min(1 + len(self.reservations), 3) if len(self.reservations) < 4 else 10_000
-        reservation = self.reservation()
-        return BucketSettings(self.mark, self.mark * 4 / 3, self.outflow, reservation)
-
-    def reservation(self) -> float:
-        """The reservation, on the high side while little is known."""
-        if not self.reservations:
-            return max(self.mark * CAUTIOUS_SHARE, 1.0)
-        ordered = sorted(self.reservations)
-        return ordered[len(ordered) // 2] if len(ordered) >= 4 else ordered[-1]
-
-    def _surely_out(self, book: Ledger, now_s: float) -> int | None:
-        """How many others the bucket surely held when this answer left; None when some may or may not have arrived."""
-        if any(other.sent_s > now_s - book.quickest_s for other in book.out.values()):
-            return None
-        return len(book.out)
-
-    def _reservation(self, sure: int, call: Sent, now_s: float, cost: float, remaining: float) -> None:
-        """From rest: mark - remaining = reservations + cost - leak."""
-        if 1 <= sure <= 2 and len(self.reservations) < 9:
-            found = (self.mark - remaining - cost + 10.0 * (now_s - call.sent_s)) / sure
-            if 0.01 * self.mark < found < self.mark:
-                self.reservations.append(found)
-
-    def _leak(self, sure: int, now_s: float, cost: float, remaining: float) -> None:
-        """The outflow from how much less the level is than costs and reservations would make it, since the bucket was last at its floor."""
-        self.paid += cost
-        debt = self.mark - remaining - sure * self.reservation()
-        if remaining >= self.mark - 1e-6 or self.anchor is None or len(self.reservations) < 4:
-            self.anchor, self.paid = (now_s, debt), 0.0
-            return
-        seconds = now_s - self.anchor[0]
-        if seconds > 3.0 and self.mark - remaining > self.reservation():
-            found = (self.paid - (debt - self.anchor[1])) / seconds
-            self.outflow = min(max(0.97 * found, 1.0), 50.0)
+    def _set(self, level: float, own: float, now_s: float) -> None:
+        self.level, self.own, self.touched_s = level, own, max(now_s, self.touched_s)

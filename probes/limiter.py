@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import threading
 import time
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.bucket import BucketSettings
-from probes.errors import RunFolderError
+from probes.errors import RunFolderError, UsageError
 from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
 from probes.runs import Run
 
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
     import httpx
 
 CANVAS = BucketSettings()
+SHORTEST_WAIT_S = 0.001
+"""The first in the queue looks at the book no more often than this."""
 
 
 def _now() -> float:
@@ -55,13 +58,15 @@ class Limiter:
         max_in_flight: int | None = None,
         clock: Callable[[], float] = _now,
     ) -> None:
+        if not (0.0 < up_front_cost < high_water_mark < math.inf and 0.0 < outflow_per_s < math.inf):
+            raise UsageError("A limiter needs 0 < up_front_cost < high_water_mark and outflow_per_s > 0, all finite.")
         settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
-        self.ledger = Ledger(settings, known=known, margin=margin, touched_s=clock())
+        self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.refused = 0
         self._max_in_flight = max_in_flight
         self._clock = clock
         self._lock = threading.RLock()
-        self._waiting: deque[_Waiter] = deque()
+        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
 
     @classmethod
     def canvas(cls, **options: Any) -> Limiter:
@@ -84,9 +89,13 @@ class Limiter:
         """Blocks the thread until one more call may be sent; the ticket to release it with."""
         waiter = _ThreadWaiter()
         self._join(waiter)
-        while waiter.ticket is None:
-            waiter.wait(self._wait_of(waiter))
-            self._pump(waiter)
+        try:
+            while waiter.ticket is None:
+                waiter.wait(self._wait_of(waiter))
+                self._pump(waiter)
+        except BaseException:  # Ctrl-C while it waits
+            self._leave(waiter)
+            raise
         return waiter.ticket
 
     async def acquire_async(self) -> int:
@@ -97,7 +106,7 @@ class Limiter:
             while waiter.ticket is None:
                 await waiter.wait(self._wait_of(waiter))
                 self._pump(waiter)
-        except asyncio.CancelledError:
+        except BaseException:
             self._leave(waiter)
             raise
         return waiter.ticket
@@ -136,40 +145,43 @@ class Limiter:
 
     def _join(self, waiter: _Waiter) -> None:
         with self._lock:
-            self._waiting.append(waiter)
+            self._waiting[waiter] = None
         self._pump()
 
     def _leave(self, waiter: _Waiter) -> None:
         """Takes a cancelled waiter out; a ticket it was just given is handed back unused."""
         with self._lock:
-            if waiter in self._waiting:
-                self._waiting.remove(waiter)
+            self._waiting.pop(waiter, None)
             if waiter.ticket is not None:
-                self.ledger.answer(waiter.ticket, self._clock(), 0.0, None, refused=True, retry_after_s=None)
+                self.ledger.unsend(waiter.ticket, self._clock())
         self._pump()
 
     def _wait_of(self, waiter: _Waiter) -> float | None:
         """Seconds until the first in the queue should look again; None for everybody else, whom the pump wakes."""
         with self._lock:
-            if not self._waiting or self._waiting[0] is not waiter:
+            if self._first() is not waiter:
                 return None
             wait = self._delay()
-            return None if wait == float("inf") else wait
+            return None if wait == math.inf else max(wait, SHORTEST_WAIT_S)
+
+    def _first(self) -> _Waiter | None:
+        return next(iter(self._waiting), None)
 
     def _delay(self) -> float:
         if self._max_in_flight is not None and len(self.ledger.out) >= self._max_in_flight:
-            return float("inf")
+            return math.inf
         return self.ledger.wait_s(self._clock())
 
     def _pump(self, awake: _Waiter | None = None) -> None:
         """Hands out tickets in the order of asking while the bucket allows, then wakes the first that waits, unless it calls."""
         with self._lock:
-            while self._waiting and self._delay() <= 0.0:
-                waiter = self._waiting.popleft()
-                waiter.ticket = self.ledger.send(self._clock())
-                waiter.wake()
-            if self._waiting and self._waiting[0] is not awake:
-                self._waiting[0].wake()
+            while (first := self._first()) is not None and self._delay() <= 0.0:
+                del self._waiting[first]
+                first.ticket = self.ledger.send(self._clock())
+                if not first.wake():
+                    self.ledger.unsend(first.ticket, self._clock())
+            while (first := self._first()) is not None and first is not awake and not first.wake():
+                del self._waiting[first]
 
 
 class _Waiter:
@@ -177,7 +189,8 @@ class _Waiter:
 
     ticket: int | None = None
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
+        """Lets it look again; False when nobody is there any more."""
         raise NotImplementedError
 
 
@@ -185,8 +198,9 @@ class _ThreadWaiter(_Waiter):
     def __init__(self) -> None:
         self._event = threading.Event()
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         self._event.set()
+        return True
 
     def wait(self, seconds: float | None) -> None:
         if self.ticket is None:
@@ -199,15 +213,19 @@ class _TaskWaiter(_Waiter):
         self._loop = loop
         self._event = asyncio.Event()
 
-    def wake(self) -> None:
+    def wake(self) -> bool:
         try:
             here = asyncio.get_running_loop() is self._loop
         except RuntimeError:
             here = False
         if here:
             self._event.set()
-        else:
+            return True
+        try:
             self._loop.call_soon_threadsafe(self._event.set)
+        except RuntimeError:  # its loop was closed while it waited
+            return False
+        return True
 
     async def wait(self, seconds: float | None) -> None:
         if self.ticket is not None:
@@ -221,23 +239,32 @@ class _TaskWaiter(_Waiter):
 
 
 def bucket_of_run(folder: Path, instance: str | None = None) -> BucketSettings:
-    """The bucket that a run estimated for `instance`, or for the only one it has. Raises RunFolderError when there is none."""
+    """The bucket that a run estimated for `instance`, or for the only one it has. Raises RunFolderError for none, or several."""
     rates = Run.open(folder).manifest.get("rates") or _reported_rates(folder)
-    for entry in rates:
-        bucket = entry.get("bucket")
-        if bucket and (instance is None or entry.get("instance") == instance) and all(bucket.get(k) for k in _CONSTANTS):
-            mark, outflow, reservation = (float(bucket[k]["value"]) for k in _CONSTANTS)
-            return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
-    of = f" of '{instance}'" if instance else ""
-    raise RunFolderError(f"{folder} holds no estimated bucket{of}: make one with 'probes rate -i NAME'.")
+    found = {str(entry.get("instance")): bucket for entry in rates if (bucket := _bucket(entry)) is not None}
+    if instance is None and len(found) > 1:
+        raise RunFolderError(f"{folder} holds buckets of {', '.join(sorted(found))}: name one with instance=.")
+    chosen = found.get(instance) if instance is not None else next(iter(found.values()), None)
+    if chosen is None:
+        of = f" of '{instance}'" if instance else ""
+        raise RunFolderError(f"{folder} holds no estimated bucket{of}: make one with 'probes rate -i NAME'.")
+    return chosen
 
 
-_CONSTANTS = ("high_water_mark", "outflow_per_s", "up_front_cost")
+def _bucket(entry: Any) -> BucketSettings | None:
+    """The three constants of one `calls` entry of probes.rate/1; None where one of them is missing or no positive number."""
+    try:
+        mark, outflow, reservation = (float(entry["bucket"][key]["value"]) for key in ("high_water_mark", "outflow_per_s", "up_front_cost"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not (0.0 < reservation < mark < math.inf and 0.0 < outflow < math.inf):
+        return None
+    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
 
 
-def _reported_rates(folder: Path) -> list[dict[str, Any]]:
+def _reported_rates(folder: Path) -> list[Any]:
     try:
         rates = json.loads((folder / "report.json").read_text(encoding="utf-8")).get("rates", [])
     except (OSError, ValueError, AttributeError):
         return []
-    return [entry for entry in rates if isinstance(entry, dict)] if isinstance(rates, list) else []
+    return rates if isinstance(rates, list) else []

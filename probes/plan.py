@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import heapq
-from dataclasses import asdict, dataclass
+import math
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,9 +68,18 @@ def plan(
         _workers(twin, calls, odds, max_in_flight),
         _level_aware(twin, calls, max_in_flight),
     ]
-    strategies = tuple(strategy for strategy in found if strategy is not None)
+    slowest_s = max(0.0 if max_rate is None else 1.0 / max_rate, (twin.mean_time_s + twin.round_trip_s) / (max_in_flight or math.inf))
+    strategies = tuple(_under(strategy, calls, slowest_s) for strategy in found if strategy is not None)
     kept = [strategy for strategy in strategies if strategy.refusal_odds <= odds + 0.01] or [strategies[0]]
     return Plan(calls, min(kept, key=lambda strategy: strategy.seconds).name, strategies)
+
+
+def _under(strategy: Strategy, calls: int, slowest_s: float) -> Strategy:
+    """The strategy where ceilings let one call go each `slowest_s` at most: it takes as long as that needs, its odds are at most those."""
+    rate = strategy.rate_per_s
+    if rate is not None and slowest_s > 0.0:
+        rate = min(rate, 1.0 / slowest_s)
+    return replace(strategy, seconds=max(strategy.seconds, (calls - 1) * slowest_s), rate_per_s=rate)
 
 
 def _one_by_one(twin: Twin, calls: int) -> Strategy:
@@ -127,11 +137,13 @@ class _Replay:
         self.answers: dict[int, tuple[float, float, bool]] = {}
         self.sent = self.refused = 0
         self.ends: list[float] = []
+        self.next_look_s = 0.0
 
     def run(self) -> LevelAwareRun:
         while self.events:
             now, kind, call = heapq.heappop(self.events)
-            (self._arrive, self._depart, self._receive, self._look)[kind](now, call)
+            if kind < 3 or now == self.next_look_s:  # a look that an answer made needless is passed over
+                (self._arrive, self._depart, self._receive, self._look)[kind](now, call)
         half = self.ends[len(self.ends) // 2 - 1] if len(self.ends) > 1 else 0.0
         return LevelAwareRun(self.ends[-1], self.ends[-1] - half, self.refused)
 
@@ -157,9 +169,14 @@ class _Replay:
         while self.sent < len(self.costs) and len(self.book.out) < self.most:
             wait = self.book.wait_s(now)
             if wait > 0.0:
-                if wait < float("inf"):
-                    heapq.heappush(self.events, (now + wait, 3, -1))
+                self._look_again(now, now + wait)
                 return
             number = self.book.send(now)
             self.sent += 1
             heapq.heappush(self.events, (now + self.half, 0, number - 1))
+
+    def _look_again(self, now: float, then: float) -> None:
+        """One look is under way at a time, the earliest; it finds out by itself when the next is due."""
+        if then < math.inf and not now < self.next_look_s <= then:
+            self.next_look_s = then
+            heapq.heappush(self.events, (then, 3, -1))

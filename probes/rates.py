@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,12 @@ class Ceilings:
     max_in_flight: int | None = None
     slowed_at: float | None = None
     steady_at: float | None = None
+
+    def with_flight(self, seconds: float) -> Ceilings:
+        """The same with the rate that `max_in_flight` calls of so many seconds come to, where that is the lower ceiling."""
+        if self.max_in_flight is None or seconds <= 0.0:
+            return self
+        return replace(self, max_rate=min(self.max_rate or math.inf, self.max_in_flight / seconds))
 
 
 def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: Ceilings | None = None) -> dict[str, Any]:
@@ -90,7 +96,7 @@ def _safe(found: Estimate, call: str, job_calls: int, ceilings: Ceilings) -> dic
     if answer is None and twin.burst < 1:
         return None
     rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
-    rate, bound = _bounded(rate, bound, ceilings)
+    rate, bound = _bounded(rate, bound, ceilings.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
     if bound == "latency" and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))

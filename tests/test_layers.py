@@ -16,7 +16,10 @@ ROOT = Path(__file__).parent.parent
 LONGEST = 300
 
 LAYERS: dict[str, tuple[int, frozenset[str]]] = {
-    "words": (1, frozenset("errors observation bucket schedule arrivals calls guards ledger stats clock".split())),
+    "words": (
+        1,
+        frozenset("errors observation bucket schedule arrivals calls guards ledger learner neighbours passage stats clock".split()),
+    ),
     "known": (2, frozenset("words config ceilings addresses dialects explain runs".split())),
     "edges": (3, frozenset("client exchange transport phases overhead pages limiter gates load simulator".split())),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),

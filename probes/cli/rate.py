@@ -35,7 +35,10 @@ def rate(
     from probes.jobs import rate as job_rate
 
     common = settings(config, out, as_json, quiet, fail_on)
-    tell(common, job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm)))
+    told, stopped = job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm))
+    tell(common, told)
+    if stopped is not None:
+        raise stopped
 
 
 def plan(

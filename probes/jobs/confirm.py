@@ -22,17 +22,18 @@ LONGEST_S = 120.0
 BEYOND = 1.15
 
 
-def confirm(
-    settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, *, beyond: bool = True
-) -> None:
-    """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal.
-
-    Raises UsageError where the instance does not allow load.
-    """
+def refuse_to_confirm(instance: Instance) -> None:
+    """Raises UsageError where the instance does not allow load: before anything is measured for it."""
     if not instance.allow_load and instance.kind is not Kind.SIMULATED:
         raise UsageError(
             f"--confirm loads '{instance.name}', which does not allow it: set allow_load = true for it, or leave --confirm out."
         )
+
+
+def confirm(
+    settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, *, beyond: bool = True
+) -> None:
+    """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal."""
     for document in documents:
         safe = document["safe"]
         call = next(call for call in calls if call.name == document["call"])

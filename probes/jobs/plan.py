@@ -33,13 +33,14 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
             f"make a run with 'probes rate -i {found.instance}'."
         )
     ceilings: dict[str, Any] = next((i for i in run.manifest.get("instances", []) if i.get("name") == found.instance), {})
-    planned = plan(twin, calls, ODDS, ceilings.get("max_rate"), ceilings.get("max_in_flight"), _recommended_rate(found, twin, calls))
+    max_rate, max_in_flight = ceilings.get("max_rate"), ceilings.get("max_in_flight")
+    planned = plan(twin, calls, ODDS, max_rate, max_in_flight, _recommended_rate(found, twin, calls))
     rehearsal = None
     if rehearse:
         from probes.jobs.rehearsal import rehearse as carry_out
 
         settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
-        rehearsal = carry_out(planned, twin)
+        rehearsal = carry_out(planned, twin, max_rate, max_in_flight)
     document = planned.document(rehearsal)
     run.note(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
     return Told(document, text(found.instance, planned, rehearsal, folder))

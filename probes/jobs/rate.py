@@ -17,7 +17,7 @@ from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
 from probes.findings import Finding
 from probes.jobs.calls import calls_of, one_instance
-from probes.jobs.confirm import confirm
+from probes.jobs.confirm import confirm, refuse_to_confirm
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
 from probes.jobs.terminal import progress
 from probes.observation import Observation, Outcome
@@ -47,18 +47,23 @@ class Asked:
     confirm: bool = False
 
 
-def do(settings: Settings, asked: Asked) -> Told:
-    """Measures and tells `probes.rate/1`. Raises UsageError, ConfigError, RunFolderError, CredentialsError, GuardStop."""
+def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
+    """Measures and tells `probes.rate/1`, and the guard that stopped it, to be raised after telling.
+
+    Raises UsageError, ConfigError, RunFolderError, CredentialsError.
+    """
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
+    if asked.confirm:
+        refuse_to_confirm(instance)
     with open_run(settings, ["rate", *(call.name for call in calls)], [instance]) as run:
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
-        if asked.confirm:
+        if asked.confirm and measured.stopped is None:
             confirm(settings, instance, calls, documents, run)
-        return concluded(run, instance, documents, measured)
+        return concluded(run, instance, documents, measured), measured.stopped
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ async def measure(
             try:
                 seen = await _stream(client, design, calls, asked, bar)
                 found = estimate(seen)
-                if found is not None and _no_headers(found) and may_be_refused(instance):
+                if found is not None and _no_headers(found, seen) and may_be_refused(instance):
                     settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
                     by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), instance.max_rate, instance.max_in_flight)
                     await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
@@ -150,13 +155,15 @@ def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], 
     lines = [line for document in documents for line in _told(name, document)]
     lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
     lines.append(f"Spent {spent['requests']} requests, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
-    return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", f"Next: probes plan {run.folder} --calls 10000"])
+    following = f"Next: probes plan {run.folder} --calls 10000" if any(d["safe"] for d in documents) else f"Next: probes diagnose -i {name}"
+    return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", following])
 
 
 def _told(name: str, document: dict[str, Any]) -> list[str]:
     safe, call = document["safe"], document["call"]
     if safe is None:
-        return [f"{name}: {call}: no safe rate can be told (regime {document['regime']})."]
+        signs = [f"  {sign['says']}" for sign in document["signs"]]
+        return [f"{name}: {call}: no safe rate can be told (regime {document['regime']}).", *signs]
     rate = safe["rate_per_s"]
     lines = []
     if rate is None:
@@ -221,8 +228,10 @@ def _different(calls: Sequence[Call]) -> list[Call]:
     return list({call.name: call for call in calls}.values())
 
 
-def _no_headers(found: Estimate) -> bool:
-    return found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
+def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
+    """Whether the call is answered, or throttled, without a word of the budget; one that fails otherwise shows no limit."""
+    reached = any(o.ok or o.outcome is Outcome.THROTTLED for o in seen)
+    return reached and found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
 
 
 def _nothing(call: Call, seen: Sequence[Observation]) -> dict[str, Any]:

@@ -21,11 +21,14 @@ MOST_CALLS = 20_000
 CALL = Call("GET", "/api/v1/users/self")
 
 
-def rehearse(plan: Plan, twin: Twin) -> dict[str, Any]:
-    """Carries out the recommended strategy of `plan` against the simulator; refusals and finish time against the forecast."""
+def rehearse(plan: Plan, twin: Twin, max_rate: float | None = None, max_in_flight: int | None = None) -> dict[str, Any]:
+    """Carries out the recommended strategy of `plan` against the simulator; refusals and finish time against the forecast.
+
+    The ceilings (requests/s and requests) are those of the instance that the plan is for.
+    """
     strategy = plan.strategy(plan.recommended)
     calls = min(plan.calls, MOST_CALLS)
-    seen = run_virtually(_carried_out(strategy, twin, calls))
+    seen = run_virtually(_carried_out(strategy, twin, calls, max_rate, max_in_flight))
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     seconds = max((o.received_s or 0.0 for o in seen), default=0.0)
     forecast = strategy.seconds * calls / plan.calls
@@ -40,14 +43,22 @@ def rehearse(plan: Plan, twin: Twin) -> dict[str, Any]:
     }
 
 
-async def _carried_out(strategy: Strategy, twin: Twin, calls: int) -> list[Observation]:
+async def _carried_out(strategy: Strategy, twin: Twin, calls: int, max_rate: float | None, max_in_flight: int | None) -> list[Observation]:
     from probes.client import Client
     from probes.simulator.app import create_app
     from probes.simulator.network import in_process
 
     app = create_app(_settings(twin))
     transport = in_process(app, twin.round_trip_s)
-    instance = Instance("rehearsal", "http://127.0.0.1", Kind.SIMULATED, secret=app.state.world.settings.token, timeout_s=3600.0)
+    instance = Instance(
+        "rehearsal",
+        "http://127.0.0.1",
+        Kind.SIMULATED,
+        max_rate=max_rate,
+        max_in_flight=max_in_flight,
+        timeout_s=3600.0,
+        secret=app.state.world.settings.token,
+    )
     seen: list[Observation] = []
     bucket = twin.bucket
     limiter = Limiter(bucket.high_water_mark, bucket.outflow_per_s, bucket.up_front_cost) if strategy.name == "level_aware" else None

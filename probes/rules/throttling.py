@@ -64,9 +64,10 @@ def _rate(rate: Document) -> Iterator[Finding]:
     number = safe.get("rate_per_s") if isinstance(safe, Mapping) else None
     if isinstance(number, Mapping) and number.get("low") is not None:
         yield _safe(name, str(call), rate, safe, number)
-    elif regime in ("headers", "refusals"):
+    elif not safe and regime in ("headers", "refusals"):
         says = f"The data of {name} carry no safe rate for '{call}'."
-        yield Finding("rate_unknown", Severity.WARNING, name, says, (), f"Spend more calls on it: probes rate -i {name} --call '{call}'")
+        why = tuple(str(sign.get("says", "")) for sign in rate.get("signs") or () if isinstance(sign, Mapping))
+        yield Finding("rate_unknown", Severity.WARNING, name, says, why, f"Spend more calls on it: probes rate -i {name} --call '{call}'")
     for sign in rate.get("signs") or ():
         if isinstance(sign, Mapping) and sign.get("kind") == "shared_token":
             advice = "Use a token of its own for this job: each token has its own bucket."

@@ -1,0 +1,66 @@
+"""How quick and how safe the limiter is on random buckets: `python -m bench.limiter [buckets] [first seed]`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.bound import Delayed
+from bench.level import FAMILIES, Booked, Case, Greedy, Outcome
+from probes.bucket import BucketSettings
+from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+
+BUCKETS = 60
+FIRST_SEED = 1000
+"""Seeds below 400 were looked at while the limiter was made."""
+NETWORKS = ((0.0, 0.0), (0.02, 0.003), (0.06, 0.003), (0.15, 0.003), (0.06, 0.03), (0.15, 0.03))
+OTHERS_NETWORKS = (NETWORKS[0], NETWORKS[3], NETWORKS[5])
+
+
+def known(case: Case) -> Ledger:
+    """The book of a bucket whose constants are known."""
+    return Ledger(case.bucket)
+
+
+def unknown(_: Case) -> Ledger:
+    """The book that learns."""
+    mark = 600.0
+    return Ledger(BucketSettings(mark, mark * 4 / 3, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE), known=False)
+
+
+def row(name: str, cases: Sequence[Case], jobs: Sequence[Outcome], oracles: Sequence[float]) -> None:
+    """Prints one line of the table."""
+    ratios = np.array([job.seconds / oracle for job, oracle in zip(jobs, oracles, strict=True)])
+    calls, refused = sum(len(case.costs) for case in cases), sum(job.refused for job in jobs)
+    told = " ".join(f"{value:6.3f}" for value in np.quantile(ratios, (0.05, 0.5, 0.75, 0.9, 0.95, 1.0)))
+    share = f"{(ratios <= 1.05).mean():5.0%}"
+    print(f"{name:36s} {told}  {share}  {refused:5d} {1e4 * refused / calls:7.2f} {sum(job.refused > 0 for job in jobs):4d}", flush=True)
+
+
+def family(name: str, seeds: range, others: str) -> None:
+    """All networks and both starts, with the delayed yardstick for known buckets that nobody else uses."""
+    cases = [FAMILIES[name](seed).changed(others=others) for seed in seeds]
+    oracles = [Greedy(case).run().seconds for case in cases]
+    for rtt, jitter in OTHERS_NETWORKS if others else NETWORKS:
+        there = [case.changed(rtt_s=rtt, jitter_s=jitter) for case in cases]
+        way = f"{others or 'alone'} {1e3 * rtt:.0f}+-{1e3 * jitter:.0f} ms"
+        if rtt and not others and jitter == NETWORKS[1][1]:
+            for odds in (0.0, 5e-4):
+                row(f"{name} delayed {odds:g} {way}", there, [Delayed(case, odds).run() for case in there], oracles)
+        for start, book in (("known", known), ("unknown", unknown)):
+            row(f"{name} {start} {way}", there, [Booked(case, book(case)).run() for case in there], oracles)
+
+
+def main(count: int, first: int) -> None:
+    """The whole table: finish time against the oracle (quantiles), share within 1.05, refusals, in 10,000 calls, in how many jobs."""
+    print(f"{'':36s}     p5    p50    p75    p90    p95    max  <=1.05  refused   /10k jobs")
+    for name in FAMILIES:
+        for others in ("", "drift", "calls"):
+            family(name, range(first, first + count), others)
+
+
+if __name__ == "__main__":
+    given = [int(word) for word in sys.argv[1:]]
+    main(*(given + [BUCKETS, FIRST_SEED][len(given) :]))

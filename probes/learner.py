@@ -1,0 +1,169 @@
+"""Learns an unknown bucket from the headers of the job's own first calls: two together, then as many as surely fit, then freely."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from probes.bucket import BucketSettings
+
+CAUTIOUS_OUTFLOW_PER_S = 5.0
+CAUTIOUS_SHARE = 1 / 3
+"""An unknown bucket is taken for one that leaks slowly and holds few reservations."""
+GREATEST_OUTFLOW_PER_S = 25.0
+USUAL_OUTFLOW_PER_S = 10.0
+USUAL_WEIGHT = 0.02
+"""How much the usual outflow counts, as that many squared seconds of evidence."""
+FREE_AFTER = 4
+"""Pairs of neighbouring departures before more calls may follow the first full burst."""
+ENOUGH = 80
+"""Pairs after which the constants stand."""
+SMALL_SHARE = 0.08
+"""A reservation below this share of the mark may be a mistake."""
+BURST_CAUTION = 1.5
+"""A neighbour who came or went meanwhile makes two calls tell too small a reservation; a burst is sized for one so much larger."""
+QUICK_S = 0.3
+"""... and is looked at three times where a flight is so short that jitter may fill it."""
+UNBOUNDED = 1_000_000
+
+
+@dataclass(slots=True)
+class Learner:
+    """Between two departures the level changes by cost - outflow * seconds + a whole number of reservations: a line gives u and o."""
+
+    mark: float = -math.inf
+    bound: float = math.inf
+    last: tuple[float, float] | None = None
+    """When the last answer came, and its level, in this burst."""
+    sent_together: int = 0
+    opening: tuple[int, float, float] = (0, 0.0, 0.0)
+    rows: list[tuple[int, float, float]] = field(default_factory=list)
+    """(reservations, seconds, change of the level without its cost)."""
+    line: tuple[float, float] = (math.inf, CAUTIOUS_OUTFLOW_PER_S)
+    usual: float = 0.0
+    free: bool = False
+
+    @property
+    def most_together(self) -> int:
+        """How many calls may be out as far as learning goes: two, then bursts that are not refilled too early, then any number."""
+        if self.free:
+            return UNBOUNDED
+        if self.sent_together:
+            return 0
+        return 2 if self.bound == math.inf else UNBOUNDED
+
+    @property
+    def finished(self) -> bool:
+        """Whether the constants stand."""
+        return len(self.rows) >= ENOUGH
+
+    def settings(self) -> BucketSettings:
+        """The constants as far as they are known, the reservation on the high side while little is."""
+        cautious = min(BURST_CAUTION * self.bound, CAUTIOUS_SHARE * self.mark)
+        reservation, outflow = self.line if self.free else (cautious, CAUTIOUS_OUTFLOW_PER_S)
+        return BucketSettings(self.mark, self.mark * 4 / 3, outflow, reservation)
+
+    def learn(self, out: Mapping[int, float], sent_s: float, now_s: float, cost: float, remaining: float) -> bool:
+        """Takes one answer in; whether the constants changed."""
+        before = self.mark
+        self.mark = max(self.mark, remaining)
+        if self.free:
+            return self._goes_on(now_s, cost, remaining) or self.mark > before
+        if not self.sent_together:
+            self.sent_together, self.last = len(out) + 1, None
+            self._opens(now_s - sent_s, now_s, cost, remaining)
+        else:
+            self._follows(now_s, cost, remaining)
+        if not out:
+            self.sent_together = 0
+            return self._judge()
+        if len(self.rows) >= FREE_AFTER:
+            self._agree()
+        return self.free
+
+    def _opens(self, seconds: float, now_s: float, cost: float, remaining: float) -> None:
+        """The first of a burst from rest to come back shows the reservations of all others, less what leaked meanwhile."""
+        self.opening = (self.sent_together - 1, seconds, remaining + cost)
+        self.last = (now_s, remaining)
+
+    def _follows(self, now_s: float, cost: float, remaining: float) -> None:
+        assert self.last is not None
+        seconds, change = now_s - self.last[0], self.last[1] - remaining - cost
+        if remaining < self.mark - 1e-6 and self.bound < math.inf and change < 0.0:
+            self.rows.append((-1, seconds, change))
+        self.last = (now_s, remaining)
+
+    def _judge(self) -> bool:
+        """What a burst told."""
+        count, seconds, remaining = self.opening
+        taken = self.mark - remaining
+        if self.bound == math.inf:
+            return self._bounds(count, seconds, taken)
+        if count >= 1:
+            self.rows.append((count, seconds, taken))
+        if len(self.rows) >= FREE_AFTER:
+            self._agree()
+        return True
+
+    def _bounds(self, count: int, seconds: float, taken: float) -> bool:
+        """Two calls bound the reservation; a small one is looked at twice, since the second call may have come too late to be seen."""
+        if count < 1 or taken < 0.005 * self.mark:
+            return False
+        self.rows.append((count, seconds, taken))
+        if taken < SMALL_SHARE * self.mark and len(self.rows) < (3 if seconds < QUICK_S else 2):
+            return False
+        most = max(change + GREATEST_OUTFLOW_PER_S * t for _, t, change in self.rows)
+        self.bound = min(most, CAUTIOUS_SHARE * self.mark)
+        return True
+
+    def doubt(self) -> None:
+        """A call was refused that the line let pass: the reservation is more than was thought."""
+        self.rows.clear()
+        self.usual = min(1.1 * self.line[0], CAUTIOUS_SHARE * self.mark)
+        self.line = (self.usual, self.line[1])
+
+    def _agree(self) -> None:
+        """Drops rows whose calls were taken in another order than they came, then draws the line."""
+        rows = [row for row in self.rows if row[2] / row[0] <= 1.02 * self.bound]
+        if len(rows) < FREE_AFTER:
+            return
+        self.usual = statistics.median_high(change / count for count, _, change in rows)
+        self.rows = [row for row in rows if abs(row[2] / row[0] - self.usual) < 0.15 * self.usual]
+        self.free = True
+        self._draw()
+
+    def _goes_on(self, now_s: float, cost: float, remaining: float) -> bool:
+        assert self.last is not None
+        seconds, change = now_s - self.last[0], self.last[1] - remaining - cost
+        floor = self.mark - self.last[1] - GREATEST_OUTFLOW_PER_S * seconds
+        self.last = (now_s, remaining)
+        reservation, outflow = self.line
+        count = round((change + outflow * seconds) / reservation)
+        doubt = abs(change + outflow * seconds - count * reservation)
+        if min(floor, self.mark - remaining - 1e-6) <= 0.0 or doubt > 0.2 * reservation or outflow * seconds > 0.5 * reservation:
+            return False
+        self.rows.append((count, seconds, change))
+        self._draw()
+        return True
+
+    def _draw(self) -> None:
+        """The line, drawn twice: rows far off the first one are left out of the second."""
+        rows = [*self.rows, (1, 0.0, self.usual)]
+        reservation, outflow = _line(rows)
+        off = [abs(y - n * reservation + t * outflow) for n, t, y in rows]
+        far = max(0.5, 4.0 * statistics.median(off))
+        reservation, outflow = _line([row for row, error in zip(rows, off, strict=True) if error <= far])
+        self.line = min(max(reservation, 0.9 * self.usual), 1.1 * self.usual), min(max(outflow, 1.0), GREATEST_OUTFLOW_PER_S)
+
+
+def _line(rows: Sequence[tuple[int, float, float]]) -> tuple[float, float]:
+    """Least squares of change = u * count - o * seconds, with the usual outflow as weak evidence."""
+    nn = sum(n * n for n, _, _ in rows) + 1e-9
+    nt = sum(n * t for n, t, _ in rows)
+    tt = sum(t * t for _, t, _ in rows) + USUAL_WEIGHT
+    ny = sum(n * y for n, _, y in rows)
+    ty = sum(t * y for _, t, y in rows) - USUAL_WEIGHT * USUAL_OUTFLOW_PER_S
+    width = nn * tt - nt * nt
+    return (ny * tt - nt * ty) / width, (nt * ny - nn * ty) / width

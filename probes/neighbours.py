@@ -1,0 +1,82 @@
+"""Other traffic on the same token as a limiter sees it: how often somebody else reserved, and what to keep free for the unseen."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+
+FORGET_S = 120.0
+"""A jump of the level is held against the next calls for so long."""
+EXPECTED_PER_S = 3.0
+"""Before a header says otherwise a neighbour may make so many calls a second ..."""
+DOUBT_FADES_PER_S = 1.0
+"""... and each second of clean headers makes that unlikelier by this exponent."""
+JUMP_FADES_PER_S = 0.4
+"""The same after a jump was seen."""
+APART_S = 0.3
+"""Jumps closer than this are one."""
+ACTIVE_S = 10.0
+"""A jump blurs for so long what headers tell of the round trip."""
+ODDS = 3e-4
+"""The odds that more arrives unseen than was kept free."""
+MOST_UNSEEN = 6
+"""Never more reservations than these are kept free."""
+DRIFT_PER_S = 6.0
+"""Units a second that neighbours may pay beside what a header showed."""
+
+
+@dataclass(slots=True)
+class Neighbours:
+    """Jumps of the level that our own calls do not explain, (instant, reservations), newest last."""
+
+    jumps: deque[tuple[float, float]] = field(default_factory=deque)
+    first_header_s: float = math.inf
+    last_header_s: float = -math.inf
+
+    def header(self, now_s: float) -> None:
+        """A header was read at `now_s`."""
+        self.first_header_s = min(self.first_header_s, now_s)
+        self.last_header_s = now_s
+        while self.jumps and self.jumps[0][0] < now_s - FORGET_S:
+            self.jumps.popleft()
+
+    def jump(self, reservations: float, now_s: float) -> None:
+        """A header showed this many reservations more than ours."""
+        self.jumps.append((now_s, min(reservations, float(MOST_UNSEEN))))
+
+    def rate_per_s(self, now_s: float) -> float:
+        """Reservations a second that the neighbours may make: what was seen, or a doubt that fades."""
+        clean_s = max(0.0, now_s - self.first_header_s)
+        rate = EXPECTED_PER_S * math.exp(-DOUBT_FADES_PER_S * clean_s)
+        if self.jumps:
+            rate = max(rate, EXPECTED_PER_S * math.exp(-JUMP_FADES_PER_S * (now_s - self.jumps[-1][0])))
+        if self.settled:
+            rate = max(rate, EXPECTED_PER_S, sum(size for _, size in self.jumps) / min(FORGET_S, max(1.0, clean_s)))
+        return rate
+
+    @property
+    def settled(self) -> bool:
+        """Whether more than one jump was seen: a single one may be a mistake of the book."""
+        return len(self.jumps) > 1 and self.jumps[-1][0] - self.jumps[0][0] > APART_S
+
+    def active(self, now_s: float) -> bool:
+        """Whether a neighbour was seen of late."""
+        return self.settled or (bool(self.jumps) and now_s - self.jumps[-1][0] < ACTIVE_S)
+
+    def unseen(self, now_s: float, round_trip_s: float) -> int:
+        """How many reservations may be there that no header showed yet when a call sent now arrives."""
+        if self.first_header_s == math.inf:
+            return MOST_UNSEEN - 1
+        mean = self.rate_per_s(now_s) * max(0.0, min(1.0, now_s - self.last_header_s + round_trip_s))
+        term = rest = math.exp(-mean)
+        count = 0
+        while 1.0 - rest > ODDS and count < MOST_UNSEEN:
+            count += 1
+            term *= mean / count
+            rest += term
+        return count
+
+    def drift(self, now_s: float, round_trip_s: float) -> float:
+        """Units that neighbours may have paid since the last header."""
+        return DRIFT_PER_S * min(1.0, max(0.0, now_s - self.last_header_s + round_trip_s))

@@ -1,0 +1,76 @@
+"""How long calls travel, learnt from the limiter's book: the round trip, and which calls a header can and cannot have seen."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+KEPT = 64
+SAFE_SHARE = 0.4
+"""Of the youngest call that a header had seen; where calls are sent far apart few of them are so young, and the true round trip is less."""
+LEAST = 32
+"""Headers before a lower bound of the round trip is believed."""
+
+
+@dataclass(slots=True)
+class Passage:
+    """What is known of the round trip, seconds.
+
+    `quickest_s`: the shortest flight, more than a round trip. `round_trip_s`: less than the age of the youngest call that a header of late
+    had seen; 0 until that is known. `latest_s`: more than the age of the oldest one that a header of late lacked.
+    """
+
+    quickest_s: float = math.inf
+    round_trip_s: float = 0.0
+    latest_s: float = 0.0
+    unseen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    seen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+
+    def flown(self, seconds: float) -> None:
+        """A call came back after `seconds`."""
+        self.quickest_s = min(self.quickest_s, seconds)
+
+    def compare(self, out: Mapping[int, float], now_s: float, missing: float) -> None:
+        """A header showed `missing` reservations less than the book: all but so many of the latest calls had arrived."""
+        count, unseen_s = max(0, round(missing)), 0.0
+        for index, sent_s in enumerate(reversed(list(out.values()))):
+            if index == count:
+                self.seen.append(now_s - sent_s)
+                break
+            unseen_s = now_s - sent_s
+        self.unseen.append(unseen_s)
+        self.latest_s = 1.1 * max(self.unseen)
+        if len(self.seen) >= LEAST:
+            self.round_trip_s = min(SAFE_SHARE * min(self.seen), self.quickest_s)
+
+    def late_s(self, *, doubted: bool) -> float:
+        """How old a header may be when a call that is sent now arrives.
+
+        While neighbours blur what headers tell no more is known than the shortest flight.
+        """
+        if doubted:
+            return min(self.quickest_s, 1.0)
+        return min(self.quickest_s, self.latest_s)
+
+    def surely_unseen(self, out: Mapping[int, float], now_s: float) -> int:
+        """Calls so young that no header of now can hold them."""
+        return _younger(out, now_s - self.round_trip_s, among_equals=False)
+
+    def maybe_unseen(self, out: Mapping[int, float], now_s: float) -> int:
+        """Calls so young that a header of now may lack them: as young as any that one lacked of late."""
+        return _younger(out, now_s - max(self.quickest_s, self.latest_s), among_equals=True)
+
+    def hardly_unseen(self, out: Mapping[int, float], now_s: float) -> int:
+        """The same if nothing is known but the shortest flight."""
+        return _younger(out, now_s - self.quickest_s, among_equals=True)
+
+
+def _younger(out: Mapping[int, float], since_s: float, *, among_equals: bool) -> int:
+    count = 0
+    for sent_s in reversed(list(out.values())):
+        if sent_s < since_s or (sent_s == since_s and not among_equals):
+            break
+        count += 1
+    return count

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from worlds import SELF, Law, World, observed, random_world
+
+from probes.bucket import BucketSettings
+from probes.calls import Call, Round
+from probes.design import Design
+from probes.estimate import estimate
+from probes.observation import Observation, Outcome
+
+
+@pytest.mark.slow
+def test_no_refusal_on_random_buckets() -> None:
+    """Fourteen random buckets, some over a jittery network: identified and priced within the budget, and never a call refused."""
+    for seed in range(14):
+        family, jitter = ("wide", "canvas")[seed % 2], (0.003, 0.03)[seed % 3 == 0]
+        world = random_world(seed, family, jitter_s=jitter)
+        world.carry_out(Design((SELF,), 110))
+        assert (world.refused, len(world.seen) <= 110) == (0, True), seed
+
+
+def test_first_rounds() -> None:
+    """One call, another one, two together, then as the level allows; each round waits for the bucket to rest."""
+    world = World(law=Law(0.3, 0.2))
+    sizes = []
+    design = Design((SELF,), price=False)
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        sizes.append(0 if asked is None else len(asked.calls))
+        return asked
+
+    world.carry_out(decide)
+    assert sizes[:6] == [1, 1, 2, 2, 3, 3]
+    assert sizes[-1] == 0
+    assert design.identified_after is not None
+    requests, seconds = design.identified_after
+    assert requests == len(world.seen)
+    assert seconds == pytest.approx(world.now_s, abs=0.5)
+
+
+@pytest.mark.parametrize("budget", [1, 2, 3, 7, 20, 45, 111])
+def test_budget_is_kept(budget: int) -> None:
+    """Never more calls than the budget, each round bounded by what the scenario cuts off."""
+    world = World(law=Law(0.3, 0.2))
+    design = Design((SELF,), budget)
+
+    def cut(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        assert asked is None or len(seen) < budget
+        return None if asked is None else dataclasses.replace(asked, calls=asked.calls[: budget - len(seen)])
+
+    world.carry_out(cut)
+    assert len(world.seen) <= budget
+    assert design(world.seen) is None
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_max_in_flight_is_kept(most: int) -> None:
+    """What is asked together never exceeds the ceiling; with 1 no reservation can be known, and it says so."""
+    world = World(law=Law(0.3, 0.2, spread=0.1), seed=3)
+    design = Design((SELF,), 120, max_in_flight=most)
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        assert asked is None or sum(offset == 0.0 for offset, _ in asked.calls) <= most
+        return asked
+
+    world.carry_out(decide)
+    found = estimate(world.seen)
+    assert found is not None
+    assert found.identified is (most > 1)
+
+
+def test_max_rate_is_kept() -> None:
+    """Spaced calls keep the ceiling on the rate: trains and steps are never faster."""
+    world = World(law=Law(0.3, 0.2), seed=3)
+    design = Design((SELF,), 120, max_rate=4.0)
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        offsets = [] if asked is None else [offset for offset, _ in asked.calls]
+        assert all(later - earlier >= 0.25 - 1e-9 for earlier, later in itertools.pairwise(offsets) if len(offsets) > 3)
+        return asked
+
+    world.carry_out(decide)
+    assert max(step.rate_per_s for step in design.steps) <= 4.0
+
+
+def test_slower_server() -> None:
+    """A server whose latency doubles above 7 calls/s: stepping stops at the first sign, and the rate of that step is kept."""
+    world = World(law=Law(0.3, 0.2, spread=0.2), seed=3)
+    design = Design((SELF,), 400)
+    world.slower = lambda rate: 2.2 if rate > 7.0 and design.steps else 1.0
+    world.carry_out(design)
+    design.finish(world.seen)
+    assert design.slowed_at is not None
+    assert max(step.rate_per_s for step in design.steps if step.rate_per_s < design.slowed_at) <= 7.0 < design.slowed_at
+    steady = Design((SELF,), 400)
+    calm = World(law=Law(0.3, 0.2, spread=0.2), seed=3)
+    calm.carry_out(steady)
+    steady.finish(calm.seen)
+    assert steady.slowed_at is None
+    assert len(steady.steps) == 5
+    assert [step.rate_per_s for step in steady.steps] == sorted(step.rate_per_s for step in steady.steps)
+
+
+def failing(outcome: Outcome, status: int | None) -> list[Observation]:
+    return [observed(n, n + 0.1, status=status, outcome=outcome) for n in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "after"),
+    [
+        (Outcome.MAINTENANCE, 503, 1),
+        (Outcome.UNAUTHORIZED, 401, 4),
+        (Outcome.NOT_FOUND, 404, 4),
+        (Outcome.PROTOCOL_ERROR, 200, 4),
+        (Outcome.READ_TIMEOUT, None, 4),
+        (Outcome.THROTTLED, 429, 3),
+    ],
+)
+def test_stops(outcome: Outcome, status: int | None, after: int) -> None:
+    """Maintenance ends it at once, four failures in a row, or more than two refusals."""
+    design = Design((SELF,))
+    seen = failing(outcome, status)
+    assert design(seen[:after]) is None
+    assert design([observed(-1.0, -0.9, remaining=600.0, cost=0.1)]) is not None
+
+
+def test_without_headers() -> None:
+    """A server without budget headers is asked a dozen times at most by this design."""
+    world = World(headers=False)
+    design = Design((SELF,))
+    world.carry_out(design)
+    assert len(world.seen) <= 14
+    assert design.steps == []
+    assert design.identified_after is not None
+
+
+def test_blocked_ends_it() -> None:
+    """A blocked token is asked no more."""
+    seen = [observed(n, n + 0.1, status=429, outcome=Outcome.THROTTLED, remaining=0.0) for n in range(2)]
+    assert Design((SELF,))(seen) is None
+
+
+def test_calls_take_turns() -> None:
+    """Several calls are asked in turn, so that each is priced by as many."""
+    calls = tuple(Call("GET", f"/{n}") for n in range(3))
+    world = World(law=Law(0.3, 0.2))
+    world.carry_out(Design(calls, 150))
+    counts = [sum(o.call == call.name for o in world.seen) for call in calls]
+    assert max(counts) - min(counts) <= 1
+    assert min(counts) > 20
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"bucket": BucketSettings(120.0, 160.0, 5.0, 50.0), "law": Law(0.3, 3.0)},
+        {"bucket": BucketSettings(120.0, 160.0, 1.0, 50.0), "law": Law(2.0, 5.0)},
+        {"bucket": BucketSettings(), "law": Law(0.3, 40.0)},
+        {"law": Law(0.3, 0.3), "answers": lambda n, told: {**told, "remaining": told["remaining"] + (600.0 if n % 7 == 6 else 0.0)}},
+        {"law": Law(30.0, 3.0, spread=0.1)},
+        {"law": Law(0.3, 0.3), "answers": lambda n, told: told if n < 9 else {**told, "remaining": None, "cost": None}},
+    ],
+    ids=["two-reservations", "two-reservations-slow", "dear", "jumps", "30-s", "headers-stop"],
+)
+def test_awkward_servers(more: dict[str, Any]) -> None:
+    """A small bucket, dear calls, a jumping Remaining, latency of 30 s, headers that stop: it ends within the budget and a few refusals."""
+    world = World(seed=11, **more)
+    world.carry_out(Design((SELF,), 150))
+    assert len(world.seen) <= 150
+    assert world.refused <= 1

@@ -1,0 +1,252 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from worlds import SELF, Law, World, observed, random_world, recorded
+
+from probes.bucket import BucketSettings
+from probes.calls import Call
+from probes.design import Design
+from probes.estimate import Estimate, Number, estimate, mean_of, student
+from probes.observation import Observation, Outcome
+
+Answers = Callable[[int, dict[str, Any]], dict[str, Any]]
+
+
+def found(seen: list[Observation]) -> Estimate:
+    one = estimate(seen)
+    assert one is not None
+    return one
+
+
+def kinds(one: Estimate) -> list[str]:
+    return [kind for kind, _ in one.signs]
+
+
+def asked(answers: Answers | None = None) -> World:
+    """A default bucket asked as the design asks; `answers` changes what is seen of each answer."""
+    world = World(law=Law(0.3, 0.2), seed=5)
+    if answers is not None:
+        world.answers = answers
+    world.carry_out(Design((SELF,), price=False))
+    return world
+
+
+def tells_the_truth(one: Estimate, bucket: BucketSettings, within: float = 0.02) -> bool:
+    """Whether each constant that is told is right; nothing told is true as well."""
+    told = one.bucket() or {}
+    truth = dataclasses.asdict(bucket)
+    return all(number is None or abs(number.value / truth[name] - 1.0) < within for name, number in told.items())
+
+
+def test_a_clean_bucket() -> None:
+    """All three constants with an interval that holds the truth, the price, no remark."""
+    world = asked()
+    one = found(world.seen)
+    assert (one.instance, one.regime, one.refused, one.signs, one.identified) == ("test", "headers", 0, (), True)
+    bucket = one.bucket()
+    assert bucket is not None
+    for name, number in bucket.items():
+        assert number is not None
+        assert number.value == pytest.approx(getattr(world.bucket, name), rel=0.002), name
+        assert number.low <= number.value <= number.high
+        assert number.n == len(world.seen)
+    assert one.prices[SELF.name].n == len(world.seen)
+    assert one.round_trip_s == pytest.approx(0.05, abs=0.004)
+
+
+def test_intervals_hold_the_truth() -> None:
+    """Of the outflow's intervals on eight buckets nearly all hold the truth."""
+    held = 0
+    for seed in range(8):
+        world = random_world(seed)
+        world.carry_out(Design((SELF,), price=False))
+        outflow = (found(world.seen).bucket() or {})["outflow_per_s"]
+        held += outflow is not None and outflow.low <= world.bucket.outflow_per_s <= outflow.high
+    assert held >= 7
+
+
+def test_whole_ratio_is_taken_for_whole() -> None:
+    """600 / 50 within the error is 12, so that 11 calls may start together, not 12."""
+    one = found(asked().seen)
+    assert one.fit is not None
+    assert one.fit.bucket.high_water_mark / one.fit.bucket.up_front_cost == 12.0
+    twin = one.twin(SELF.name)
+    assert twin is not None
+    assert twin.burst == 11
+
+
+def test_nothing_answered() -> None:
+    """Where nothing was answered there is no estimate; another instance's answers do not count."""
+    assert estimate([]) is None
+    assert estimate([dataclasses.replace(observed(0.0, 1.0), status=None, received_s=None, outcome=Outcome.CONNECT_ERROR)]) is None
+    assert estimate(asked().seen, "beta") is None
+
+
+def test_no_headers() -> None:
+    """Without budget headers the regime is unthrottled, after a refusal it is refusals; no constant is told."""
+    world = World(headers=False)
+    world.round([0.0] * 3)
+    assert (found(world.seen).regime, kinds(found(world.seen)), found(world.seen).bucket()) == ("unthrottled", ["no_headers"], None)
+    world.round([0.0] * 14, 5.0)
+    assert (found(world.seen).regime, found(world.seen).refused) == ("refusals", world.refused)
+
+
+def test_headers_that_stop() -> None:
+    """A server that switches from headers to none is not taken for one with headers once most answers have none."""
+    one = asked(lambda n, told: told if n < 4 else {**told, "remaining": None, "cost": None})
+    assert tells_the_truth(found(one.seen), one.bucket)
+    mostly = found(one.seen + [observed(100.0 + n, 100.3 + n) for n in range(30)])
+    assert (mostly.regime, kinds(mostly)) == ("unthrottled", ["no_headers"])
+    assert mostly.signs[0][1].endswith("answers carried no budget header.")
+
+
+def test_approve_listed() -> None:
+    """A Remaining that never moves though calls overlap: no bucket is kept for this token."""
+    one = found(asked(lambda _, told: {**told, "remaining": 600.0}).seen)
+    assert (one.regime, kinds(one), one.fit) == ("unthrottled", ["approve_listed"], None)
+
+
+def test_a_bucket_that_is_rarely_touched_is_not_approve_listed() -> None:
+    """A Remaining that never moves in calls one after another says nothing: the reservation is unknown."""
+    world = World(law=Law(0.3, 0.001))
+    for _ in range(8):
+        world.round([0.0], 0.5)
+    one = found(world.seen)
+    assert one.regime == "headers"
+    assert not one.identified
+    assert one.twin(SELF.name) is None
+    bucket = one.bucket()
+    assert bucket is not None
+    assert bucket["up_front_cost"] is None
+
+
+def test_blocked() -> None:
+    """Every call refused with Remaining forced to 0.0: blocked."""
+    seen = [observed(n, n + 0.1, status=429, outcome=Outcome.THROTTLED, remaining=0.0) for n in range(4)]
+    assert (found(seen).regime, kinds(found(seen)), found(seen).bucket()) == ("blocked", ["blocked"], None)
+
+
+def test_not_enforced() -> None:
+    """Calls that pass above the mark: the limit is counted, not enforced."""
+    world = World(law=Law(0.5, 0.2, spread=0.1), enforced=False)
+    world.round([n * 0.02 for n in range(40)])
+    world.round([n * 0.02 for n in range(40)], 2.0)
+    one = found(world.seen)
+    assert (one.regime, kinds(one)) == ("not_enforced", ["not_enforced"])
+
+
+@pytest.mark.parametrize("others", [(1.0, 0.4), (20.0, 6.0), (30.0, 3.0), (60.0, 9.0)])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> None:
+    """Another job on the token is reported, or it did no harm: no wrong constant without a word."""
+    world = random_world(seed, "canvas", others=others)
+    world.carry_out(Design((SELF,), price=False))
+    one = found(world.seen)
+    assert "shared_token" in kinds(one) or tells_the_truth(one, world.bucket)
+
+
+def test_other_traffic_that_no_bucket_explains() -> None:
+    """Heavy traffic of somebody else leaves no constant to tell, and the sentence says why."""
+    world = random_world(3, "canvas", others=(30.0, 3.0))
+    world.carry_out(Design((SELF,), price=False))
+    one = found(world.seen)
+    assert one.bucket() is None
+    assert one.signs[0][1].endswith("these calls alone do not explain: another job seems to use this token.")
+
+
+@pytest.mark.parametrize("cost", [math.nan, -3.0, None, 1e308, math.inf])
+def test_costs_that_cannot_be(cost: float | None) -> None:
+    """A cost that is no number, negative, absent or absurd on every third answer is left out of price and fit, and said."""
+    world = asked(lambda n, told: {**told, "cost": cost} if n % 3 == 2 else told)
+    one = found(world.seen)
+    assert tells_the_truth(one, world.bucket)
+    assert "cost_missing" in kinds(one)
+    prices = one.prices[SELF.name]
+    assert np.all(np.isfinite(prices.costs))
+    assert np.max(prices.costs) < 5.0
+    assert np.min(prices.costs) >= 0.0
+
+
+@pytest.mark.parametrize("remaining", [math.nan, 1e308, -math.inf])
+def test_remaining_that_cannot_be(remaining: float) -> None:
+    """A Remaining that is no number or absurd on every fifth answer changes no constant."""
+    world = asked(lambda n, told: {**told, "remaining": remaining} if n % 5 == 4 else told)
+    one = found(world.seen)
+    assert tells_the_truth(one, world.bucket)
+
+
+@pytest.mark.parametrize("every", [3, 10])
+def test_remaining_that_jumps(every: int) -> None:
+    """A Remaining that jumps by 600 on some answers is no level of this bucket: the constants stay right or are not told."""
+    world = asked(lambda n, told: {**told, "remaining": told["remaining"] + 600.0} if n % every == every - 1 else told)
+    assert tells_the_truth(found(world.seen), world.bucket)
+
+
+def test_traces_that_hide_the_order() -> None:
+    """The hard traces tell no wrong constant without a word."""
+    for name in ("hard-mix", "recovery", "sequential-dear", "parallel-30"):
+        bucket, seen = recorded(name)
+        one = found(seen)
+        assert tells_the_truth(one, bucket, 0.025) or kinds(one), name
+    _, seen = recorded("sequential-dear")
+    told = found(seen).bucket()
+    assert told is not None
+    assert told["up_front_cost"] is None
+    assert told["high_water_mark"] is not None
+
+
+def test_older_script_is_said() -> None:
+    """The script without the floor is a remark."""
+    world = World(BucketSettings(floor_after_leak=False), Law(0.4, 4.0), seed=3)
+    for size in (1, 1, 2, 3, 1, 3, 2, 3, 3, 2, 3, 1, 2, 3, 3):
+        world.round([0.0] * size, 4.0)
+    assert kinds(found(world.seen)) == ["older_script"]
+
+
+def test_several_calls_share_the_bucket() -> None:
+    """The bucket is fitted over all calls, each call has its own price."""
+    cheap, dear = Call("GET", "/cheap"), Call("GET", "/dear")
+    world = World(seed=1)
+    for n in range(12):
+        world.law = Law(0.2, 0.1) if n % 2 else Law(0.4, 6.0)
+        world.round([0.0] * (1 + n % 3), 2.0, calls=[cheap if n % 2 else dear] * 3)
+    one = found(world.seen)
+    assert tells_the_truth(one, world.bucket)
+    means = {call: float(np.mean(prices.costs)) for call, prices in one.prices.items()}
+    assert means == {"GET /cheap": pytest.approx(0.1, rel=0.5), "GET /dear": pytest.approx(6.0, rel=0.5)}
+
+
+def test_failed_answers_are_not_priced() -> None:
+    """Only calls that were answered as asked have a price."""
+    seen = [observed(n, n + 0.3, status=404, outcome=Outcome.NOT_FOUND, remaining=600.0, cost=0.05) for n in range(9)]
+    assert found(seen).prices == {}
+    assert found(seen).twin(SELF.name) is None
+
+
+def test_mean_of() -> None:
+    """A mean with Student's interval on the logarithm's scale; unknown below five values."""
+    number = mean_of(np.array([1.0, 1.1, 0.9, 1.0, 1.0]))
+    assert number is not None
+    half = 2.776 * np.std([1.0, 1.1, 0.9, 1.0, 1.0], ddof=1) / math.sqrt(5)
+    assert number.value == pytest.approx(1.0)
+    assert number.n == 5
+    assert number.high == pytest.approx(math.exp(half), rel=0.005)
+    assert mean_of(np.ones(4)) is None
+    assert mean_of(np.zeros(6)) == Number(0.0, 0.0, 0.0, 6)
+
+
+def test_student() -> None:
+    """Quantiles of Student's t within 0.5 % from four degrees on."""
+    for degrees, quantile in ((4, 2.7764), (9, 2.2622), (30, 2.0423), (1000, 1.9623)):
+        assert student(degrees) == pytest.approx(quantile, rel=0.005)
+
+
+def test_number_document() -> None:
+    """Six significant digits."""
+    assert Number(1 / 3, 0.123456789, 2.0, 7).document() == {"value": 0.333333, "low": 0.123457, "high": 2.0, "n": 7}

@@ -1,0 +1,223 @@
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import time
+from collections.abc import Iterator
+from email.utils import formatdate
+from typing import Any
+
+import httpx
+import pytest
+import requests
+
+from probes import Limiter
+from probes.bucket import BucketSettings
+from probes.clock import run_virtually
+from probes.gates import budget, is_refusal
+from probes.simulator.app import create_app
+from probes.simulator.network import DelayedTransport
+from probes.simulator.server import Served
+from probes.simulator.settings import TOKEN, Service, SimulatorSettings
+
+SELF = "/api/v1/users/self"
+AGENT = {"user-agent": "limiter-tests", "authorization": f"Bearer {TOKEN}"}
+SMALL = BucketSettings(high_water_mark=300.0, maximum=400.0, outflow_per_s=20.0, up_front_cost=50.0)
+SETTINGS = SimulatorSettings(bucket=SMALL, services={"*": Service(0.02, 0.3, cost_mean=0.05)}, slots=1000)
+
+
+def limiter() -> Limiter:
+    """A limiter that knows the simulator's bucket."""
+    return Limiter(SMALL.high_water_mark, SMALL.outflow_per_s, SMALL.up_front_cost)
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Served]:
+    with Served(SETTINGS) as running:
+        yield running
+
+
+@pytest.fixture
+def served(server: Served) -> Served:
+    """A simulator whose buckets and counts begin anew."""
+    httpx.post(f"{server.url}/_simulator/reset", trust_env=False)
+    return server
+
+
+def counted(served: Served) -> tuple[int, int]:
+    """(requests, refusals) that the simulator saw."""
+    state = httpx.get(f"{served.url}/_simulator/count", trust_env=False).json()
+    return state["requests"], state["refused"]
+
+
+@pytest.mark.slow
+def test_async_client_over_sockets(served: Served) -> None:
+    """A job of 200 tasks on httpx.AsyncClient at once: all answered, none refused, all released."""
+    gate = limiter()
+
+    async def main() -> list[int]:
+        transport = gate.async_transport(limits=httpx.Limits(max_connections=None))
+        async with httpx.AsyncClient(transport=transport, base_url=served.url, headers=AGENT, timeout=30.0) as client:
+            answers = await asyncio.gather(*(client.get(SELF) for _ in range(200)))
+        return [answer.status_code for answer in answers]
+
+    assert asyncio.run(main()) == [200] * 200
+    assert counted(served) == (200, 0)
+    assert (gate.in_flight, gate.refused) == (0, 0)
+
+
+@pytest.mark.slow
+def test_threads_with_one_client_over_sockets(served: Served) -> None:
+    """Sixteen threads on one httpx.Client: all answered, none refused."""
+    gate = limiter()
+    with (
+        httpx.Client(transport=gate.transport(), base_url=served.url, headers=AGENT, timeout=30.0) as client,
+        concurrent.futures.ThreadPoolExecutor(16) as pool,
+    ):
+        statuses = list(pool.map(lambda _: client.get(SELF).status_code, range(100)))
+    assert statuses == [200] * 100
+    assert counted(served) == (100, 0)
+    assert gate.in_flight == 0
+
+
+@pytest.mark.slow
+def test_requests_session_as_canvasapi_uses_it(served: Served) -> None:
+    """What canvasapi does, one session and Bearer headers by call, obeys the limiter by one line, from many threads."""
+    gate, session = limiter(), requests.Session()
+    session.trust_env = False
+    session.mount("http://", gate.requests_adapter(pool_maxsize=20))
+
+    def call(number: int) -> int:
+        return session.get(served.url + SELF, headers=AGENT, params={"n": number}, timeout=30).status_code
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        assert list(pool.map(call, range(100))) == [200] * 100
+    assert counted(served) == (100, 0)
+    session.close()
+
+
+@pytest.mark.slow
+def test_an_unknown_bucket_over_sockets(served: Served) -> None:
+    """Limiter.canvas() learns a bucket half as large as Canvas's while it sends, without a refusal."""
+    gate = Limiter.canvas()
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=gate.async_transport(), base_url=served.url, headers=AGENT, timeout=30.0) as client:
+            await asyncio.gather(*(client.get(SELF) for _ in range(150)))
+
+    asyncio.run(main())
+    assert counted(served) == (150, 0)
+    assert gate.ledger.settings.up_front_cost == pytest.approx(50.0, rel=0.05)
+    assert gate.ledger.settings.high_water_mark == pytest.approx(300.0, rel=0.02)
+
+
+@pytest.mark.slow
+def test_streamed_answers(served: Served) -> None:
+    """A streamed answer gives its ticket back when its headers are there; its body can still be read."""
+    gate = limiter()
+    with httpx.Client(transport=gate.transport(), base_url=served.url, headers=AGENT) as client, client.stream("GET", SELF) as answer:
+        assert gate.in_flight == 0
+        assert b'"id"' in b"".join(answer.iter_bytes())
+
+
+@pytest.mark.slow
+def test_failures_give_the_ticket_back() -> None:
+    """A connection that cannot be made raises as it would without the gate, and nothing stays in flight."""
+    gate, session = limiter(), requests.Session()
+    session.trust_env = False
+    session.mount("http://", gate.requests_adapter())
+    with pytest.raises(requests.ConnectionError):
+        session.get("http://127.0.0.1:9/", timeout=2)
+    with httpx.Client(transport=gate.transport()) as client, pytest.raises(httpx.ConnectError):
+        client.get("http://127.0.0.1:9/")
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=gate.async_transport()) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get("http://127.0.0.1:9/")
+
+    asyncio.run(main())
+    assert gate.in_flight == 0
+
+
+def virtual(settings: SimulatorSettings, gate: Limiter, calls: int, rtt_s: float = 0.0) -> tuple[list[int], float, Any]:
+    """(statuses, virtual seconds, the simulator's world) of `calls` tasks at once."""
+
+    async def main() -> tuple[list[int], float, Any]:
+        app = create_app(settings)
+        inner = DelayedTransport(httpx.ASGITransport(app), rtt_s, 0.0)
+        async with httpx.AsyncClient(transport=gate.async_transport(inner), base_url="http://127.0.0.1", headers=AGENT) as client:
+            answers = await asyncio.gather(*(client.get(SELF, timeout=None) for _ in range(calls)))
+        return [answer.status_code for answer in answers], asyncio.get_running_loop().time(), app.state.world
+
+    return run_virtually(main())
+
+
+def test_a_default_bucket_in_virtual_time() -> None:
+    """600 calls of 0.4 s and 0.2 units on a default bucket: quicker than eleven plain workers, not one refused."""
+    settings = SimulatorSettings(services={"*": Service(0.4, 0.5, cost_mean=0.2)}, slots=1000)
+    statuses, seconds, world = virtual(settings, Limiter(), 600)
+    assert statuses == [200] * 600
+    assert world.counts.refused == 0
+    assert seconds < 24.0
+
+
+def test_refused_calls_are_not_sent_again() -> None:
+    """A limiter that thinks too much of its bucket is refused; it hands the refusals on and sends nothing twice."""
+    settings = SETTINGS.changed(retry_after=True)
+    gate = Limiter(3000.0, 20.0, 50.0)
+    statuses, _, world = virtual(settings, gate, 60)
+    assert world.counts.requests == 60
+    assert statuses.count(429) == gate.refused > 0
+
+
+def test_a_403_that_is_the_throttles_can_still_be_read() -> None:
+    """The older refusal is a 403 with a text: it counts as one, and the caller still gets its body; another 403 does not count."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, text="403 Forbidden (Rate Limit Exceeded)" if request.url.path == "/busy" else "no")
+
+    gate = limiter()
+    with httpx.Client(transport=gate.transport(httpx.MockTransport(answer)), base_url="http://here") as client:
+        assert client.get("/busy").text == "403 Forbidden (Rate Limit Exceeded)"
+        assert client.get("/other").text == "no"
+    assert gate.refused == 1
+
+
+def test_a_cancelled_request_gives_its_ticket_back() -> None:
+    """A task that is cancelled while its request is out leaves nothing in flight."""
+
+    async def main() -> int:
+        gate = limiter()
+        inner = DelayedTransport(httpx.ASGITransport(create_app(SETTINGS)), 5.0, 0.0)
+        async with httpx.AsyncClient(transport=gate.async_transport(inner), base_url="http://127.0.0.1", headers=AGENT) as client:
+            task = asyncio.ensure_future(client.get(SELF))
+            await asyncio.sleep(1.0)
+            assert gate.in_flight == 1
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        return gate.in_flight
+
+    assert run_virtually(main()) == 0
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "lots", ""])
+def test_headers_that_are_no_numbers(text: str) -> None:
+    """Header values that are no finite numbers count as absent."""
+    headers = httpx.Headers({"X-Request-Cost": text, "X-Rate-Limit-Remaining": text, "Retry-After": text})
+    assert budget(headers) == {"cost": None, "remaining": None, "retry_after_s": None}
+
+
+def test_retry_after_as_a_date() -> None:
+    """Retry-After may be a date; one in the past is no wait."""
+    soon = budget(httpx.Headers({"Retry-After": formatdate(time.time() + 30.0, usegmt=True)}))["retry_after_s"]
+    assert soon == pytest.approx(30.0, abs=2.0)
+    assert budget(httpx.Headers({"Retry-After": formatdate(0, usegmt=True)}))["retry_after_s"] == 0.0
+
+
+def test_refusal_signs() -> None:
+    """429 is a refusal whatever it says; 403 only with the throttle's words, in any case."""
+    assert is_refusal(429, b"")
+    assert is_refusal(403, b"403 FORBIDDEN (rate limit exceeded)\n")
+    assert not is_refusal(403, b"user not authorized")
+    assert not is_refusal(200, b"Rate Limit Exceeded")

@@ -1,0 +1,305 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from probes import Limiter
+from probes.clock import run_virtually
+from probes.config import Instance
+from probes.errors import RunFolderError, UsageError
+from probes.limiter import bucket_of_run
+from probes.runs import Run
+
+BUCKET = {"high_water_mark": {"value": 900.0}, "outflow_per_s": {"value": 12.0}, "up_front_cost": {"value": 30.0}}
+
+
+def run_folder(tmp_path: Path, *rates: Any) -> Path:
+    """A run folder whose manifest holds these rates."""
+    run = Run.create(tmp_path, ["rate"], [Instance("production", "https://canvas.example")])
+    if rates:
+        run.note(rates=list(rates))
+    return run.folder
+
+
+def full(**options: Any) -> Limiter:
+    """A limiter that lets two calls through at once."""
+    return Limiter(**{"max_in_flight": 2, **options})
+
+
+def test_constants_that_no_bucket_has() -> None:
+    """A reservation beyond the mark, no outflow or an infinite mark are refused in words."""
+    for mark, outflow, reservation in ((50.0, 10.0, 50.0), (600.0, 0.0, 50.0), (float("inf"), 10.0, 50.0), (600.0, 10.0, -1.0)):
+        with pytest.raises(UsageError, match="A limiter needs 0 < up_front_cost < high_water_mark"):
+            Limiter(mark, outflow, reservation)
+
+
+def test_in_flight_counts_tickets() -> None:
+    """What was acquired and not released is in flight; a ticket released twice counts once."""
+    limiter = Limiter()
+    tickets = [limiter.acquire() for _ in range(3)]
+    limiter.release(tickets[0], cost=0.2, remaining=500.0)
+    limiter.release(tickets[0], cost=0.2, remaining=500.0)
+    assert limiter.in_flight == 2
+
+
+def test_tickets_in_the_order_of_asking() -> None:
+    """Tasks get their tickets first come, first served."""
+    order: list[int] = []
+
+    async def ask(limiter: Limiter, number: int) -> None:
+        ticket = await limiter.acquire_async()
+        order.append(number)
+        await asyncio.sleep(1.0)
+        limiter.release(ticket, cost=0.1, remaining=550.0)
+
+    async def main() -> None:
+        limiter = full()
+        await asyncio.gather(*(ask(limiter, number) for number in range(40)))
+
+    run_virtually(main())
+    assert order == list(range(40))
+
+
+def test_a_cancelled_wait_loses_no_ticket() -> None:
+    """Waiting tasks that are cancelled, also at the very moment when their ticket comes, leave the book as it was."""
+
+    async def main() -> tuple[int, float]:
+        limiter = full()
+        held = [await limiter.acquire_async() for _ in range(2)]
+        waiting = [asyncio.ensure_future(limiter.acquire_async()) for _ in range(10)]
+        await asyncio.sleep(0.1)
+        waiting[5].cancel()
+        limiter.release(held[0], cost=0.1, remaining=550.0)  # the first one's ticket is on its way
+        waiting[0].cancel()
+        await asyncio.sleep(0.1)
+        assert [task.done() for task in waiting[:3]] == [True, True, False]
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        limiter.release(held[1], cost=0.1, remaining=550.0)
+        limiter.release(waiting[1].result(), cost=0.1, remaining=550.0)
+        return limiter.in_flight, await asyncio.wait_for(limiter.acquire_async(), 1.0)
+
+    in_flight, ticket = run_virtually(main())
+    assert in_flight == 0
+    assert ticket > 0
+
+
+def test_thousands_wait_cheaply() -> None:
+    """A job of 4,000 tasks that all wait at once takes seconds of processor time, not minutes: one answer wakes one or two."""
+    done = 0
+
+    async def ask(limiter: Limiter) -> None:
+        nonlocal done
+        ticket = await limiter.acquire_async()
+        await asyncio.sleep(0.4)
+        limiter.release(ticket, cost=0.1, remaining=None)
+        done += 1
+
+    async def main() -> float:
+        limiter = Limiter()
+        await asyncio.gather(*(ask(limiter) for _ in range(4000)))
+        return asyncio.get_running_loop().time()
+
+    began = time.process_time()
+    seconds = run_virtually(main())
+    assert done == 4000
+    assert seconds < 4000 * 0.4 / 11
+    assert time.process_time() - began < 5.0
+
+
+def test_waiting_does_not_poll() -> None:
+    """While nothing can happen the first in the queue sleeps until the bucket has leaked; it looks at the book a few times."""
+    looks = 0
+
+    async def main() -> float:
+        nonlocal looks
+        limiter = Limiter()
+        inner = limiter.ledger.wait_s
+
+        def counted(now_s: float) -> float:
+            nonlocal looks
+            looks += 1
+            return inner(now_s)
+
+        object.__setattr__(limiter, "ledger", _Counting(limiter.ledger, counted))
+        while limiter.in_flight < 9:
+            await limiter.acquire_async()
+        return asyncio.get_running_loop().time()
+
+    assert 0.0 < run_virtually(main()) < 60.0
+    assert looks < 200
+
+
+class _Counting:
+    """A book whose looks are counted."""
+
+    def __init__(self, inner: Any, wait_s: Any) -> None:
+        self._inner = inner
+        self.wait_s = wait_s
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+
+def test_made_before_the_loop_runs() -> None:
+    """A limiter made outside a loop works in one whose clock begins at another time."""
+    limiter = Limiter()
+
+    async def main() -> float:
+        for _ in range(12):
+            limiter.release(await limiter.acquire_async(), cost=40.0, remaining=600.0)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(main()) < 12 * 40.0 / 10.0
+
+
+def test_threads_and_tasks_share_one_bucket() -> None:
+    """Threads and a loop's tasks together never hold more than the limiter allows, and all get their turn."""
+    limiter, most, done = full(max_in_flight=3), 0, []
+    lock = threading.Lock()
+
+    def note(name: str) -> None:
+        nonlocal most
+        with lock:
+            most = max(most, limiter.in_flight)
+            done.append(name)
+
+    def work() -> None:
+        for _ in range(10):
+            ticket = limiter.acquire()
+            note("thread")
+            time.sleep(0.002)
+            limiter.release(ticket, cost=0.001, remaining=600.0)
+
+    async def ask() -> None:
+        for _ in range(10):
+            ticket = await limiter.acquire_async()
+            note("task")
+            await asyncio.sleep(0.002)
+            limiter.release(ticket, cost=0.001, remaining=600.0)
+
+    async def main() -> None:
+        await asyncio.gather(*(ask() for _ in range(4)))
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    asyncio.run(main())
+    for thread in threads:
+        thread.join(20.0)
+    assert most <= 3
+    assert (done.count("thread"), done.count("task"), limiter.in_flight) == (40, 40, 0)
+
+
+def test_a_loop_that_was_closed_holds_nobody_up() -> None:
+    """Tasks whose loop is gone lose their turn, and the others get theirs."""
+    limiter = full(max_in_flight=1)
+    held = limiter.acquire()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(limiter.acquire_async())
+    loop.run_until_complete(asyncio.sleep(0.01))
+    loop.close()
+    limiter.release(held, cost=0.1, remaining=600.0)
+    ticket = limiter.acquire()
+    limiter.release(ticket, cost=0.1, remaining=600.0)
+    assert limiter.in_flight == 0
+    assert not task.done()
+    task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left
+
+
+def test_an_interrupted_thread_leaves_the_queue() -> None:
+    """A wait that ends by an exception, as Ctrl-C makes one, leaves nobody in the queue."""
+    limiter = full(max_in_flight=1)
+    limiter.acquire()
+
+    def broken(_: Any) -> float:
+        raise KeyboardInterrupt
+
+    limiter._wait_of = broken  # type: ignore[method-assign, assignment]
+    with pytest.raises(KeyboardInterrupt):
+        limiter.acquire()
+    assert len(limiter._waiting) == 0
+
+
+def test_refusals_are_counted_and_waited_for() -> None:
+    """After a refusal with Retry-After the next call leaves when that has passed."""
+
+    async def main() -> tuple[int, float]:
+        limiter = Limiter()
+        limiter.release(await limiter.acquire_async(), remaining=20.0, refused=True, retry_after_s=90.0)
+        await limiter.acquire_async()
+        return limiter.refused, asyncio.get_running_loop().time()
+
+    refused, now = run_virtually(main())
+    assert refused == 1
+    assert now == pytest.approx(90.0, abs=0.01)
+
+
+def test_from_a_run(tmp_path: Path) -> None:
+    """The bucket that a run estimated; it is taken for known."""
+    folder = run_folder(tmp_path, {"instance": "production", "bucket": BUCKET})
+    limiter = Limiter.from_run(folder)
+    settings = limiter.ledger.settings
+    assert (settings.high_water_mark, settings.outflow_per_s, settings.up_front_cost) == (900.0, 12.0, 30.0)
+    assert limiter.ledger.known
+
+
+def test_from_a_run_with_two_buckets(tmp_path: Path) -> None:
+    """With two instances one must be named; calls of one instance share one bucket."""
+    other = {**BUCKET, "up_front_cost": {"value": 60.0}}
+    rates = [
+        {"instance": "production", "bucket": BUCKET},
+        {"instance": "production", "bucket": BUCKET},
+        {"instance": "beta", "bucket": other},
+    ]
+    folder = run_folder(tmp_path, *rates)
+    with pytest.raises(RunFolderError, match="holds buckets of beta, production: name one with instance="):
+        Limiter.from_run(folder)
+    assert bucket_of_run(folder, "beta").up_front_cost == 60.0
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"instance": "production", "bucket": None},
+        {"instance": "production", "bucket": {**BUCKET, "outflow_per_s": None}},
+        {"instance": "production", "bucket": {**BUCKET, "outflow_per_s": {"value": None}}},
+        {"instance": "production", "bucket": {**BUCKET, "up_front_cost": {"value": 900.0}}},
+        {"instance": "production"},
+        "nothing",
+    ],
+)
+def test_from_a_run_without_a_bucket(tmp_path: Path, entry: Any) -> None:
+    """A bucket that the data could not carry is none: the error says what to do."""
+    with pytest.raises(RunFolderError, match="holds no estimated bucket: make one with 'probes rate -i NAME'"):
+        Limiter.from_run(run_folder(tmp_path, entry))
+
+
+def test_from_a_run_by_an_unknown_name(tmp_path: Path) -> None:
+    """The name of an instance that the run did not ask is in the error."""
+    with pytest.raises(RunFolderError, match="holds no estimated bucket of 'gamma'"):
+        Limiter.from_run(run_folder(tmp_path, {"instance": "production", "bucket": BUCKET}), "gamma")
+
+
+def test_from_a_folder_that_is_none(tmp_path: Path) -> None:
+    """A folder that is no run folder is an error of its own."""
+    with pytest.raises(RunFolderError):
+        Limiter.from_run(tmp_path / "nowhere")
+
+
+def test_from_the_report_of_a_run(tmp_path: Path) -> None:
+    """Where the manifest holds no rates those of report.json count; a broken report counts as none."""
+    folder = run_folder(tmp_path)
+    for broken in ("[]", '{"rates": 3}', "{"):
+        (folder / "report.json").write_text(broken, encoding="utf-8")
+        with pytest.raises(RunFolderError, match="no estimated bucket"):
+            Limiter.from_run(folder)
+    (folder / "report.json").write_text(json.dumps({"rates": [{"instance": "a", "bucket": BUCKET}]}), encoding="utf-8")
+    assert Limiter.from_run(folder, "a").ledger.settings.high_water_mark == 900.0

@@ -1,0 +1,150 @@
+"""`probes plan` as a user gives it, on runs made from recorded traces and worlds."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from asked import place
+from commanded import Ended
+from worlds import SELF, Law, World, recorded
+
+from probes.design import Design
+from probes.estimate import estimate
+from probes.jobs import plan as job
+from probes.observation import Observation
+from probes.runs import Run
+
+SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "plan-1.json").read_text(encoding="utf-8"))
+
+
+def run_of(tmp_path: Path, seen: list[Observation], **more: Any) -> Path:
+    """A finished run that holds these observations."""
+    names = sorted({o.instance for o in seen}) or ["test"]
+    run = Run.create(tmp_path / "results", ["rate"], [place(name, **more) for name in names])
+    for observation in seen:
+        run.append(observation)
+    run.finish("done")
+    return run.folder
+
+
+def command(*words: str) -> Ended:
+    """`probes plan WORDS`, which takes no configuration."""
+    import sys
+    from contextlib import redirect_stderr, redirect_stdout
+    from io import StringIO
+    from unittest.mock import patch
+
+    from probes.cli import main
+
+    out, err, code = StringIO(), StringIO(), 0
+    with patch.object(sys, "argv", ["probes", "plan", *words]), redirect_stdout(out), redirect_stderr(err):
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Ended(code, out.getvalue(), err.getvalue(), Path())
+
+
+@pytest.fixture(scope="module")
+def priced() -> list[Observation]:
+    """A default bucket asked and priced as the design does it."""
+    world = World(law=Law(0.3, 0.8), seed=4)
+    world.carry_out(Design((SELF,), 110))
+    return world.seen
+
+
+def test_json(tmp_path: Path, priced: list[Observation]) -> None:
+    """The document against its schema; the plan is noted in the run, a second one beside it."""
+    folder = run_of(tmp_path, priced)
+    ended = command(str(folder), "--calls", "500", "--json")
+    assert (ended.code, ended.err) == (0, "")
+    jsonschema.validate(ended.document, SCHEMA)
+    assert (ended.document["calls"], ended.document["rehearsal"]) == (500, None)
+    command(str(folder), "--calls", "50", "--json")
+    plans = Run.open(folder).manifest["plans"]
+    assert [(plan["instance"], plan["calls"]) for plan in plans] == [("test", 500), ("test", 50)]
+    assert plans[0] == {"instance": "test", **ended.document}
+
+
+def test_text(tmp_path: Path, priced: list[Observation]) -> None:
+    """A table, the recommendation first, the limiter's line last."""
+    folder = run_of(tmp_path, priced)
+    lines = command(str(folder), "--calls", "500").out.splitlines()
+    assert re.fullmatch(r"test: 500 calls, best (level-aware|workers|even-rate)\.", lines[0])
+    assert [line.split()[0] for line in lines[3:7]] == ["one_by_one", "even_rate", "workers", "level_aware"]
+    assert lines[6].endswith("through probes.Limiter")
+    assert lines[-1] == f'Next: limiter = probes.Limiter.from_run("{folder}")'
+
+
+@pytest.mark.slow
+def test_rehearsed(tmp_path: Path, priced: list[Observation]) -> None:
+    """A rehearsal under the ceilings of the run's instance, told with refusals and finish time."""
+    ended = command(str(run_of(tmp_path, priced, max_rate=9.0)), "--calls", "300", "--rehearse")
+    assert ended.code == 0
+    assert ended.err.startswith("Rehearsing ")
+    assert re.search(r"Rehearsed 300 calls: 0 refused, \d+\.\d s \(forecast \d+\.\d s\)\.", ended.out)
+
+
+def test_several_instances(tmp_path: Path, priced: list[Observation]) -> None:
+    """With several instances one must be named; an unknown one is an error that names those that are there."""
+    folder = run_of(tmp_path, [*priced, *(dataclasses.replace(o, instance="beta") for o in priced)])
+    ended = command(str(folder), "--calls", "50")
+    assert (ended.code, ended.out) == (2, "")
+    assert ended.err == f"probes: {folder} has several instances (beta, test): say which with -i NAME.\n"
+    assert command(str(folder), "--calls", "50", "-i", "beta").out.startswith("beta: 50 calls")
+    unknown = command(str(folder), "--calls", "50", "-i", "nobody")
+    assert (unknown.code, unknown.err) == (2, f"probes: {folder} has no instance 'nobody': it has beta, test.\n")
+
+
+def test_no_bucket(tmp_path: Path) -> None:
+    """A run that does not identify the bucket ends with 1 and says what to do."""
+    _, seen = recorded("sequential-dear")
+    folder = run_of(tmp_path, seen)
+    ended = command(str(folder), "--calls", "50")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == f"probes: {folder} does not identify the bucket of 'test' (headers): make a run with 'probes rate -i test'.\n"
+
+
+def test_nothing_answered(tmp_path: Path) -> None:
+    """A run without an answer ends with 1."""
+    ended = command(str(run_of(tmp_path, [])), "--calls", "50")
+    assert ended.code == 1
+    assert ended.err.endswith("holds no answered call to plan with: make a run with 'probes rate -i NAME'.\n")
+
+
+@pytest.mark.parametrize(("words", "code"), [(["nowhere", "--calls", "5"], 1), (["nowhere", "--calls", "0"], 2), (["nowhere"], 2)])
+def test_bad_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int) -> None:
+    """A folder that is no run ends with 1, a number of calls below 1 or none with 2; nothing on stdout, no traceback."""
+    monkeypatch.chdir(tmp_path)
+    ended = command(*words)
+    assert (ended.code, ended.out) == (code, "")
+    assert "Traceback" not in ended.err
+
+
+def test_folder_without_a_run(tmp_path: Path) -> None:
+    """A folder that holds no run ends with 1 and one sentence."""
+    ended = command(str(tmp_path), "--calls", "5")
+    assert (ended.code, ended.out) == (1, "")
+    assert len(ended.err.strip().splitlines()) == 1
+
+
+def test_mix_of_calls(priced: list[Observation]) -> None:
+    """Several calls make one mix, each as often as it was made."""
+    mixed = [dataclasses.replace(o, call="GET /a" if n % 4 else "GET /b") for n, o in enumerate(priced)]
+    found = estimate(mixed)
+    assert found is not None
+    twin = job.mixed_twin(found)
+    assert twin is not None
+    assert twin.mean_cost == pytest.approx(0.8, rel=0.15)
+    assert len(twin.costs) == pytest.approx(8000, abs=60)
+
+
+def test_durations() -> None:
+    """Seconds, minutes, hours."""
+    assert [job._duration(s) for s in (3.14, 119.0, 150.0, 9000.0)] == ["3.1 s", "119.0 s", "2.5 min", "2.5 h"]

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from probes.prices import FINENESS, Prices, gini, looks_lognormal, normal_quantile
+
+
+def lognormal(n: int, spread: float = 0.5, seed: int = 1) -> np.ndarray:
+    return np.asarray(np.exp(np.random.default_rng(seed).normal(0.0, spread, n)))
+
+
+def test_gini_index() -> None:
+    """Equal values have 0, all in one hand 1 - 1/n, a lognormal erf(spread / 2)."""
+    assert gini(np.full(9, 3.0)) == pytest.approx(0.0, abs=1e-12)
+    assert gini(np.array([0.0, 0.0, 0.0, 8.0])) == pytest.approx(0.75)
+    assert gini(lognormal(200_000)) == pytest.approx(math.erf(0.25), rel=0.01)
+
+
+def test_what_looks_lognormal() -> None:
+    """Lognormal values look so, two humps, constants and values at zero do not."""
+    assert sum(looks_lognormal(lognormal(200, seed=seed)) for seed in range(40)) >= 37
+    humps = np.concatenate([np.full(100, 0.1), np.full(100, 5.0)]) * lognormal(200, 0.05)
+    assert not looks_lognormal(humps)
+    assert not looks_lognormal(np.full(50, 0.3))
+    assert not looks_lognormal(np.append(lognormal(60), 0.0))
+
+
+def test_smoothed_lognormal() -> None:
+    """A lognormal shape is told by its own quantiles: the tail reaches beyond what was seen, mean and pairing stay."""
+    times = lognormal(300, seed=3)
+    costs, smooth = Prices(times * 0.5, times).smoothed()
+    assert len(costs) == len(smooth) == 300 * FINENESS
+    assert np.max(smooth) > np.max(times)
+    assert np.mean(smooth) == pytest.approx(np.mean(times), rel=0.03)
+    assert np.corrcoef(np.log(costs), np.log(smooth))[0, 1] > 0.98
+
+
+def test_smoothed_otherwise() -> None:
+    """Another shape is kept as it was seen; few values are, too."""
+    humps = np.concatenate([np.full(40, 0.1), np.full(40, 5.0)])
+    costs, times = Prices(np.full(80, 0.3), humps).smoothed()
+    assert set(times) == {0.1, 5.0}
+    assert set(costs) == {0.3}
+    few = Prices(np.array([1.0, 2.0]), np.array([3.0, 4.0]))
+    assert [list(column) for column in few.smoothed()] == [[1.0, 2.0], [3.0, 4.0]]
+    assert few.n == 2
+
+
+def test_resampled_spread() -> None:
+    """The spread of resampled means is what n values of that spread carry: about spread / sqrt(n)."""
+    prices = Prices(lognormal(400, seed=5), lognormal(400, seed=6))
+    cost, time, ginis = prices.resampled()
+    assert np.std(cost) == pytest.approx(0.5 / math.sqrt(400), rel=0.25)
+    assert np.std(time) == pytest.approx(0.5 / math.sqrt(400), rel=0.25)
+    assert np.mean(ginis) == pytest.approx(math.log(math.erf(0.25)), abs=0.1)
+    humps = np.concatenate([np.full(40, 0.1), np.full(40, 5.0)])
+    assert np.mean(Prices(humps, humps).resampled()[0]) == pytest.approx(math.log(2.55), abs=0.05)
+    assert np.mean(Prices(humps, humps).resampled()[2]) == pytest.approx(math.log(gini(humps)), abs=0.05)
+
+
+def test_normal_quantile() -> None:
+    """The standard normal quantiles."""
+    assert normal_quantile(np.array([0.5, 0.975])) == pytest.approx([0.0, 1.959964], abs=1e-6)

@@ -1,0 +1,372 @@
+"""`probes rate` as a user gives it: over sockets once, else in virtual time against the simulator."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from asked import place
+from commanded import command, configured
+from test_diagnose import Server
+
+from probes.calls import Call
+from probes.client import Client
+from probes.clock import run_virtually
+from probes.config import Instance, Kind
+from probes.errors import GuardStop
+from probes.jobs import rate as job
+from probes.jobs.session import Settings, Told
+from probes.observation import Observation, Outcome
+from probes.runs import Run
+from probes.simulator.app import create_app
+from probes.simulator.network import in_process
+from probes.simulator.profiles import profile
+from probes.simulator.settings import Fault, Service, SimulatorSettings
+
+SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
+SELF = Call("GET", "/api/v1/users/self")
+QUICK = SimulatorSettings(services={"*": Service(0.2, 0.3, cost_mean=0.6)}, slots=1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What one `rate` came to in virtual time."""
+
+    told: Told
+    stopped: GuardStop | None
+    run: Run
+    seen: list[Observation]
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """The only call's entry."""
+        jsonschema.validate(json.loads(json.dumps(self.told.document)), SCHEMA)
+        (one,) = self.told.document["calls"]
+        return one if isinstance(one, dict) else {}
+
+    @property
+    def signs(self) -> list[str]:
+        """Kinds of its signs."""
+        return [sign["kind"] for sign in self.entry["signs"]]
+
+
+def rated(tmp_path: Path, settings: SimulatorSettings = QUICK, budget: int = 120, calls: tuple[Call, ...] = (SELF,), **more: Any) -> Asked:
+    """`rate` against the simulator in virtual time."""
+    instance = place("test", **more)
+    run = Run.create(tmp_path / "results", ["rate"], [instance])
+    app = create_app(settings)
+
+    def make(one: Instance, folder: Run) -> Client:
+        return Client(one, record=folder.append, transport=in_process(app, 0.04, 0.001), origin_s=0.0)
+
+    asked = job.Asked(["test"], [], budget=budget)
+    measured = run_virtually(job.measure(Settings(quiet=True), instance, calls, asked, run, make))
+    seen = list(run.observations())
+    documents = job.documents_of(measured, seen, calls, 1000, instance)
+    return Asked(job.concluded(run, instance, documents, measured), measured.stopped, run, seen)
+
+
+def test_against_the_simulator(tmp_path: Path) -> None:
+    """Client, scenario, design and estimate together: the simulator's bucket exactly, within the budget, no refusal; all of it noted."""
+    one = rated(tmp_path)
+    bucket = {name: number["value"] for name, number in one.entry["bucket"].items()}
+    assert bucket == {
+        name: pytest.approx(value, rel=0.003) for name, value in [("high_water_mark", 600), ("outflow_per_s", 10), ("up_front_cost", 50)]
+    }
+    assert one.entry["regime"] == "headers"
+    assert one.entry["safe"]["burst"] == 11
+    assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.15)
+    spent = one.told.document["spent"]
+    assert (spent["requests"], spent["refused"], len(one.seen)) == (120, 0, 120)
+    assert spent["identify"]["requests"] <= 60
+    assert one.run.manifest["rates"] == [{"instance": "test", **one.entry}]
+    assert (one.run.folder / "report.html").is_file()
+
+
+def test_text(tmp_path: Path) -> None:
+    """For a person: the recommendation first, which is the low end; then the estimate, workers, bucket, what was spent, what to do next."""
+    one = rated(tmp_path)
+    rate, lines = one.entry["safe"]["rate_per_s"], one.told.text.splitlines()
+    assert lines[0] == f"test: GET /api/v1/users/self: go at {rate['low']:.3g} calls/s, bound by {one.entry['safe']['bound_by']}."
+    assert lines[1].startswith(f"  Best estimate {rate['value']:.3g} [{rate['low']:.3g} .. {rate['high']:.3g}], n ")
+    assert lines[2] == f"  Or {one.entry['safe']['in_flight']} workers without pause; at one instant at most 11 calls."
+    assert lines[3] == "  Bucket: mark 600, reservation 50, outflow/s 10." or lines[3].startswith(
+        "  Bucket: mark 600, reservation 50, outflow/s 9.99"
+    )
+    assert lines[-1] == f"Next: probes plan {one.run.folder} --calls 10000"
+
+
+def test_several_calls(tmp_path: Path) -> None:
+    """Several calls share one bucket: identified once, each priced; a call named twice has one entry."""
+    dear = Call("GET", "/api/v1/courses")
+    settings = QUICK.changed(
+        services={"GET /api/v1/users/self": Service(0.2, 0.3, cost_mean=0.2), "GET /api/v1/courses": Service(0.4, 0.3, cost_mean=3.0)}
+    )
+    one = rated(tmp_path, settings, 160, (SELF, dear, SELF))
+    entries = one.told.document["calls"]
+    assert [entry["call"] for entry in entries] == [SELF.name, dear.name]
+    assert entries[0]["bucket"] == entries[1]["bucket"]
+    assert entries[1]["cost"]["value"] > 5 * entries[0]["cost"]["value"]
+    assert entries[1]["safe"]["rate_per_s"]["low"] < entries[0]["safe"]["rate_per_s"]["low"]
+
+
+def header(name: str, text: str, every: int) -> SimulatorSettings:
+    return QUICK.changed(faults=(Fault("header", header=name, text=text, every=every),))
+
+
+def right_or_unknown(entry: dict[str, Any]) -> bool:
+    """Whether every constant that is told is right to 2 %."""
+    truth = {"high_water_mark": 600.0, "outflow_per_s": 10.0, "up_front_cost": 50.0}
+    told = entry["bucket"] or {}
+    return all(number is None or abs(number["value"] / truth[name] - 1.0) < 0.02 for name, number in told.items())
+
+
+@pytest.mark.parametrize("cost", ["nan", "-3", "", "1e308", "dear"])
+def test_bad_cost_header(tmp_path: Path, cost: str) -> None:
+    """A cost header that is nan, negative, absent, absurd or no number on every third answer: said, and no wrong number."""
+    one = rated(tmp_path, header("X-Request-Cost", cost, 3))
+    assert right_or_unknown(one.entry)
+    assert "cost_missing" in one.signs
+    assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.2)
+
+
+def test_cost_never_told(tmp_path: Path) -> None:
+    """Without any cost header nothing is priced: no safe rate, no bucket, and the sentence says why."""
+    one = rated(tmp_path, header("X-Request-Cost", "", 1))
+    assert (one.entry["safe"], one.entry["cost"]) == (None, None)
+    assert "cost_missing" in one.signs
+
+
+def test_remaining_jumps(tmp_path: Path) -> None:
+    """Remaining that jumps by 600 on some answers ends in no wrong constant and in no refusal."""
+    one = rated(tmp_path, QUICK.changed(faults=(Fault("remaining_jump", every=9),)))
+    assert right_or_unknown(one.entry)
+    assert one.told.document["spent"]["refused"] == 0
+
+
+def test_shared_token(tmp_path: Path) -> None:
+    """A token whose bucket somebody else uses meanwhile: said, or no constant is wrong."""
+    one = rated(tmp_path, QUICK.changed(cross_traffic_per_s=3.0, cross_traffic_cost=1.5))
+    assert "shared_token" in one.signs or right_or_unknown(one.entry)
+
+
+def test_headers_stop(tmp_path: Path) -> None:
+    """A server that stops sending headers: no wrong constant, no endless asking."""
+    one = rated(tmp_path, QUICK.changed(faults=(Fault("no_quota_headers", after=20),)))
+    assert right_or_unknown(one.entry)
+    assert len(one.seen) <= 120
+
+
+def test_slow_as_30_s(tmp_path: Path) -> None:
+    """Latency of 30 s: identified all the same, in its time."""
+    one = rated(tmp_path, QUICK.changed(services={"*": Service(30.0, 0.05, cost_mean=3.0)}), 60, timeout_s=120.0)
+    assert right_or_unknown(one.entry)
+    assert one.entry["server_time_s"]["value"] == pytest.approx(30.0, rel=0.05)
+
+
+@pytest.mark.parametrize("kind", ["html", "unauthorized", "server_error", "maintenance", "reset"])
+def test_calls_that_fail(tmp_path: Path, kind: str) -> None:
+    """Web pages, 401, 500, maintenance, a broken connection on every call: a few requests, no safe rate, a finding that says what came."""
+    one = rated(tmp_path, QUICK.changed(faults=(Fault(kind),)))
+    assert one.entry["safe"] is None
+    assert len(one.seen) <= 6
+    assert one.told.findings
+
+
+def test_call_that_is_not_there(tmp_path: Path) -> None:
+    """A call that answers 404 is not priced: no safe rate, and the finding names it."""
+    one = rated(tmp_path, calls=(Call("GET", "/api/v1/users/123456789"),))
+    assert (one.entry["safe"], one.entry["cost"]) == (None, None)
+    assert {o.outcome for o in one.seen} == {Outcome.NOT_FOUND}
+    assert len(one.seen) <= 6
+
+
+def test_low_ceiling(tmp_path: Path) -> None:
+    """One call at a time cannot show the reservation: mark and price are told, the reservation and the safe rate are not guessed."""
+    one = rated(tmp_path, budget=40, max_in_flight=1)
+    assert one.entry["bucket"]["up_front_cost"] is None
+    assert one.entry["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0)
+    assert one.entry["safe"] is None
+    assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.4)
+
+
+def test_rate_ceiling_binds(tmp_path: Path) -> None:
+    """A ceiling of 2 calls/s is kept and binds, where calls are so slow that they overlap all the same."""
+    one = rated(tmp_path, QUICK.changed(services={"*": Service(2.0, 0.2, cost_mean=0.5)}), budget=60, max_rate=2.0)
+    assert (one.entry["safe"]["bound_by"], one.entry["safe"]["rate_per_s"]["low"]) == ("ceiling", 2.0)
+    sent = [o.sent_s for o in one.seen if o.sent_s is not None]
+    assert all(later - earlier > 0.99 for earlier, later in zip(sorted(sent), sorted(sent)[2:], strict=False))
+
+
+def test_rate_ceiling_below_identification(tmp_path: Path) -> None:
+    """A ceiling under which no two calls overlap: mark and price are told, the reservation is not guessed, the text says why."""
+    one = rated(tmp_path, budget=40, max_rate=2.0)
+    assert one.entry["safe"] is None
+    assert one.entry["bucket"]["up_front_cost"] is None
+    assert one.signs == ["no_overlap"]
+    assert "while another call was in flight: the reservation and the safe rate are unknown." in one.told.text
+    assert [f.kind for f in one.told.findings if f.evidence] == ["rate_unknown"]
+
+
+def test_few_requests_allowed(tmp_path: Path) -> None:
+    """max_requests ends it after as many; what is known is told."""
+    one = rated(tmp_path, max_requests=9)
+    assert isinstance(one.stopped, GuardStop)
+    assert len(one.seen) == 9
+    assert one.run.manifest["ended"].startswith("guard: ")
+    assert right_or_unknown(one.entry)
+
+
+def test_without_headers(tmp_path: Path) -> None:
+    """No budget headers: by a few refusals, the number in flight exactly; bucket null, ratios in its place."""
+    settings = QUICK.changed(quota_headers=False, services={"*": Service(1.5, 0.2, cost_mean=0.2)})
+    one = rated(tmp_path, settings, 400)
+    assert (one.entry["regime"], one.entry["bucket"]) == ("refusals", None)
+    assert one.entry["ratios"]["in_flight_limit"] == 11
+    assert one.told.document["spent"]["refused"] <= 5
+    assert one.entry["safe"]["burst"] == 11
+
+
+def test_without_headers_on_production(tmp_path: Path) -> None:
+    """On production no refusal is provoked that was not allowed by name."""
+    one = rated(tmp_path, QUICK.changed(quota_headers=False), 400, kind=Kind.PRODUCTION)
+    assert one.told.document["spent"]["refused"] == 0
+    assert len(one.seen) <= 14
+    assert (one.entry["regime"], one.entry["safe"]) == ("unthrottled", None)
+    assert job.may_be_refused(place("x", kind=Kind.PRODUCTION, allow_load=True))
+
+
+@pytest.mark.parametrize(
+    ("more", "regime", "sign"),
+    [
+        ({"approved": ("simulator-token",)}, "unthrottled", "approve_listed"),
+        ({"blocked": ("simulator-token",)}, "blocked", "blocked"),
+    ],
+)
+def test_signatures(tmp_path: Path, more: dict[str, Any], regime: str, sign: str) -> None:
+    """An approve-listed and a blocked token are named as such."""
+    one = rated(tmp_path, QUICK.changed(**more))
+    assert (one.entry["regime"], one.signs) == (regime, [sign])
+
+
+@pytest.mark.slow
+def test_over_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole command over TCP, a small budget: the document on stdout, each request its line, none refused."""
+    from probes.simulator.server import Served
+
+    with Served(profile("sandbox")) as served:
+        configured(tmp_path, monkeypatch, sim={"url": served.url, "token": served.token})
+        ended = command(tmp_path, "rate", "-i", "sim", "--budget", "50", "--json", "--quiet")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.document, SCHEMA)
+    (entry,) = ended.document["calls"]
+    assert entry["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=0.01)
+    assert entry["bucket"]["up_front_cost"]["value"] == pytest.approx(50.0, rel=0.01)
+    assert entry["safe"]["burst"] == 11
+    assert ended.document["spent"]["requests"] == len(ended.lines()) <= 50
+    assert ended.document["spent"]["refused"] == 0
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration of one instance that is never asked."""
+    configured(
+        tmp_path,
+        monkeypatch,
+        test={"url": "http://127.0.0.1:9", "token": "t"},
+        writer={"url": "http://127.0.0.1:9", "token": "t", "allow_writes": True},
+    )
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["-i", "nobody"], "There is no instance 'nobody'"),
+        (["-i", "test", "-i", "writer"], "'probes rate' asks one instance, not 2: say -i NAME once."),
+        (["-i", "test", "--budget", "0"], "--job and --budget must be at least 1."),
+        (["-i", "test", "--call", "nonsense"], "'nonsense' is not a call"),
+        (["-i", "test", "--call", "DELETE /api/v1/courses/1/enrollments/2?task=inactivate"], "set allow_writes = true for 'test' first."),
+        (["-i", "writer", "--call", "DELETE /api/v1/courses/1/enrollments/2?task=inactivate"], "name it in a file with --calls-file"),
+        (
+            ["-i", "writer", "--call", "DELETE /api/v1/courses/1/enrollments/2?task=inactive"],
+            "is unknown to Canvas, which would conclude the enrolment",
+        ),
+        (["-i", "test", "--calls-file", "nowhere.txt"], "nowhere.txt cannot be read: No such file or directory."),
+    ],
+)
+def test_bad_words(nowhere: Path, words: list[str], message: str) -> None:
+    """Bad words end with 2 and one sentence before anything is sent or written."""
+    ended = command(nowhere, "rate", *words)
+    assert (ended.code, ended.out) == (2, "")
+    assert message in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert not ended.results.exists()
+
+
+def test_calls_file_that_is_no_text(nowhere: Path) -> None:
+    """A calls file that is no text is named."""
+    (nowhere / "calls.txt").write_bytes(b"\xff\xfe\x00")
+    ended = command(nowhere, "rate", "-i", "test", "--calls-file", str(nowhere / "calls.txt"))
+    assert ended.code == 2
+    assert ended.err.endswith("calls.txt cannot be read: it is not text.\n")
+
+
+def test_confirming_production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--confirm where load is not allowed is refused before anything is measured."""
+    configured(tmp_path, monkeypatch, live={"url": "https://school.example", "token": "t"})
+    ended = command(tmp_path, "rate", "-i", "live", "--confirm")
+    assert ended.code == 2
+    assert ended.err == "probes: --confirm loads 'live', which does not allow it: set allow_load = true for it, or leave --confirm out.\n"
+    assert not ended.results.exists()
+
+
+def test_every_call_unauthorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When every call is refused for its credentials the command ends with 5."""
+    with Server() as server:
+        handler: Any = server.http.RequestHandlerClass
+
+        def refuse(self: Any) -> None:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Bearer realm="canvas-lms"')
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        handler.do_GET = refuse
+        configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+        ended = command(tmp_path, "rate", "-i", "test", "--quiet")
+    assert (ended.code, ended.out) == (5, "")
+    assert "refused for its credentials (401)" in ended.err
+    assert len(ended.lines()) <= 6
+
+
+def test_stopped_by_a_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """max_requests tells what is known, then ends with 4."""
+    with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1"}) as server:
+        configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t", "max_requests": 3})
+        ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet")
+    assert ended.code == 4
+    jsonschema.validate(ended.document, SCHEMA)
+    assert ended.document["spent"]["requests"] == 3
+
+
+def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port on which nobody listens: an entry that says so, exit 0."""
+    configured(tmp_path, monkeypatch, test={"url": "http://127.0.0.1:9", "token": "t"})
+    ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet")
+    assert ended.code == 0, ended.err
+    jsonschema.validate(ended.document, SCHEMA)
+    assert ended.document["calls"][0]["signs"] == [{"kind": "no_answer", "says": "No call was answered (connect_error)."}]
+    assert ended.document["calls"][0]["safe"] is None
+
+
+def test_a_write_from_a_file(tmp_path: Path) -> None:
+    """A write that is allowed and named in a file is priced as any call."""
+    file = tmp_path / "calls.txt"
+    file.write_text("# inactivate\nDELETE /api/v1/courses/1/enrollments/2?task=inactivate\n", encoding="utf-8")
+    (call,) = job._calls(place("w", allow_writes=True), job.Asked(["w"], [], file))
+    assert (call.method, call.writes) == ("DELETE", True)

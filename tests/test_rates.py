@@ -1,0 +1,174 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from worlds import SELF, Law, World, observed, random_world, recorded
+
+from probes import rates
+from probes.bucket import BucketSettings
+from probes.design import Design
+from probes.estimate import Estimate, estimate
+from probes.observation import Outcome
+from probes.rates import Ceilings, rate_document, rate_documents
+from probes.safety import even_rate, workers
+
+SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
+
+
+def valid(document: dict[str, Any]) -> dict[str, Any]:
+    """`document`, which the schema's `calls` allow."""
+    jsonschema.validate(json.loads(json.dumps(document)), {**SCHEMA["$defs"]["call"], "$defs": SCHEMA["$defs"]})
+    return document
+
+
+def priced(world: World, budget: int = 400) -> tuple[Estimate, Design]:
+    design = Design((SELF,), budget)
+    world.carry_out(design)
+    found = estimate(world.seen)
+    assert found is not None
+    return found, design
+
+
+@pytest.fixture(scope="module")
+def outflow() -> Estimate:
+    """Costs bind: 3 units a call, quickly served."""
+    return priced(World(law=Law(0.2, 3.0), seed=7))[0]
+
+
+@pytest.fixture(scope="module")
+def reservations() -> Estimate:
+    """Reservations bind: cheap calls that take half a second."""
+    return priced(World(law=Law(0.5, 0.1), seed=8))[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["wide", "canvas"])
+def test_value_against_the_truth(family: str) -> None:
+    """On fixed random buckets `value` is within 6 % of the sharp truth, hardly ever more than 5 % over; `low` keeps its odds."""
+    errors, covered, odds = [], 0, []
+    for seed in range(4):
+        world = random_world(seed, family)
+        found, _ = priced(world)
+        truth = world.law.twin(world.bucket)
+        safe = valid(rate_document(found, SELF.name))["safe"]
+        sharp = even_rate(truth, 1000, 0.05)
+        rate = safe["rate_per_s"]
+        errors.append(rate["value"] / sharp - 1.0)
+        covered += rate["low"] <= sharp <= rate["high"]
+        odds.append(truth.even_odds(rate["low"], 1000))
+        assert safe["burst"] == truth.burst, seed
+        assert abs(safe["in_flight"] - workers(truth, 1000, 0.05)) <= 1, seed
+        assert (world.refused, len(world.seen) <= 400) == (0, True), seed
+    assert np.median(np.abs(errors)) < 0.06
+    assert sum(error > 0.05 for error in errors) == 0
+    assert covered >= 3
+    assert np.mean(odds) <= 0.05
+
+
+def test_bound_by_outflow(outflow: Estimate) -> None:
+    """Dear calls are bound by the outflow, near outflow / cost."""
+    document = valid(rate_document(outflow, SELF.name))
+    assert document["safe"]["bound_by"] == "outflow"
+    assert document["safe"]["rate_per_s"]["value"] == pytest.approx(10 / (3.0 - 0.55), rel=0.1)
+    assert (document["safe"]["job_calls"], document["safe"]["odds"], document["confirmed"]) == (1000, 0.05, None)
+    assert document["cost"]["value"] == pytest.approx(3.0, rel=0.1)
+    assert document["safe"]["burst"] == 11
+
+
+def test_bound_by_reservations(reservations: Estimate) -> None:
+    """Cheap slow calls are bound by the reservations that they hold."""
+    document = valid(rate_document(reservations, SELF.name))
+    assert document["safe"]["bound_by"] == "reservations"
+    assert document["regime"] == "headers"
+    assert document["server_time_s"]["value"] == pytest.approx(0.5 * np.exp(0.125), rel=0.1)
+
+
+def test_longer_jobs_are_slower(outflow: Estimate) -> None:
+    """The bucket's credit is shared by fewer calls in a short job: it may go faster."""
+    short, long = (rate_document(outflow, SELF.name, job)["safe"]["rate_per_s"]["value"] for job in (400, 2000))
+    assert short > 1.3 * long
+
+
+def test_no_rate_is_refused() -> None:
+    """A job that may be sent at once has no safe rate of its own: null, with the burst."""
+    found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
+    document = valid(rate_document(found, SELF.name, job_calls=5))
+    assert document["safe"]["rate_per_s"] is None
+    assert document["safe"]["burst"] == 11
+    assert document["safe"]["in_flight"] == 5
+
+
+def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
+    """A configured ceiling below the bucket's rate binds: the rate is the ceiling, in flight and burst are bounded too."""
+    safe = valid(rate_document(reservations, SELF.name, 1000, Ceilings(max_rate=1.0, max_in_flight=2)))["safe"]
+    assert (safe["rate_per_s"]["value"], safe["bound_by"], safe["in_flight"], safe["burst"]) == (1.0, "ceiling", 2, 2)
+    free = rate_document(outflow, SELF.name, 1000, Ceilings(max_rate=500.0, max_in_flight=200))
+    assert free == rate_document(outflow, SELF.name)
+
+
+def test_latency_binds(outflow: Estimate) -> None:
+    """A server that slows down before the bucket fills binds: the highest rate that was steady, at most the one that was not."""
+    safe = valid(rate_document(outflow, SELF.name, 1000, Ceilings(slowed_at=2.0, steady_at=1.5)))["safe"]
+    assert safe["bound_by"] == "latency"
+    assert safe["rate_per_s"] == {"value": 1.5, "low": 1.5, "high": 2.0, "n": safe["rate_per_s"]["n"]}
+    assert rate_document(outflow, SELF.name, 1000, Ceilings(slowed_at=2.0))["safe"]["rate_per_s"]["value"] == 1.0
+    assert rate_document(outflow, SELF.name, 1000, Ceilings(slowed_at=50.0, steady_at=40.0))["safe"]["bound_by"] == "outflow"
+
+
+def test_unknown_is_null() -> None:
+    """Without overlapping calls the reservation is unknown and so is the safe rate: null, not a guess."""
+    world = World(law=Law(0.3, 0.4))
+    for _ in range(8):
+        world.round([0.0], 0.5)
+    found = estimate(world.seen)
+    assert found is not None
+    document = valid(rate_document(found, SELF.name))
+    assert document["safe"] is None
+    assert document["bucket"]["up_front_cost"] is None
+    assert document["cost"]["n"] == 8
+
+
+def test_a_call_that_was_never_priced(outflow: Estimate) -> None:
+    """A call that brought no price has null for it, and the bucket all the same."""
+    document = valid(rate_document(outflow, "GET /never"))
+    assert (document["cost"], document["server_time_s"], document["safe"]) == (None, None, None)
+    assert document["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=1e-4)
+
+
+def test_no_call_passes() -> None:
+    """A reservation above the mark lets no call through: nothing is safe, nothing is told."""
+    found, _ = priced(World(law=Law(0.3, 0.4), seed=2), 100)
+    assert found.fit is not None
+    full = dataclasses.replace(found, fit=dataclasses.replace(found.fit, bucket=BucketSettings(600.0, 800.0, 10.0, 650.0)))
+    assert rate_document(full, SELF.name)["safe"] is None
+
+
+def test_blocked_document() -> None:
+    """A blocked token: the regime and the sentence, everything else null."""
+    seen = [observed(n, n + 0.1, status=429, outcome=Outcome.THROTTLED, remaining=0.0) for n in range(4)]
+    found = estimate(seen)
+    assert found is not None
+    document = valid(rate_document(found, SELF.name))
+    assert (document["regime"], document["bucket"], document["safe"], document["cost"]) == ("blocked", None, None, None)
+    assert document["signs"] == [
+        {"kind": "blocked", "says": "All 4 calls were refused with Remaining forced to 0.0: this token is blocked."}
+    ]
+
+
+def test_documents_of_a_run() -> None:
+    """From a run's observations alone: one entry for each instance and call that carries it, none for other instances."""
+    _, seen = recorded("calm-mix")
+    other = [dataclasses.replace(o, instance="beta", call=f"GET /{n % 2}", path=f"/{n % 2}") for n, o in enumerate(seen)]
+    single = [dataclasses.replace(o, instance="alone") for o in seen[:1]]
+    documents = rate_documents([*seen, *other, *single])
+    assert [(d["instance"], d["call"]) for d in documents] == [("test", SELF.name), ("beta", "GET /0"), ("beta", "GET /1")]
+    for document in documents:
+        valid(document)
+        assert document["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=0.002)
+    assert rate_documents([]) == []

@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from probes.bucket import BucketSettings
+from probes.safety import FASTEST_PER_S, analytic_rate, elasticities, even_rate, workers
+from probes.twin import Twin
+
+
+def twin(cost: float, time_s: float, spread: float = 0.5, **bucket: float) -> Twin:
+    rng = np.random.default_rng(2)
+    costs, times = np.exp(rng.normal(0.0, spread, (2, 4000)))
+    return Twin(BucketSettings().scaled(**bucket), cost * costs / costs.mean(), time_s * times / times.mean())
+
+
+def equal(cost: float, time_s: float, **bucket: float) -> Twin:
+    return Twin(BucketSettings().scaled(**bucket), np.full(2, cost), np.full(2, time_s))
+
+
+def test_even_rate_of_equal_calls_by_reservations() -> None:
+    """Equal cheap calls are safe while fewer than twelve overlap: 600 = k 50 - outflow * time gives the twelfth, so 12 / time."""
+    assert even_rate(equal(1e-6, 0.5), 1000, 0.05) == pytest.approx(12 / 0.5, rel=0.02)
+
+
+def test_even_rate_of_equal_calls_by_outflow() -> None:
+    """Dear quick calls of a long job are safe at little above outflow / cost; a short job may use the bucket's credit."""
+    dear = equal(2.0, 0.01)
+    # n calls pay 2 each, 10/s leaks: 2n - 10 n/r <= 550 for n = 1000
+    assert even_rate(dear, 1000, 0.05) == pytest.approx(10 / (2 - 0.55), rel=0.02)
+    assert even_rate(dear, 4000, 0.05) == pytest.approx(10 / (2 - 550 / 4000), rel=0.02)
+    assert even_rate(equal(2.0, 1e-4), 200, 0.05) == FASTEST_PER_S, "200 calls cost 400 and hardly overlap: they fit at any rate"
+
+
+@pytest.mark.parametrize(("cost", "time_s"), [(0.2, 0.5), (3.0, 0.2)])
+def test_even_rate_has_the_odds(cost: float, time_s: float) -> None:
+    """At the safe rate the odds are 5 %; a little below they are less, above more."""
+    one = twin(cost, time_s)
+    rate = even_rate(one, 1000, 0.05)
+    assert one.even_odds(rate, 1000) == pytest.approx(0.05, abs=0.012)
+    assert one.even_odds(0.96 * rate, 1000) < 0.04
+    assert one.even_odds(1.04 * rate, 1000) > 0.06
+    assert even_rate(one, 1000, 0.05, guess=rate * 1.3) == pytest.approx(rate, rel=0.004)
+
+
+def test_no_rate_where_one_call_is_refused() -> None:
+    """A reservation at or above the mark refuses every call: the rate is 0, and no worker is safe."""
+    full = equal(1.0, 0.1, up_front_cost=700.0)
+    assert even_rate(full, 100, 0.05) == 0.0
+    assert workers(full, 100, 0.05) == 0
+
+
+def test_workers() -> None:
+    """The greatest number of workers whose odds are kept, and one more breaks them; never more than the burst or the job."""
+    one = twin(2.0, 0.3)
+    count = workers(one, 1000, 0.05)
+    assert one.workers_odds(count, 1000) <= 0.05 < one.workers_odds(count + 1, 1000)
+    assert 0 < count < 11
+    assert workers(equal(0.01, 0.3), 1000, 0.05) == 11
+    assert workers(equal(0.01, 0.3), 4, 0.05) == 4
+    assert workers(equal(60.0, 0.01), 1000, 0.05) == 0, "one dear call after another fills the bucket: not even one worker is safe"
+
+
+def test_analytic_rate_is_near() -> None:
+    """The first guess is within a factor of two of the rate."""
+    for one in (twin(0.2, 0.5), twin(3.0, 0.2), twin(0.5, 1.5)):
+        assert 0.5 < analytic_rate(one) / even_rate(one, 1000, 0.05) < 2.0
+
+
+def test_elasticities_by_reservations() -> None:
+    """Where reservations bind the rate goes as 1 / time, more spread lowers it, and cost hardly matters."""
+    one = twin(0.05, 0.5)
+    slopes = elasticities(one, 1000, 0.05, even_rate(one, 1000, 0.05))
+    assert slopes.time == pytest.approx(-1.0, abs=0.12)
+    assert abs(slopes.cost) < 0.1
+    assert slopes.high_water_mark + slopes.up_front_cost + slopes.outflow_per_s + slopes.cost == pytest.approx(0.0, abs=1e-9)
+    assert slopes.high_water_mark > 1.0
+    assert slopes.spread < 0.0
+
+
+def test_elasticities_by_outflow() -> None:
+    """Where the outflow binds the rate goes as outflow / cost (more, by the credit that a job may use), and time matters little."""
+    one = twin(4.0, 0.05)
+    slopes = elasticities(one, 1000, 0.05, even_rate(one, 1000, 0.05))
+    assert slopes.cost == pytest.approx(-1.15, abs=0.15)
+    assert slopes.outflow_per_s == pytest.approx(1.0, abs=0.1)
+    flat = elasticities(equal(4.0, 0.05), 1000, 0.05, even_rate(equal(4.0, 0.05), 1000, 0.05))
+    assert flat.spread == 0.0
