@@ -4,7 +4,7 @@
 #   make test        all tests, with branch coverage
 #   make check       lint, format, types, layers
 #   make tools       promtool, Prometheus, Pushgateway, blackbox_exporter, Chromium for the tests that use them (Debian)
-#   make bench-rate  safe rates on random buckets, in virtual time; bench-load: arrivals, guards, throughput; bench-NAME: bench/NAME.py
+#   make bench-rate  safe rates on random buckets, in virtual time; bench-load: arrivals, guards, throughput; bench-NAME: tests/bench/NAME.py
 #   make bench       the first two
 #   make report      tells the newest run in results/ again
 #   make lock        pins newer libraries into requirements.lock
@@ -43,7 +43,7 @@ tools:
 bench: bench-rate bench-load
 
 bench-%: $(READY)
-	@$(BIN)/python -m bench.$*
+	@PYTHONPATH=tests $(BIN)/python -m bench.$*
 
 report: $(READY)
 	@$(BIN)/probes report "$$(ls -dt results/*-*/ | head -1)"

@@ -13,12 +13,12 @@ import httpx
 import jsonschema
 import pytest
 from asked import SELF, lost, made, place
+from bench.compare import simulated
+from bench.paired import observed, whole
 from commanded import command, configured
 from test_diagnose import Server
 from test_run import Refusing
 
-from bench.compare import simulated
-from bench.paired import observed, whole
 from probes import compare
 from probes.client import Client
 from probes.clock import run_virtually

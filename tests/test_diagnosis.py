@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from asked import SELF, lost, made
-
 from bench.planted import NOTHING, PLANTS, Plant, diagnosed
+
 from probes.bucket import BucketSettings
 from probes.diagnosis import KINDS, Cause, Job, Surroundings, diagnose
 from probes.diagnosis.base import surer
@@ -65,7 +65,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("a", "b"), PAIRS)
 def test_planted_in_pairs(a: str, b: str) -> None:
-    """Of two causes at once both are named (all pairs: bench/diagnose.py)."""
+    """Of two causes at once both are named (all pairs: tests/bench/diagnose.py)."""
     assert {a, b} <= set(kinds(PLANTS[a].also(PLANTS[b])))
 
 

@@ -4,10 +4,10 @@ import math
 import statistics
 
 import pytest
-
 from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy
 from bench.limiter import known, unknown
+
 from probes.bucket import BucketSettings
 from probes.ledger import Ledger
 from probes.neighbours import Neighbours

@@ -16,8 +16,8 @@ import jsonschema
 import psutil
 import pytest
 import trustme
-
 from bench.server import Running, running
+
 from probes.calls import parse
 from probes.config import Instance, Kind
 from probes.errors import ProbesError

@@ -27,8 +27,8 @@ from _records import Appender, Batch, Tally, line_of  # noqa: E402
 from _settings import LoadSettings, of_document  # noqa: E402
 from _wire import Wire  # noqa: E402
 from _work import Inactivation, Mix, Walk, next_page  # noqa: E402
-
 from bench.server import Running, running  # noqa: E402
+
 from probes.calls import Call, parse  # noqa: E402
 from probes.config import Instance, Kind  # noqa: E402
 from probes.guards import GuardLimits  # noqa: E402

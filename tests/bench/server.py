@@ -1,7 +1,7 @@
 """A server that does next to nothing and remembers everything: what the load's bench and its tests send to.
 
-`python bench/server.py '{"delay_s": 0.02}'` prints its port. Raw asyncio, a process of its own, nothing shared with what it judges. Keys:
-`delay_s` before each answer; `stall_every_s` and `stall_s`: answers nothing in the last `stall_s` of each period, counted from the first
+`python tests/bench/server.py '{"delay_s": 0.02}'` prints its port. Raw asyncio, a process of its own, nothing shared with those it judges.
+Keys: `delay_s` before each answer; `stall_every_s` and `stall_s`: silent in the last `stall_s` of each period, counted from the first
 request; `refuse` [from, to): requests of these numbers are refused with 429; `status_from` [number, status]: from there on that status;
 `remaining` the budget header; `pages` how many pages a list has; `drop_from`: closes the connection without an answer from that number
 on; `cert`, `key`: TLS.
@@ -153,7 +153,7 @@ class Running:
 
     def report(self) -> dict[str, Any]:
         """What it saw so far."""
-        context = ssl._create_unverified_context() if self.url.startswith("https") else None  # noqa: SLF001 # the test's own certificate
+        context = ssl._create_unverified_context() if self.url.startswith("https") else None  # the test's own certificate
         with urllib.request.urlopen(f"{self.url}/_report", timeout=20, context=context) as answer:
             found: dict[str, Any] = json.load(answer)
         return found

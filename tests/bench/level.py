@@ -1,4 +1,4 @@
-"""Jobs through the limiter's book against a true bucket, as events: what bench/limiter.py counts. Times in seconds, levels in units."""
+"""Jobs through the limiter's book against a true bucket, as events: for limiter.py beside it. Times in seconds, levels in units."""
 
 from __future__ import annotations
 

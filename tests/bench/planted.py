@@ -1,4 +1,4 @@
-"""Causes planted in a simulated instance, alone and in pairs, in virtual time: what bench/diagnose.py counts and tests try in small."""
+"""Causes planted in a simulated instance, alone and in pairs, in virtual time: for diagnose.py beside it, and in small for tests."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Safe rates on random buckets in virtual time: the real scenario, client and estimator against the simulator over a delayed network.
 
-    python -m bench.rate [--runs 1000] [--family wide|canvas|hard|hidden|all] [--processes 2] [--json FILE]
+    python -m bench.rate [--runs 100] [--family wide|canvas|hard|cross|hidden|all] [--processes 2] [--json FILE]
 
 Prints, for each family, how far each constant and the safe rate are off, what it cost, and beside them two ways of the field: outflow
 over mean cost from the headers, and a ramp of +1/s every 10 s of which 80 % is taken. Each row is the whole distribution, misses in it.
@@ -11,8 +11,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,8 @@ from typing import Any
 import httpx
 import numpy as np
 
-from probes.bucket import Bucket, BucketSettings
+from bench.buckets import FAMILIES, Place, place, ramped
+from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
@@ -34,50 +36,12 @@ from probes.safety import even_rate, workers
 from probes.scenarios import Options, scenario
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
-from probes.simulator.settings import Service, SimulatorSettings
 from probes.twin import Twin
 
 CALL = Call("GET", "/api/v1/users/self")
 JOB = 1000
 ODDS = 0.05
-SIGMA = 0.5
 TRUE_PAIRS = 40_000
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """One random bucket and its network; `share` is cost over server time where they are linked."""
-
-    bucket: BucketSettings
-    cost: float
-    time_s: float
-    share: float | None
-    round_trip_s: float
-    jitter_s: float
-    headers: bool
-    seed: int
-
-    def pairs(self, n: int) -> tuple[np.ndarray, np.ndarray]:
-        """(costs, times) as the simulator draws them."""
-        source = np.random.default_rng(self.seed + 77)
-        times = self.time_s * np.exp(source.normal(0.0, SIGMA, n))
-        if self.share is not None:
-            return times * self.share, times
-        return self.cost * np.exp(source.normal(0.0, SIGMA, n) - SIGMA**2 / 2), times
-
-
-def world(family: str, seed: int) -> World:
-    """Families of issue 3: wide, canvas (defaults, cost 0.2..0.9 of the server time), hard (jitter 30 ms), hidden (no headers)."""
-    source = np.random.default_rng(seed)
-    time_s = math.exp(source.uniform(math.log(0.05), math.log(2.0)))
-    share = float(source.uniform(0.2, 0.9)) if family == "canvas" else None
-    mark = float(source.uniform(300.0, 1200.0))
-    wide = BucketSettings(mark, mark * 4 / 3, float(source.uniform(5.0, 20.0)), float(source.uniform(20.0, 100.0)))
-    cost = math.exp(source.uniform(math.log(0.05), math.log(5.0)))
-    jitter = 0.03 if family == "hard" else 0.003
-    return World(
-        BucketSettings() if share else wide, cost, time_s, share, float(source.uniform(0.02, 0.15)), jitter, family != "hidden", seed
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,14 +66,10 @@ class Row:
     naive_ramp: float
 
 
-async def observed(place: World, design: Design | RefusalDesign, budget: int) -> list[Observation]:
+async def observed(there: Place, design: Design | RefusalDesign, budget: int) -> list[Observation]:
     """All observations of one run of the throttling scenario."""
-    service = Service(place.time_s, SIGMA, cost_share=place.share or 0.6, cost_mean=None if place.share else place.cost, cost_sigma=SIGMA)
-    settings = SimulatorSettings(
-        seed=place.seed, bucket=place.bucket, services={"*": service}, slots=10_000, cookies=False, quota_headers=place.headers
-    )
-    app = create_app(settings)
-    transport = DelayedTransport(httpx.ASGITransport(app), place.round_trip_s, place.jitter_s, place.seed)
+    settings = there.settings()
+    transport = DelayedTransport(httpx.ASGITransport(create_app(settings)), there.round_trip_s, there.jitter_s, there.seed)
     instance = Instance("bench", "http://127.0.0.1", Kind.SIMULATED, secret=settings.token, timeout_s=600.0)
     async with Client(instance, transport=transport) as client:
         asked = Options(calls=(CALL,), budget=budget, decide=design)
@@ -118,50 +78,50 @@ async def observed(place: World, design: Design | RefusalDesign, budget: int) ->
 
 def measured(family: str, budget: int, seed: int) -> Row:
     """One bucket, measured and held against the truth."""
-    place = world(family, seed)
-    costs, times = place.pairs(TRUE_PAIRS)
-    truth = Twin(place.bucket, costs, times, seed=4242)
-    rate = even_rate(truth, JOB, ODDS)
-    design = Design((CALL,), budget) if place.headers else None
-    by_refusals = None if design else RefusalDesign((CALL,), budget)
-    seen = run_virtually(observed(place, design or by_refusals, budget))  # type: ignore[arg-type] # one of the two is there
+    there = place(family, seed)
+    design = Design((CALL,), budget) if there.headers else RefusalDesign((CALL,), budget)
+    seen = run_virtually(observed(there, design, budget))
     found = estimate(seen)
-    if by_refusals is not None:
-        document = refusal_document(by_refusals, CALL.name, JOB, Ceilings())
-    else:
-        document = rate_document(found, CALL.name, JOB) if found is not None else {"safe": None}
-    return _row(place, truth, rate, document, seen, design, found)
+    document = answer(design, found)
+    return held(there, document, found, seen, identified(design, seen))
 
 
-def _row(
-    place: World,
-    truth: Twin,
-    rate: float,
-    document: dict[str, Any],
-    seen: list[Observation],
-    design: Design | None,
-    found: Estimate | None,
-) -> Row:
+def answer(design: Design | RefusalDesign, found: Estimate | None) -> dict[str, Any]:
+    """The entry of probes.rate/1."""
+    if isinstance(design, RefusalDesign):
+        return refusal_document(design, CALL.name, JOB, Ceilings())
+    return rate_document(found, CALL.name, JOB) if found is not None else {"safe": None}
+
+
+def identified(design: Design | RefusalDesign, seen: list[Observation]) -> tuple[int, float]:
+    """After how many requests and seconds the bucket was known."""
+    return (isinstance(design, Design) and design.identified_after) or (len(seen), 0.0)
+
+
+def held(there: Place, document: dict[str, Any], found: Estimate | None, seen: list[Observation], first: tuple[int, float]) -> Row:
+    """An answer against the true bucket."""
+    truth = Twin(there.bucket, *there.pairs(TRUE_PAIRS), seed=4242)
+    rate = even_rate(truth, JOB, ODDS)
     safe = document["safe"] or {}
-    told = safe.get("rate_per_s")
+    told: dict[str, float] | None = safe.get("rate_per_s")
     fitted = found.fit.bucket if found is not None and found.fit is not None else None
-    errors = [_off(fitted, place.bucket, name) for name in ("high_water_mark", "up_front_cost", "outflow_per_s")]
-    identify = design.identified_after if design is not None and design.identified_after else (len(seen), 0.0)
     return Row(
-        *errors,
+        mark=_off(fitted, there.bucket, "high_water_mark"),
+        reservation=_off(fitted, there.bucket, "up_front_cost"),
+        outflow=_off(fitted, there.bucket, "outflow_per_s"),
         burst_exact=safe.get("burst") == truth.burst,
         in_flight_off=safe.get("in_flight", -99) - workers(truth, JOB, ODDS),
         error=told["value"] / rate - 1.0 if told else math.nan,
-        covered=bool(told) and told["low"] <= rate <= told["high"],
+        covered=told is not None and told["low"] <= rate <= told["high"],
         low_odds=truth.even_odds(told["low"], JOB) if told else math.nan,
         bound_by=safe.get("bound_by", "none"),
         requests=len(seen),
         refused=sum(o.outcome is Outcome.THROTTLED for o in seen),
         seconds=max(o.received_s or 0.0 for o in seen),
-        identify_requests=int(identify[0]),
-        identify_seconds=float(identify[1]),
-        naive_outflow=place.bucket.outflow_per_s / truth.mean_cost / rate - 1.0,
-        naive_ramp=ramped(place) / rate - 1.0,
+        identify_requests=int(first[0]),
+        identify_seconds=float(first[1]),
+        naive_outflow=there.bucket.outflow_per_s / truth.mean_cost / rate - 1.0,
+        naive_ramp=ramped(there) / rate - 1.0,
     )
 
 
@@ -169,28 +129,9 @@ def _off(fitted: BucketSettings | None, true: BucketSettings, name: str) -> floa
     return math.nan if fitted is None else getattr(fitted, name) / getattr(true, name) - 1.0
 
 
-def ramped(place: World, most_s: float = 600.0) -> float:
-    """The field's ramp: +1/s every 10 s until the first refusal, 80 % of the rate then; at the bucket itself, no network."""
-    costs, times = replace(place, seed=place.seed + 5).pairs(60_000)
-    bucket, leaving = Bucket(place.bucket), []
-    now, sent = 0.0, 0
-    import heapq
-
-    while now < most_s and sent < len(costs):
-        while leaving and leaving[0][0] <= now:
-            at, cost = heapq.heappop(leaving)
-            bucket.depart(cost, at)
-        if not bucket.arrive(now):
-            break
-        heapq.heappush(leaving, (now + times[sent], float(costs[sent])))
-        sent += 1
-        now += 1.0 / (1.0 + now // 10.0)
-    return 0.8 * (1.0 + now // 10.0)
-
-
 def told(family: str, rows: list[Row]) -> dict[str, float]:
     """The numbers of issue 3 for one family, printed as lines."""
-    column = lambda name: np.array([getattr(row, name) for row in rows], dtype=float)  # noqa: E731 - a bench's own glue
+    column: Callable[[str], np.ndarray] = lambda name: np.array([getattr(row, name) for row in rows], dtype=float)  # noqa: E731 # glue
     binds = np.array([row.bound_by == "outflow" for row in rows])
     error = column("error")
     known = ~np.isnan(error)
@@ -234,19 +175,20 @@ def main() -> None:
     words = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words.add_argument("--runs", type=int, default=100)
     words.add_argument("--first", type=int, default=0, help="the first seed")
-    words.add_argument("--family", default="all")
+    words.add_argument("--family", choices=(*FAMILIES, "all"), default="all")
     words.add_argument("--budget", type=int, default=400)
     words.add_argument("--processes", type=int, default=2)
-    words.add_argument("--json", type=Path)
+    words.add_argument("--json", type=Path, default=Path("results/bench-rate.json"), metavar="FILE", help="where the numbers go")
     asked = words.parse_args()
-    families = ("wide", "canvas", "hard", "hidden") if asked.family == "all" else (asked.family,)
+    families = FAMILIES if asked.family == "all" else (asked.family,)
     document = {}
     with ProcessPoolExecutor(asked.processes) as pool:
         for family in families:
             rows = list(pool.map(partial(measured, family, asked.budget), range(asked.first, asked.first + asked.runs), chunksize=2))
             document[family] = {"numbers": told(family, rows), "rows": [asdict(row) for row in rows]}
-    if asked.json:
-        asked.json.write_text(json.dumps(document) + "\n", encoding="utf-8")
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    asked.json.write_text(json.dumps({"schema": "probes.bench-rate/1", "families": document}) + "\n", encoding="utf-8")
+    print(f"\n{asked.json}")
 
 
 if __name__ == "__main__":
