@@ -26,7 +26,8 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "infer": (
         5,
         frozenset(
-            "replay guesses identify prices twin safety estimate rates design refusals compare diagnosis plan findings rules".split()
+            "replay guesses identify prices twin safety estimate rates design ratios refusals ratio_rates".split()
+            + "compare diagnosis plan findings rules".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),

@@ -206,8 +206,8 @@ def test_a_worker_that_is_killed_costs_little_and_is_told(tmp_path: Path) -> Non
     assert 0 <= missing <= 20 * 0.5
     assert len(loaded.outcome.lost) == 1
     assert "unaccounted for" in loaded.outcome.lost[0]
-    late = [at for at in loaded.seen["arrivals"] if at > loaded.seen["arrivals"][0] + 3.5]
-    assert len(late) == pytest.approx(40, abs=12)  # about the total again, on a busy machine as well
+    late = [at for at in loaded.seen["arrivals"] if at > loaded.seen["arrivals"][0] + 2.5]
+    assert max(sum(start <= at < start + 1.0 for at in late) for start in late) > 30  # of 40, not the 20 of one worker; in its best second
     assert loaded.outcome.limit_per_s is None
 
 

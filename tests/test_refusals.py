@@ -3,73 +3,85 @@
 from __future__ import annotations
 
 import httpx
+import numpy as np
+import pytest
+from worlds import SELF, World, random_world
 
 from probes.bucket import BucketSettings
-from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
 from probes.rates import Ceilings
-from probes.refusals import RefusalDesign, admitted_limit, fillings, refusal_document, steady_rate
+from probes.ratio_rates import refusal_document, steady_rate
+from probes.ratios import events_of, likelihood, network_s, ratios_of
+from probes.refusals import RefusalDesign
+from probes.safety import even_rate
 from probes.scenarios import Options, scenario
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
 from probes.simulator.settings import Service, SimulatorSettings
 
-CALL = Call("GET", "/api/v1/users/self")
-
 
 def probed(bucket: BucketSettings, service: Service, **more: object) -> RefusalDesign:
-    design = RefusalDesign((CALL,), 400, **more)  # type: ignore[arg-type] # ceilings by name
+    design = RefusalDesign((SELF,), 400, **more)  # type: ignore[arg-type] # ceilings by name
 
     async def asked() -> None:
         settings = SimulatorSettings(bucket=bucket, services={"*": service}, slots=10_000, cookies=False, quota_headers=False)
         transport = DelayedTransport(httpx.ASGITransport(create_app(settings)), 0.04, 0.002)
         instance = Instance("hidden", "http://127.0.0.1", Kind.SIMULATED, secret=settings.token, timeout_s=600.0)
         async with Client(instance, transport=transport) as client:
-            options = Options(calls=(CALL,), budget=400, decide=design)
+            options = Options(calls=(SELF,), budget=400, decide=design)
             assert [o async for o in scenario("throttling").observe(client, options)]
 
     run_virtually(asked())
     return design
 
 
+def refused(design: RefusalDesign) -> int:
+    return sum(o.outcome is Outcome.THROTTLED for o in design.seen)
+
+
 def test_the_limit_in_flight_is_what_one_burst_lets_through() -> None:
     """Mark / reservation = 10.2: a burst lets 10 through, few calls are refused, and a cheap call's rate is bound by refusals."""
     design = probed(BucketSettings(510.0, 680.0, 10.0, 50.0), Service(0.4, 0.3, cost_mean=0.05))
-    assert admitted_limit(design, design.seen) == 10
-    assert 1 <= sum(o.outcome is Outcome.THROTTLED for o in design.seen) <= 5
-    document = refusal_document(design, CALL.name, 1000, Ceilings())
+    assert design.limit == 10
+    assert 1 <= refused(design) <= 5
+    document = refusal_document(design, SELF.name, 1000, Ceilings())
     assert document["regime"] == "refusals"
     assert document["bucket"] is None
     assert document["ratios"] == {"in_flight_limit": 10, "steady_calls_per_s": None}
     assert document["safe"]["burst"] == 10
     assert document["safe"]["bound_by"] == "refusals"
-    assert 2.0 < document["safe"]["rate_per_s"]["low"] < document["safe"]["rate_per_s"]["value"] < 25.0
+    assert 5.0 < document["safe"]["rate_per_s"]["low"] < document["safe"]["rate_per_s"]["value"] < 20.0
 
 
 def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
     """600 / 50 lets 12 through by the leak between the starts of a burst; 11 is what is promised."""
     design = probed(BucketSettings(), Service(0.4, 0.2, cost_mean=0.05))
-    assert admitted_limit(design, design.seen) == 11
+    assert design.limit == 12
+    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    assert document["ratios"]["in_flight_limit"] == 11
+    assert document["safe"]["burst"] == 11
 
 
 def test_costs_that_fill_the_bucket_give_the_steady_rate() -> None:
-    """Two touches of the mark give outflow / cost: 10 / 4 = 2.5 calls/s, within a fifth."""
+    """Touches of the mark give outflow / cost: 10 / 4 = 2.5 calls/s, within a seventh, and the interval holds it."""
     design = probed(BucketSettings(), Service(0.3, 0.2, cost_mean=4.0, cost_sigma=0.2))
-    filled = fillings(design, design.seen)
-    assert [one.refused for one in filled] == [True, True]
-    steady = steady_rate(design, design.seen, admitted_limit(design, design.seen))
+    ratios = ratios_of(design.seen, design.limit, 200)
+    assert ratios is not None
+    steady = steady_rate(ratios, len(design.seen))
     assert steady is not None
-    assert 2.0 < steady.value < 3.0
+    assert abs(steady.value / 2.5 - 1.0) < 1 / 7
+    assert steady.low < 2.5 < steady.high
 
 
 def test_a_ceiling_in_flight_is_never_passed() -> None:
     """With max_in_flight 4 no burst is larger; nothing is refused, and the regime is unthrottled up to the ceilings."""
     design = probed(BucketSettings(), Service(0.3, 0.2, cost_mean=0.05), max_in_flight=4, max_rate=8.0)
     assert max(size for size, _ in design.bursts) == 4
-    document = refusal_document(design, CALL.name, 1000, Ceilings(8.0, 4))
+    assert max(rate for rate, _ in design.trains) <= 8.0
+    document = refusal_document(design, SELF.name, 1000, Ceilings(8.0, 4))
     assert document["regime"] == "unthrottled"
     assert document["ratios"] is None
     assert document["safe"]["bound_by"] == "ceiling"
@@ -78,7 +90,67 @@ def test_a_ceiling_in_flight_is_never_passed() -> None:
 
 def test_nothing_more_is_asked_when_all_fails() -> None:
     """Four answers without success end the design."""
-    design = RefusalDesign((CALL,), 400)
-    first = design([])
-    assert first is not None
-    assert [offset for offset, _ in first.calls] == [0.0, 0.0]
+    world = World(headers=False, answers=lambda _, fields: fields | {"status": 500, "outcome": Outcome.SERVER_ERROR})
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    assert len(world.seen) == 5
+
+
+@pytest.mark.parametrize("budget", [5, 12, 40, 90])
+def test_a_small_budget_is_never_passed(budget: int) -> None:
+    """The design asks for no more calls than it may."""
+    world = World(headers=False, seed=3)
+    world.carry_out(RefusalDesign((SELF,), budget))
+    assert len(world.seen) <= budget
+
+
+def test_the_true_bucket_contradicts_no_answer() -> None:
+    """On eight random buckets the true ratios have a log likelihood above -12, on most of them above -3."""
+    losses = []
+    for seed in range(8):
+        world = random_world(seed, "wide", headers=False)
+        world.carry_out(RefusalDesign((SELF,), 400))
+        twin, unit = world.law.twin(world.bucket), world.bucket.up_front_cost
+        mark, drain = world.bucket.high_water_mark / unit, world.bucket.high_water_mark / world.bucket.outflow_per_s
+        points = np.log(np.array([[mark], [drain], [twin.mean_cost / world.bucket.outflow_per_s]]))
+        losses.append(float(likelihood(points, events_of(world.seen))[0][0]))
+    assert sorted(losses)[2] > -3.0
+    assert min(losses) > -12.0
+
+
+def test_a_mark_that_answers_exclude_is_not_among_the_draws() -> None:
+    """Where a burst of 7 lets 6 through, no draw lets 5 or 7 through."""
+    world = World(BucketSettings(630.0, 840.0, 10.0, 100.0), headers=False)
+    design = RefusalDesign((SELF,), 120)
+    world.carry_out(design)
+    assert design.limit == 6
+    ratios = ratios_of(world.seen, design.limit, 300)
+    assert ratios is not None
+    assert float(np.min(ratios.mark)) > 5.9
+    assert float(np.max(ratios.mark)) < 7.15
+
+
+def test_nothing_is_known_without_a_refusal() -> None:
+    """No refusal, no ratios; and the network's share is what is left of the quickest flight."""
+    world = World(headers=False, rtt_s=0.08, jitter_s=0.0)
+    world.round([0.0, 0.5, 1.0])
+    assert ratios_of(world.seen, None, 10) is None
+    assert network_s(world.seen) == pytest.approx(0.08, abs=1e-6)
+
+
+@pytest.mark.slow
+def test_rates_from_refusals_on_random_buckets() -> None:
+    """Canvas-like buckets without headers: half of the rates are within a tenth, 3 of 4 intervals hold the truth, six refusals at most."""
+    errors, held, most = [], 0, 0
+    for seed in range(500, 504):
+        world = random_world(seed, "canvas", headers=False)
+        design = RefusalDesign((SELF,), 400)
+        world.carry_out(design)
+        truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
+        told = refusal_document(design, SELF.name, 1000, Ceilings())["safe"]["rate_per_s"]
+        errors.append(abs(told["value"] / truth - 1.0))
+        held += told["low"] <= truth <= told["high"]
+        most = max(most, world.refused)
+    assert float(np.median(errors)) < 0.1
+    assert held >= 3
+    assert most <= 6

@@ -22,7 +22,8 @@ from probes.jobs.session import Settings, Told, client_for, open_run, require_cr
 from probes.jobs.terminal import progress
 from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, rate_document
-from probes.refusals import RefusalDesign, refusal_document
+from probes.ratio_rates import refusal_document
+from probes.refusals import RefusalDesign
 from probes.runs import Run
 from probes.scenarios import Options, scenario
 

@@ -69,8 +69,8 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
     patience = Patience()
     while left > 0 and (asked := await _decided(decide, seen)) is not None:
         asked = dataclasses.replace(asked, calls=asked.calls[:left])
-        left -= len(asked.calls)
         answered = await together(client, asked, "throttling")
+        left -= len(answered)  # what a refusal cut off was not sent
         seen.extend(answered)
         for observation in answered:
             yield observation

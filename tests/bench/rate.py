@@ -31,7 +31,8 @@ from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, rate_document
-from probes.refusals import RefusalDesign, refusal_document
+from probes.ratio_rates import refusal_document
+from probes.refusals import RefusalDesign
 from probes.safety import even_rate, workers
 from probes.scenarios import Options, scenario
 from probes.simulator.app import create_app

@@ -1,0 +1,122 @@
+"""The answer where no header tells the limit: one call's entry of `probes.rate/1`, from refusals alone."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from probes.bucket import BucketSettings
+from probes.estimate import LEAST_PRICED, Number, mean_of
+from probes.observation import Observation, Outcome
+from probes.prices import Prices, normal_quantile
+from probes.rates import ODDS, Ceilings
+from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
+from probes.refusals import RefusalDesign
+from probes.safety import even_rate, workers
+from probes.twin import Twin
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+DRAWS = 16
+REPLICAS = 200
+FEW_DRAWS = 5
+LIKELY = (0.025, 0.975)
+CAUTION = 0.95
+"""Few draws do not reach quite as far down as the interval should."""
+TELLING = 2.5
+"""Outflow over cost is told where its interval is no wider than this ratio."""
+BINDS = 1.2
+"""The outflow binds where outflow over cost is less than this times the safe rate."""
+
+
+def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
+    """The contract's entry: `bucket` null, `ratios` in its place."""
+    seen = design.seen
+    refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
+    ratios = ratios_of(seen, design.limit, DRAWS)
+    limit = None if ratios is None else _promised(design.limit, ratios)
+    times = np.array(served([o for o in seen if o.call == call], network_s(seen)))
+    steady = None if ratios is None else steady_rate(ratios, len(seen))
+    mean = mean_of(times)
+    return {
+        "call": call,
+        "regime": "refusals" if refused else "unthrottled",
+        "bucket": None,
+        "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
+        "cost": None,
+        "server_time_s": None if mean is None else mean.document(),
+        "safe": _safe(limit, ratios, steady, times, job, ceilings) if refused else _highest_clean(design, job),
+        "confirmed": None,
+        "signs": _signs(seen, refused, steady),
+    }
+
+
+def _promised(limit: int | None, ratios: Ratios) -> int:
+    """ceil(mark / reservation) - 1 by the first burst that was refused in part, else what the refusals of other rounds allow.
+
+    The leak between the starts of a burst lets one call more through where the mark is a whole number of reservations, as configured ones
+    are, and no burst can tell the two apart. For the marks that Canvas comes with the smaller number is taken.
+    """
+    if limit is None:
+        return max(1, math.ceil(float(np.quantile(ratios.mark, LIKELY[0]))) - 1)
+    return limit - 1 if limit in WHOLE_MARKS else limit
+
+
+def steady_rate(ratios: Ratios, n: int) -> Number | None:
+    """Outflow / cost, calls/s; None where the calls made cannot carry it."""
+    low, value, high = np.quantile(ratios.steady_per_s, (LIKELY[0], 0.5, LIKELY[1]))
+    return Number(float(value), float(low), float(high), n) if high < TELLING * low else None
+
+
+def _signs(seen: Sequence[Observation], refused: int, steady: Number | None) -> list[dict[str, str]]:
+    signs = [{"kind": "no_headers", "says": f"No budget headers: told from {refused} refusals in {len(seen)} calls."}]
+    if refused and steady is None:
+        said = f"Costs did not fill the bucket in {len(seen)} calls: for a longer job the answer rests on what calls in flight reserve."
+        signs.append({"kind": "tested_shortly", "says": said})
+    return signs
+
+
+def _twins(ratios: Ratios, times: NDArray[np.float64]) -> list[Twin]:
+    """One twin a draw, in units of one reservation; costs spread as `COST_SPREAD` says, whatever the server times."""
+    _, drawn = Prices(np.ones(len(times)), np.maximum(times, 1e-3)).smoothed()
+    sigma = math.sqrt(math.log1p(COST_SPREAD**2))
+    shares = np.random.default_rng(11).permutation((np.arange(len(drawn)) + 0.5) / len(drawn))
+    costs = np.exp(sigma * normal_quantile(shares) - sigma**2 / 2.0)
+    drawn_ratios = zip(ratios.mark.tolist(), ratios.outflow_per_s.tolist(), ratios.cost.tolist(), strict=True)
+    return [Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), cost * costs, drawn) for mark, outflow, cost in drawn_ratios]
+
+
+def _safe(
+    limit: int | None, ratios: Ratios | None, steady: Number | None, times: NDArray[np.float64], job: int, ceilings: Ceilings
+) -> dict[str, Any] | None:
+    """Safe numbers over all draws: the median, and what 95 of 100 allow."""
+    if limit is None or ratios is None or len(times) < LEAST_PRICED:
+        return None
+    twins = _twins(ratios, times)
+    rates = np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins])
+    low, value, high = (float(rate) for rate in np.quantile(rates, (LIKELY[0], 0.5, LIKELY[1])) * (CAUTION, 1.0, 1.0))
+    rate, bound = Number(value, low, high, len(times)), _bound(value, steady)
+    if ceilings.max_rate is not None and ceilings.max_rate < low:
+        rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
+    few = [twins[n] for n in np.argsort(rates)[np.linspace(0, len(twins) - 1, FEW_DRAWS).astype(int)]]
+    in_flight = min(int(np.median([workers(twin, job, ODDS) for twin in few])), limit, ceilings.max_in_flight or limit)
+    return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
+
+
+def _bound(rate: float, steady: Number | None) -> str:
+    if steady is None:
+        return "refusals"
+    return "outflow" if steady.value < BINDS * rate else "reservations"
+
+
+def _highest_clean(design: RefusalDesign, job: int) -> dict[str, Any] | None:
+    """No refusal up to the ceilings: the highest rate that was tried is what can be said."""
+    if not design.trains:
+        return None
+    rate, width = max(rate for rate, _ in design.trains), max(size for size, _ in design.bursts)
+    number = Number(rate, rate, rate, len(design.seen))
+    return {"rate_per_s": number.document(), "in_flight": width, "burst": width, "bound_by": "ceiling", "job_calls": job, "odds": ODDS}

@@ -1,0 +1,222 @@
+"""What refusals alone tell of a bucket: mark, outflow and cost in units of one reservation, as draws that the answers seen allow.
+
+Each call let through says that the level left room for it, each refusal that it did not. A population of candidates is replayed over
+the calls' own instants; one that contradicts an answer is corrected to what the answer said and pays for it by how far off it was, against
+what unequal costs explain. Resampling around the best, a few times, leaves draws from what can be known: where the data say little, they
+spread.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from probes.observation import Observation, Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+CANDIDATES = 2000
+SEED = 1
+GENERATIONS = 6
+CENTRES = 300
+"""Of the candidates, how many make up the density that the next generation is drawn from."""
+FEWEST_EFFECTIVE = 25
+"""One in so many candidates must count; likelihoods are flattened until it does, but for the last generation."""
+TEMPERS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
+MARKS = (1.05, 120.0)
+"""Fewest and most reservations that fit below the mark."""
+DRAIN_S, DRAIN_SPREAD = 60.0, 0.9
+"""600 / 10: seconds in which a full bucket drains, as Canvas's does; most servers like it are within a factor of five (two deviations)."""
+PRICE_S, PRICE_SPREAD = 0.04, 1.4
+"""Seconds of outflow that a call costs: a tenth of its 0.4 s of work on a usual Canvas; from 2 ms to 0.7 s."""
+COST_SPREAD = 0.5
+"""Coefficient of variation of costs."""
+SLACK = 0.03
+"""Reservations by which a level may be off for other reasons."""
+DEAREST = 14.0
+"""No single answer counts for more (log likelihood): it may have come from elsewhere."""
+WHOLE_MARKS = (12.0, 14.0)
+"""600 / 50 and 700 / 50: Canvas's own mark and the hosted one. A mark within `WHOLE_WIDTH` above is taken for it."""
+WHOLE_WIDTH = 0.6
+LEAST_JITTER_S = 0.004
+MOST_JITTER_S = 0.05
+ARRIVES, LEAVES, REFUSED = 0, 1, 2
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """All touches of the bucket in order of time, seconds.
+
+    Network jitter can swap two events; which came first is left open to the advantage of every candidate: `near` counts the departures
+    that may have come before an arrival, or after a refusal, though they do not here.
+    """
+
+    instants: list[float]
+    kinds: list[int]
+    near: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ratios:
+    """Equally likely draws, in units of one reservation (outflow a second); `level` is the bucket's at the last event, `last_s`."""
+
+    mark: Floats
+    outflow_per_s: Floats
+    cost: Floats
+    level: Floats
+    last_s: float
+
+    @property
+    def steady_per_s(self) -> Floats:
+        """Outflow over cost, calls/s."""
+        return self.outflow_per_s / self.cost
+
+    def room(self, after_s: float) -> Floats:
+        """How many calls sent together `after_s` after the last event would be let through, for each draw."""
+        level = np.maximum(0.0, self.level - self.outflow_per_s * after_s)
+        return np.maximum(0.0, np.ceil(self.mark - level) - 1.0)
+
+
+def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int, candidates: int = CANDIDATES) -> Ratios | None:
+    """`n` draws; None where no call was refused, so that nothing is known of the mark.
+
+    `admitted`: how many calls of a burst from rest were let through when not all were.
+    """
+    if not any(o.outcome is Outcome.THROTTLED for o in observations):
+        return None
+    source = np.random.default_rng(SEED)
+    events = events_of(observations)
+    fewest, most = MARKS if admitted is None else (max(MARKS[0], admitted - 0.3), 1.03 * (admitted + 1) + 0.2)
+    bounds = (math.log(fewest), math.log(most))
+    points, weights = _population(events, bounds, candidates, source)
+    picks = np.searchsorted(np.cumsum(weights), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)
+    mark, outflow, cost = _ratios(points[:, picks])
+    _, level = likelihood(points[:, picks], events)
+    return Ratios(mark, outflow, cost, level, events.instants[-1])
+
+
+def network_s(observations: Sequence[Observation]) -> float:
+    """The network's smallest share of a call, seconds: flight less server time, else a refusal's whole flight, else 0."""
+    told = [o.flight_s - o.server_time_s for o in observations if o.ok and o.flight_s is not None and o.server_time_s is not None]
+    flights = [o.flight_s for o in observations if o.outcome is Outcome.THROTTLED and o.flight_s is not None]
+    return max(0.0, min(told or flights or [0.0]))
+
+
+def served(observations: Sequence[Observation], network: float) -> list[float]:
+    """Server times, seconds, of the calls answered as asked: the server's own account, else flight less `network`."""
+    return [max(1e-3, _inside(o, network)) for o in observations if o.ok and o.flight_s is not None]
+
+
+def events_of(observations: Sequence[Observation]) -> Events:
+    """The touches of all calls that were answered."""
+    network = network_s(observations)
+    answered = [o for o in observations if o.status is not None and o.sent_s is not None and o.flight_s is not None]
+    found: list[tuple[float, int]] = []
+    spare: list[float] = []
+    for o in answered:
+        inside, flight = _inside(o, network), o.flight_s or 0.0
+        spare.append(max(0.0, flight - inside - network))
+        departed = (o.sent_s or 0.0) + flight - network / 2.0 - min(spare[-1], MOST_JITTER_S) / 2.0
+        refused = o.outcome is Outcome.THROTTLED
+        found += [(departed, REFUSED)] if refused else [(departed - inside, ARRIVES), (departed, LEAVES)]
+    return _ordered(found, max(LEAST_JITTER_S, 2.0 * float(np.median(spare))) if spare else LEAST_JITTER_S)
+
+
+def _inside(o: Observation, network: float) -> float:
+    flight = o.flight_s or 0.0
+    return o.server_time_s if o.server_time_s is not None and o.server_time_s <= flight else max(0.0, flight - network)
+
+
+def _ordered(found: list[tuple[float, int]], jitter: float) -> Events:
+    found = sorted((at + jitter if kind == REFUSED else at, kind) for at, kind in found)  # the calls beside it may have come first
+    instants = np.array([at for at, _ in found])
+    leaving = np.array([at for at, kind in found if kind == LEAVES])
+    after = np.searchsorted(leaving, instants + jitter, side="right") - np.searchsorted(leaving, instants, side="right")
+    before = np.searchsorted(leaving, instants, side="left") - np.searchsorted(leaving, instants - 2.0 * jitter, side="left")
+    kinds = [kind for _, kind in found]
+    near = np.where(np.array(kinds) == REFUSED, before, after)
+    return Events(instants.tolist(), kinds, near.tolist())
+
+
+def _ratios(points: Floats) -> tuple[Floats, Floats, Floats]:
+    """(mark, outflow, cost) of points of shape (3, n): the logarithms of the mark, its drain and a call's price in seconds."""
+    mark = np.exp(points[0])
+    for whole in WHOLE_MARKS:
+        mark = np.where((mark > whole) & (mark < whole + WHOLE_WIDTH), whole, mark)
+    outflow = mark / np.exp(points[1])
+    return mark, outflow, np.exp(points[2]) * outflow
+
+
+def likelihood(points: Floats, events: Events) -> tuple[Floats, Floats]:
+    """(log likelihood, level after the last event) of each point; levels in reservations."""
+    mark, outflow, cost = _ratios(points)
+    top, freed, noise = mark - 1.0, 1.0 - np.minimum(cost, 1.0), (cost * COST_SPREAD) ** 2
+    level, found, variance = np.zeros(len(mark)), np.zeros(len(mark)), np.full(len(mark), SLACK**2)
+    last = events.instants[0] if events.instants else 0.0
+    for now, kind, near in zip(events.instants, events.kinds, events.near, strict=True):
+        level = np.maximum(0.0, level - outflow * (now - last))
+        last = now
+        if kind == LEAVES:
+            level = np.maximum(0.0, level - 1.0 + cost)
+            variance = variance + noise
+            continue
+        off = np.maximum(0.0, level - near * freed - top) if kind == ARRIVES else np.maximum(0.0, top - level - near * freed)
+        found -= np.minimum(0.5 * off * off / variance, DEAREST)
+        # what an answer said holds from here on; only what was paid since can be off the next time
+        variance = np.where((off > 0.0) | (kind == REFUSED), SLACK**2, variance)
+        level = level - off + 1.0 if kind == ARRIVES else level + off
+    return found, level
+
+
+def _prior(points: Floats, bounds: tuple[float, float]) -> Floats:
+    inside = (points[0] > bounds[0]) & (points[0] < bounds[1])
+    drain, price = (points[1] - math.log(DRAIN_S)) / DRAIN_SPREAD, (points[2] - math.log(PRICE_S)) / PRICE_SPREAD
+    return np.asarray(np.where(inside, -0.5 * (drain**2 + price**2), -np.inf))
+
+
+def _population(events: Events, bounds: tuple[float, float], n: int, source: np.random.Generator) -> tuple[Floats, Floats]:
+    """(points, weights) of the last generation."""
+    points = np.stack(
+        [
+            source.uniform(*bounds, n),
+            source.normal(math.log(DRAIN_S), DRAIN_SPREAD, n),
+            source.normal(math.log(PRICE_S), PRICE_SPREAD, n),
+        ]
+    )
+    proposed = _prior(points, bounds)
+    for generation in range(GENERATIONS):
+        logs = likelihood(points, events)[0] + _prior(points, bounds) - proposed
+        weights = _weights(logs, TEMPERS if generation + 1 < GENERATIONS else TEMPERS[:1])
+        if generation + 1 < GENERATIONS:
+            points, proposed = _offspring(points, weights, source)
+    return points, weights
+
+
+def _weights(logs: Floats, tempers: Sequence[float]) -> Floats:
+    """Normalised weights, flattened as far as needed."""
+    for temper in tempers:
+        weights = np.exp(temper * (logs - logs.max()))
+        weights /= weights.sum()
+        if FEWEST_EFFECTIVE / len(logs) >= float(np.sum(weights**2)):
+            break
+    return np.asarray(weights)
+
+
+def _offspring(points: Floats, weights: Floats, source: np.random.Generator) -> tuple[Floats, Floats]:
+    """(new points, log density they were drawn from): a normal kernel around resampled points, its width by Silverman's rule."""
+    n = points.shape[1]
+    centred = points - (points @ weights)[:, None]
+    width = (0.8 * float(np.sum(weights**2))) ** (1.0 / 7.0)
+    root = np.linalg.cholesky(1.5 * width**2 * ((centred * weights) @ centred.T) + 1e-9 * np.eye(3))
+    new = points[:, source.choice(n, n, p=weights)] + root @ source.standard_normal((3, n))
+    inverse = np.linalg.inv(root)
+    here, centres = inverse @ new, inverse @ points[:, source.choice(n, CENTRES, p=weights)]
+    squares = (here**2).sum(axis=0)[:, None] + (centres**2).sum(axis=0) - 2.0 * here.T @ centres
+    return new, np.log(np.exp(-0.5 * squares).mean(axis=1) + 1e-6) - math.log(np.linalg.det(root))
