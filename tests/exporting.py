@@ -43,16 +43,16 @@ class Exporting:
 
 
 @contextmanager
-def exporting(place: Path, url: str, token: str, every: str = "1s") -> Iterator[Exporting]:
+def exporting(place: Path, url: str, token: str, every: str = "1s", more: tuple[str, ...] = ()) -> Iterator[Exporting]:
     """Serves while the block lasts."""
     config = place / "probes.toml"
     config.write_text(f'[instances.beta]\nurl = "{url}"\ntoken_env = "TOKEN_BETA"\n', encoding="utf-8")
-    words = [sys.executable, "-m", "probes", "export", "--listen", "127.0.0.1:0", "--every", every]
+    words = [sys.executable, "-m", "probes", "export", "--listen", "127.0.0.1:0", "--every", every, *more]
     process = subprocess.Popen(words, cwd=place, env={**os.environ, "TOKEN_BETA": token}, stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     try:
         line = process.stderr.readline()
-        found = re.search(r"http://[\d.:]+", line)
+        found = re.search(r"https?://[\d.:]+", line)
         assert found, line + process.stderr.read()
         yield Exporting(process, found[0], token, config)
     finally:

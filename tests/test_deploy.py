@@ -13,6 +13,7 @@ import pytest
 from commanded import Ended
 
 from probes.errors import UsageError
+from probes.exporter import webconfig
 from probes.jobs import deploy
 from probes.metrics import Metrics
 
@@ -84,6 +85,13 @@ def test_promtool(words: list[str]) -> None:
     done = subprocess.run([tool("promtool"), *words], cwd=FOLDER, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "SUCCESS" in done.stdout
+
+
+def test_web_config_is_one() -> None:
+    """The example is taken as it stands, but for a hash that is somebody's."""
+    web = webconfig.read(FOLDER / "web-config.yml")
+    assert web.tls is not None
+    assert (web.tls.cert_file, web.tls.min_version, list(web.users)) == (FOLDER / "server.crt", "TLS12", ["prometheus"])
 
 
 def test_every_alert_is_tested() -> None:

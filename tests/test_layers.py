@@ -60,6 +60,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "requests": frozenset("gates".split()),
     "starlette": frozenset("simulator exporter".split()),
     "uvicorn": frozenset("simulator exporter".split()),
+    "bcrypt": frozenset("exporter".split()),
+    "yaml": frozenset("exporter".split()),
     "platformdirs": frozenset("config".split()),
     "http_sf": frozenset("dialects explain".split()),
     "orjson": frozenset("runs observation simulator report".split()),
@@ -192,7 +194,8 @@ def test_foreign_libraries_have_owners() -> None:
 def test_dependencies_are_declared_and_used() -> None:
     """Every foreign library that the package imports is a dependency of its own, and no dependency is there for nothing."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    declared = {re.split(r"[<>=\[;]", word)[0].replace("-", "_") for word in project["dependencies"]}
+    named = {re.split(r"[<>=\[;]", word)[0].replace("-", "_") for word in project["dependencies"]}
+    declared = {{"pyyaml": "yaml"}.get(name, name) for name in named}
     imported = {name.partition(".")[0] for path in _sources("probes") for _, name in _imports(path)} - sys.stdlib_module_names - {"probes"}
     assert sorted(imported - declared) == []
     # httpcore wants sniffio, Locust is started rather than imported, the metrics are the exporter's

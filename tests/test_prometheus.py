@@ -7,10 +7,13 @@ import time
 import urllib.parse
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import bcrypt
 import pytest
+import trustme
 from exporting import Exporting, exporting
 from test_deploy import tool
 
@@ -30,6 +33,19 @@ scrape_configs:
       - {{source_labels: [__address__], target_label: __param_target}}
       - {{source_labels: [__param_target], target_label: instance}}
       - {{target_label: __address__, replacement: "{address}"}}
+"""
+
+
+SECURE = """
+global: {{scrape_interval: 1s}}
+scrape_configs:
+  - &right
+    job_name: right
+    scheme: https
+    tls_config: {{ca_file: "{folder}/ca.pem"}}
+    basic_auth: {{username: alice, password: secret}}
+    static_configs: [{{targets: ["{address}"], labels: {{scheme: https}}}}]
+  - {{<<: *right, job_name: wrong, basic_auth: {{username: alice, password: guess}}}}
 """
 
 
@@ -75,18 +91,10 @@ def test_promtool_lint(exporter: Exporting) -> None:
 @pytest.mark.slow
 def test_prometheus_scrapes(exporter: Exporting, tmp_path: Path) -> None:
     """Debian's Prometheus scrapes both ways and runs the rules: a counter is what the exporter counted, and rises by one a round."""
-    prometheus = tool("prometheus")
     rules = Path(__file__).parent.parent / "probes" / "deploy" / "rules.yml"
-    config = tmp_path / "prometheus.yml"
-    config.write_text(CONFIG.format(rules=rules, address=exporter.url.removeprefix("http://")), encoding="utf-8")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    words = [f"--config.file={config}", f"--storage.tsdb.path={tmp_path / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
-    process = subprocess.Popen(
-        [prometheus, *words, "--log.level=error"], cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    config = CONFIG.format(rules=rules, address=exporter.url.removeprefix("http://"))
     who = 'canvas_instance="beta", scenario="reach", call="GET /api/v1/users/self", outcome="ok"'
-    try:
+    with scraping(tmp_path, config) as port:
         until(port, f'increase(canvas_probe_requests_total{{job="canvas-probes", {who}}}[1m])', 3.0)
         found = query(
             port,
@@ -101,6 +109,40 @@ def test_prometheus_scrapes(exporter: Exporting, tmp_path: Path) -> None:
         ratio = 'canvas_instance:canvas_probe_errors:ratio_rate5m{job="canvas-probes"}'
         assert until(port, ratio, 0.0)["value"][1] == "0"
         assert query(port, "ALERTS") == []
+
+
+@pytest.mark.slow
+def test_prometheus_scrapes_behind_a_password(exporter: Exporting, tmp_path: Path) -> None:
+    """With a web-config Prometheus scrapes over TLS with the right password, and is kept out with a wrong one."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(tmp_path / "server.pem")
+    web = tmp_path / "web.yml"
+    hashed = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
+    web.write_text(f"tls_server_config: {{cert_file: server.pem, key_file: server.pem}}\nbasic_auth_users: {{alice: {hashed}}}\n")
+    target = exporter.config.read_text(encoding="utf-8").split('"')[1]
+    with (
+        exporting(tmp_path, target, exporter.token, more=("--web-config", str(web))) as one,
+        scraping(tmp_path, SECURE.format(address=one.url.removeprefix("https://"), folder=tmp_path)) as port,
+    ):
+        assert until(port, 'canvas_probe_rounds_total{job="right"}', 1.0)["metric"]["scheme"] == "https"
+        assert query(port, 'up{job="right"}')[0]["value"][1] == "1"
+        assert until(port, 'up{job="wrong"}', 0.0)["value"][1] == "0"
+
+
+@contextmanager
+def scraping(place: Path, text: str) -> Iterator[int]:
+    """The port of a Prometheus that runs with this configuration while the block lasts."""
+    config = place / "prometheus.yml"
+    config.write_text(text, encoding="utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = [f"--config.file={config}", f"--storage.tsdb.path={place / 'data'}", f"--web.listen-address=127.0.0.1:{port}"]
+    process = subprocess.Popen(
+        [tool("prometheus"), *words, "--log.level=error"], cwd=place, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        yield port
     finally:
         process.terminate()
         process.wait(15)

@@ -26,6 +26,9 @@ def export(
     results: Annotated[
         Path | None, typer.Option("--results", metavar="DIR", help="Whose newest runs give safe rates; default --out.")
     ] = None,
+    web_config: Annotated[
+        Path | None, typer.Option("--web-config", metavar="FILE", help="TLS and users, as Prometheus's exporters take them (YAML).")
+    ] = None,
     config: ConfigFile = None,
     out: Out = RESULTS,
     quiet: Quiet = False,
@@ -33,7 +36,7 @@ def export(
     """Prometheus exporter: asks on its own schedule and serves /metrics and /probe until stopped."""
     from probes.jobs import export as job
 
-    job.export(settings(config, out, False, quiet, None), instance, listen, every, scenario, results or out)
+    job.export(settings(config, out, False, quiet, None), instance, listen, every, scenario, results or out, web_config)
 
 
 def deploy(

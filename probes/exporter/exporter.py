@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector, generate_latest
 
@@ -15,12 +16,15 @@ from probes.exporter.rounds import MakeClient, Rounds, Timed, make_client
 from probes.exporter.text import Text
 from probes.metrics import Metrics
 
+if TYPE_CHECKING:
+    from probes.exporter.door import Door
+
 Read = Callable[[], list[Instance]]
 """Reads the configuration anew. Raises ConfigError."""
 
 
 class Exporter:
-    """Made and used on one running loop. `read` gives the instances, at the start and at each reload."""
+    """Made and used on one running loop. `read` gives the instances, at the start and at each reload; `door` says who may come in."""
 
     def __init__(
         self,
@@ -30,17 +34,19 @@ class Exporter:
         *,
         make: MakeClient = make_client,
         say: Callable[[str], None] = lambda _: None,
+        door: Door | None = None,
     ) -> None:
         self.timed = tuple(timed)
+        self.door = door
         self.metrics = Metrics()
         self.rounds = Rounds(self.metrics, self.timed, make, say)
         self._read = read
         self._say = say
         self._text = Text(self.metrics.instruments)
         self._others = registry = CollectorRegistry()
-        self._good = Gauge(
-            "canvas_probe_config_last_reload_successful", "Whether the newest configuration could be read.", registry=registry
-        )
+        self._taken = False
+        good = Gauge("canvas_probe_config_last_reload_successful", "Whether the newest configuration could be read.", registry=registry)
+        good.set_function(lambda: float(self._taken and (door is None or door.good)))
         self._when = Gauge(
             "canvas_probe_config_last_reload_success_timestamp_seconds", "When a configuration was last taken.", registry=registry
         )
@@ -57,12 +63,16 @@ class Exporter:
         await self._take(self._read())
 
     async def reload(self) -> str | None:
-        """Takes the configuration anew; a bad one changes nothing but a gauge, and what is wrong with it comes back."""
+        """Takes both files anew; a bad one changes nothing but a gauge, and what is wrong with it comes back."""
+        wrong = [said for said in (None if self.door is None else self.door.reload(), await self._reread()) if said is not None]
+        return " ".join(wrong) or None
+
+    async def _reread(self) -> str | None:
         try:
             instances = self._read()
             await self._take(instances)
         except ConfigError as error:
-            self._good.set(0)
+            self._taken = False
             said = redact(str(error))
             self._say(f"The old configuration is kept. {said}")
             return said
@@ -73,7 +83,7 @@ class Exporter:
     async def _take(self, instances: list[Instance]) -> None:
         await self.rounds.configure(instances)
         self._text.render()  # the first is dear; no scrape shall wait for it
-        self._good.set(1)
+        self._taken = True
         self._when.set(time.time())
 
     async def close(self) -> None:

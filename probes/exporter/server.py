@@ -6,17 +6,26 @@ import asyncio
 import contextlib
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
 
 from probes.errors import ProbesError, UsageError
 from probes.exporter.exporter import Exporter
-from probes.exporter.site import create_app
+from probes.exporter.site import application
+from probes.exporter.tls import has_name
+
+if TYPE_CHECKING:
+    from probes.exporter.door import Door
 
 STOP_S = 2
 BACKLOG = 128
+HANDSHAKE_S = 10.0
+AGAIN_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +66,81 @@ def listener(address: Address) -> socket.socket:
     return opened
 
 
+class _Protocol(H11Protocol):
+    """uvicorn's, which lets nobody in whose certificate has none of the names that `door` wants."""
+
+    def __init__(self, door: Door, config: uvicorn.Config, state: ServerState) -> None:
+        super().__init__(config, state, {})
+        self._door = door
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Begins, or ends at once."""
+        super().connection_made(transport)
+        tls = self._door.config.tls
+        if tls is not None and tls.client_allowed_sans and not has_name(transport.get_extra_info("peercert"), tls.client_allowed_sans):
+            transport.abort()
+
+
 class _Server(uvicorn.Server):
-    """uvicorn without its own signals: it would raise them again at the end."""
+    """uvicorn without its own signals, which it would raise again at the end; with a door each connection gets the TLS of its moment."""
+
+    def __init__(self, config: uvicorn.Config, door: Door | None) -> None:
+        super().__init__(config)
+        self._door = door
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         """None."""
         yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens; with a door it accepts by itself, as a server of asyncio keeps the TLS with which it began."""
+        if self._door is None:
+            await super().startup(sockets)
+            return
+        self.servers = []
+        for opened in sockets or []:
+            self._keep(self._accept(opened, self._door))
+        self.started = True
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accepts nobody else, then ends as uvicorn does."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await super().shutdown(sockets)
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _accept(self, opened: socket.socket, door: Door) -> None:
+        opened.setblocking(False)
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(opened)
+            except OSError:  # too many open files, or gone before it was taken
+                await asyncio.sleep(AGAIN_S)
+                continue
+            self._keep(self._begin(connection, door))
+
+    async def _begin(self, connection: socket.socket, door: Door) -> None:
+        """Shakes hands; who cannot is let go."""
+        door.look()
+        loop, secure = asyncio.get_running_loop(), door.context is not None
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.connect_accepted_socket(
+                lambda: _Protocol(door, self.config, self.server_state),
+                connection,
+                ssl=door.context,
+                ssl_handshake_timeout=HANDSHAKE_S if secure else None,
+            )
+        except OSError:  # ssl.SSLError and timeouts are such
+            connection.close()
 
 
 async def serve(make: Callable[[], Exporter], opened: socket.socket, ready: Callable[[int], None]) -> None:
@@ -71,7 +148,7 @@ async def serve(make: Callable[[], Exporter], opened: socket.socket, ready: Call
     exporter = make()
     await exporter.start()
     config = uvicorn.Config(
-        create_app(exporter),
+        application(exporter),
         http="h11",
         ws="none",
         loop="asyncio",
@@ -81,7 +158,7 @@ async def serve(make: Callable[[], Exporter], opened: socket.socket, ready: Call
         server_header=False,
         timeout_graceful_shutdown=STOP_S,
     )
-    server = _Server(config)
+    server = _Server(config, exporter.door)
     interrupted = _signals(server, exporter)
     try:
         task = asyncio.create_task(server.serve(sockets=[opened]))

@@ -25,6 +25,7 @@ from probes.scenarios import names, scenario
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
+    from starlette.types import ASGIApp
 
     from probes.config import Instance
     from probes.exporter.exporter import Exporter
@@ -44,6 +45,16 @@ td,th{{text-align:left;padding:.2em 1em .2em 0}}</style>
 <table><tr><th>Instance</th><th>Kind</th><th>Probe now</th></tr>{rows}</table>
 <p>Every {schedule}. POST /-/reload reads the configuration again.</p></body></html>
 """
+
+
+def application(exporter: Exporter) -> ASGIApp:
+    """The pages of `exporter` behind its door, where it has one."""
+    pages = create_app(exporter)
+    if exporter.door is None:
+        return pages
+    from probes.exporter.door import Guarded
+
+    return Guarded(pages, exporter.door)
 
 
 def create_app(exporter: Exporter) -> Starlette:

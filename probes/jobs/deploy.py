@@ -15,6 +15,7 @@ TITLES = {
     "rules-test.yml": "their tests: promtool test rules rules-test.yml",
     "dashboard.json": "Grafana dashboard",
     "prometheus.yml": "scrape configuration, both ways",
+    "web-config.yml": "TLS and users of the exporter: probes export --web-config web-config.yml",
     "exporter.service": "systemd unit of the exporter",
     "load.service": "systemd unit of a Locust worker",
     "load-kubernetes.yaml": "a Locust master and its workers on Kubernetes",

@@ -6,6 +6,7 @@ import asyncio
 import math
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from probes.config import Instance, load
 from probes.errors import UsageError
@@ -15,13 +16,18 @@ from probes.exporter.server import Address, listener, serve
 from probes.jobs.session import Settings
 from probes.scenarios import scenario
 
+if TYPE_CHECKING:
+    from probes.exporter.door import Door
+
 UNITS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 LEAST_S = 0.1
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|)")
 
 
-def export(settings: Settings, names: list[str], listen: str, every: str, scenarios: list[str], results: Path) -> None:
-    """Serves until a signal. `scenarios` are names, or NAME=EVERY for an interval of its own.
+def export(
+    settings: Settings, names: list[str], listen: str, every: str, scenarios: list[str], results: Path, web_config: Path | None = None
+) -> None:
+    """Serves until a signal. `scenarios` are names, or NAME=EVERY for an interval of its own; `web_config` is who may come in, and how.
 
     Raises UsageError, ConfigError, ProbesError for a taken port, KeyboardInterrupt after Ctrl-C.
     """
@@ -32,10 +38,20 @@ def export(settings: Settings, names: list[str], listen: str, every: str, scenar
 
     def ready(port: int) -> None:
         schedule = ", ".join(f"{one.scenario.name} every {one.every_s:g} s" for one in timed)
-        settings.say(f"Asks {schedule}. Metrics: http://{Address(address.host or '127.0.0.1', port)}/metrics")
+        scheme = "http" if door is None or door.context is None else "https"
+        settings.say(f"Asks {schedule}. Metrics: {scheme}://{Address(address.host or '127.0.0.1', port)}/metrics")
 
+    door = _door(web_config, settings)
     with listener(address) as opened:
-        asyncio.run(serve(lambda: Exporter(read, timed, results, say=settings.say), opened, ready))
+        asyncio.run(serve(lambda: Exporter(read, timed, results, say=settings.say, door=door), opened, ready))
+
+
+def _door(path: Path | None, settings: Settings) -> Door | None:
+    if path is None:
+        return None
+    from probes.exporter.door import Door
+
+    return Door(path, settings.say)
 
 
 def timetable(words: list[str], every: str) -> list[Timed]:
