@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -26,6 +27,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for
 MOST_CALLS = 200
 """Call names of one instance; later ones are counted together as `other`, so that ids in a shape we do not know cannot flood a server."""
 OTHER = "other"
+BOUNDED = ("canvas_instance", "call", "bound")
+WAITING = frozenset({"initializing", "created"})
+"""States of an import that has not begun."""
 REFUSALS = ("throttled_429", "throttled_403", "throttled_other", "unauthorized", "forbidden", "no_user_agent", "maintenance")
 """Refusals by kind: the throttle's by its status (429 since October 2025, 403 before), then who may not ask, then nobody may."""
 PHASES = {
@@ -95,7 +99,15 @@ class Metrics:
         self.remaining = gauge("quota_remaining_units", "The least that an answer of the newest round said remained.")
         self.limit = gauge("quota_limit_units", "The whole budget, where the server tells it.")
         self.reset = gauge("quota_reset_seconds", "Seconds until the budget is full again, where the server tells it.")
+        self.retry_after = gauge("retry_after_seconds", "The wait that the newest refusal asked for.")
         self.certificate = gauge("certificate_remaining_seconds", "Until the server's certificate ends.")
+        self.pages = gauge(
+            "round_page_size_items", "Items on a page of a list, by default and at most, in the newest round that looked.", BOUNDED
+        )
+        self.imports = gauge("queue_imports", "SIS imports in the queue, by state.", ("canvas_instance", "state"))
+        self.oldest = gauge("queue_oldest_wait_seconds", "How long the oldest import in the queue has waited by now; 0 when none waits.")
+        self.waits = gauge("queue_wait_seconds", "How long past imports waited before they began.", ("canvas_instance", "statistic"))
+        self.runs = gauge("queue_run_seconds", "How long past imports ran.", ("canvas_instance", "statistic"))
         self.info = gauge("instance_info", "What the instance is.", ("canvas_instance", "kind", "dialect"))
         self.rounds = counter("rounds", "Rounds that ended.")
         self.failures = counter("round_failures", "Rounds in which a request failed or none was sent; throttling is no failure.")
@@ -190,7 +202,34 @@ class Metrics:
         self._set(self.remaining, name, [min(told)] if told else [])
         self._set(self.limit, name, (o.limit for o in observations))
         self._set(self.reset, name, (o.reset_s for o in observations))
+        self._set(self.retry_after, name, (o.retry_after_s for o in observations))
         self._set(self.certificate, name, (_seconds(o.facts) for o in observations))
+        for observation in observations:
+            if "waits_s" in observation.facts:
+                self._queue(name, observation.facts)
+        if any("per_page" in o.facts for o in observations):
+            self._paging(observations)
+
+    def _queue(self, name: str, facts: Mapping[str, Any]) -> None:
+        """What scenario `queue` noted of the imports: how many stand there and how long, and what those before them met."""
+        for state in ("waiting", "running"):
+            self._labels(self.imports, name, state).set(facts[state])
+        ages = [age_s for _, state, age_s, _ in facts["queue"] if state in WAITING and age_s is not None]
+        self._labels(self.oldest, name).set(max(ages, default=0.0))
+        for gauge, values in ((self.waits, facts["waits_s"]), (self.runs, facts["runs_s"])):
+            if values:
+                self._labels(gauge, name, "median").set(median(values))
+                self._labels(gauge, name, "max").set(max(values))
+
+    def _paging(self, observations: Sequence[Observation]) -> None:
+        """What scenario `pagination` saw, told as the report tells it."""
+        from probes.report.paging import rows
+
+        for row in rows(enumerate(observations)):
+            call = template_of(row["call"])
+            for bound, key in (("default", "default_per_page"), ("max", "max_per_page")):
+                if row[key] is not None:
+                    self._labels(self.pages, row["instance"], call, bound).set(row[key])
 
     def _set(self, gauge: Gauge, name: str, values: Iterable[float | None]) -> None:
         """The last value that is one; a gauge without any stays as it was."""

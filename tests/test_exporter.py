@@ -14,6 +14,7 @@ import httpx
 import pytest
 from asked import place
 from exporting import Exporting, exporting
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
 
 from probes.client import Client
@@ -245,6 +246,30 @@ def test_probe_with_a_timeout_that_is_none(header: str) -> None:
     exported(World(), [place("a")], 1.0, then=then)
 
 
+@pytest.mark.parametrize(
+    ("accept", "told"),
+    [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/plain;version=0.0.4", "text/plain; version=0.0.4; charset=utf-8"),
+        ("application/openmetrics-text;version=1.0.0,text/plain;q=0.5", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+    ],
+)
+def test_formats(accept: str, told: str) -> None:
+    """Both pages are OpenMetrics for who asks for it, which ends with # EOF and holds the same families, else text 0.0.4."""
+
+    async def then(exporter: Exporter, client: httpx.AsyncClient) -> None:
+        answer = await client.get("/probe?target=a", headers={"Accept": accept})
+        for text, content_type in ((answer.content, answer.headers["content-type"]), exporter.exposed(accept)):
+            assert content_type.startswith(told)
+            parse = openmetrics_families if "openmetrics" in told else text_string_to_metric_families
+            kinds = {family.name: family.type for family in parse(text.decode())}
+            assert kinds["canvas_probe_requests"] == "counter"
+            assert kinds["canvas_probe_latency_seconds"] == "histogram"
+            assert text.endswith(b"# EOF\n") is ("openmetrics" in told)
+
+    exported(World(), [place("a")], 1.0, then=then)
+
+
 def test_debug_hides_secrets() -> None:
     """Log, metrics and configuration as text, the token in none of them."""
 
@@ -292,7 +317,10 @@ def run(results: Path, name: str, rate: float | None, pages: int | None = None) 
     (folder / "observations.jsonl").touch()
     if pages:
         rows = [{"instance": "a", "call": "GET /api/v1/courses", "default_per_page": 10, "max_per_page": pages}]
-        (folder / "report.json").write_text(json.dumps({"pagination": rows}), encoding="utf-8")
+        latency = [{"instance": "a", "call": "GET /api/v1/courses", "p50_interval": number(3.0)}]
+        findings = [{"kind": "slow", "severity": "warning", "instance": "a", "says": "It is slow."}]
+        report = {"pagination": rows, "latency": latency, "findings": findings}
+        (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 
 def test_newest_runs(tmp_path: Path) -> None:
@@ -314,8 +342,20 @@ def test_newest_runs(tmp_path: Path) -> None:
     assert told["bucket_outflow_units_per_second", call, "a", "value"] == 10.0
     assert told["call_cost_units", call, "a", "low"] == 1.0
     assert told["page_size_items", "GET /api/v1/courses", "a", "max"] == 100.0
+    assert told["latency_median_seconds", "GET /api/v1/courses", "a", "high"] == 4.0
+    assert [told["findings", "a", severity] for severity in ("error", "warning", "info")] == [0.0, 1.0, 0.0]
     assert told["last_run_timestamp_seconds", "a"] == 1793606400.0
     assert not [key for key in told if "z" in key]
+
+
+def test_a_report_that_comes_later(tmp_path: Path) -> None:
+    """A run is read again when its report was made, also when its manifest stays."""
+    run(tmp_path, "20261101-000000-rate-aaaa", 15.0)
+    newest = Newest(tmp_path, lambda: ["a"])
+    assert newest.found().pages == {}
+    rows = [{"instance": "a", "call": "GET /api/v1/courses", "default_per_page": 10, "max_per_page": 100}]
+    (tmp_path / "20261101-000000-rate-aaaa" / "report.json").write_text(json.dumps({"pagination": rows}), encoding="utf-8")
+    assert newest.found().pages == {("a", "GET /api/v1/courses"): rows[0]}
 
 
 def test_no_results_folder(tmp_path: Path) -> None:
@@ -381,6 +421,9 @@ def test_over_a_socket(served: Exporting) -> None:
         "python_info",
     }
     assert served.token not in text
+    answer = httpx.get(f"{served.url}/metrics", headers={"Accept": "application/openmetrics-text"}, trust_env=False)
+    assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert "canvas_probe_rounds" in {family.name for family in openmetrics_families(answer.text)}
 
 
 @pytest.mark.slow

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import pytest
-from asked import lost, made, place
+from asked import lost, made, place, seen
 from prometheus_client import generate_latest
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from probes.exporter.text import Text
 from probes.metrics import MOST_CALLS, REFUSALS, Metrics, refusal, template, template_of
 from probes.observation import Outcome
+from probes.simulator.profiles import profile
 
 SELF = "GET /api/v1/users/self"
 
@@ -125,6 +127,53 @@ def test_levels_of_a_round() -> None:
     assert value(metrics, "certificate_remaining_seconds", canvas_instance="a") == 172800.0
 
 
+def test_the_queue_as_numbers() -> None:
+    """Imports by state, how long the oldest has waited, how long past ones waited and ran: from what scenario `queue` sees."""
+    metrics = Metrics()
+    lines = seen("queue", profile("beta"))
+    metrics.conclude("test", "queue", lines, 1.0, 0.0)
+    facts = lines[0].facts
+    assert facts["waiting"] >= 1
+    assert value(metrics, "queue_imports", canvas_instance="test", state="waiting") == facts["waiting"]
+    assert value(metrics, "queue_imports", canvas_instance="test", state="running") == facts["running"]
+    ages = [age_s for _, state, age_s, _ in facts["queue"] if state == "created"]
+    assert value(metrics, "queue_oldest_wait_seconds", canvas_instance="test") == max(ages)
+    waits = sorted(facts["waits_s"])
+    assert value(metrics, "queue_wait_seconds", canvas_instance="test", statistic="max") == waits[-1]
+    middle = (waits[(len(waits) - 1) // 2] + waits[len(waits) // 2]) / 2
+    assert value(metrics, "queue_wait_seconds", canvas_instance="test", statistic="median") == middle
+    assert value(metrics, "queue_run_seconds", canvas_instance="test", statistic="max") == max(facts["runs_s"])
+
+
+def test_an_empty_queue() -> None:
+    """Nothing waits: zero, and no wait of the past is made up."""
+    metrics = Metrics()
+    facts = {"imports": 0, "waits_s": [], "runs_s": [], "waiting": 0, "running": 0, "queue": []}
+    metrics.conclude("test", "queue", [made(facts=facts)], 1.0, 0.0)
+    assert value(metrics, "queue_oldest_wait_seconds", canvas_instance="test") == 0.0
+    assert value(metrics, "queue_imports", canvas_instance="test", state="waiting") == 0.0
+    assert value(metrics, "queue_wait_seconds", canvas_instance="test", statistic="max") is None
+
+
+def test_page_sizes_of_a_round() -> None:
+    """Default and greatest page size of each list that a round of scenario `pagination` asked."""
+    metrics = Metrics()
+    metrics.conclude("test", "pagination", seen("pagination", profile("production")), 1.0, 0.0)
+    courses = {"canvas_instance": "test", "call": "GET /api/v1/courses"}
+    assert value(metrics, "round_page_size_items", **courses, bound="default") == 10.0
+    assert value(metrics, "round_page_size_items", **courses, bound="max") == 100.0
+    enrollments = {"canvas_instance": "test", "call": "GET /api/v1/courses/:id/enrollments"}
+    assert value(metrics, "round_page_size_items", **enrollments, bound="max") == 100.0
+
+
+def test_the_wait_that_a_refusal_asks_for() -> None:
+    """Retry-After as a number, the newest."""
+    metrics = Metrics()
+    refused = [made(outcome=Outcome.THROTTLED, status=429, retry_after_s=wait_s) for wait_s in (9.0, 3.5)]
+    metrics.conclude("test", "latency", refused, 1.0, 0.0)
+    assert value(metrics, "retry_after_seconds", canvas_instance="test") == 3.5
+
+
 def test_calls_are_bounded() -> None:
     """Beyond MOST_CALLS names calls are counted together."""
     metrics = Metrics()
@@ -154,6 +203,8 @@ def test_our_text_is_the_librarys() -> None:
     metrics.conclude("test", "latency", [made(remaining=1e15)], 0.1, 1.7e9)
     text = Text(metrics.instruments)
     assert text.render() == generate_latest(metrics.registry)
+    assert text.render(openmetrics=True) + b"# EOF\n" == openmetrics(metrics.registry)  # type: ignore[no-untyped-call]
     metrics.observe(made(cost=0.5))
     metrics.forget('a"\\\n')
     assert text.render() == generate_latest(metrics.registry)
+    assert text.render(openmetrics=True) + b"# EOF\n" == openmetrics(metrics.registry)  # type: ignore[no-untyped-call]

@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
+from prometheus_client.exposition import choose_encoder
 
 from probes.config import Instance, redact
 from probes.errors import ConfigError
@@ -54,9 +55,11 @@ class Exporter:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=registry)
 
-    def exposed(self) -> bytes:
-        """Everything as Prometheus's text format 0.0.4; may be called in a thread."""
-        return self._text.render() + generate_latest(self._others)
+    def exposed(self, accept: str = "") -> tuple[bytes, str]:
+        """Everything with its content type: OpenMetrics where the header `accept` asks for it, else text 0.0.4; also in a thread."""
+        encode, content_type = choose_encoder(accept)
+        openmetrics = content_type.startswith("application/openmetrics-text")
+        return self._text.render(openmetrics=openmetrics) + encode(self._others), content_type
 
     async def start(self) -> None:
         """Takes the configuration; the first round starts at once. Raises ConfigError."""

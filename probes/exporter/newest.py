@@ -36,10 +36,12 @@ Entries = dict[tuple[str, str], dict[str, Any]]
 
 @dataclass(slots=True)
 class Found:
-    """By (instance, call): `rates` entries and `pagination` rows; by instance: when its newest run ended and whether as planned."""
+    """By (instance, call): `rates` entries, `pagination` and `latency` rows; by instance: its newest run's severities, end, success."""
 
     rates: Entries = field(default_factory=dict)
     pages: Entries = field(default_factory=dict)
+    latency: Entries = field(default_factory=dict)
+    findings: dict[str, list[str]] = field(default_factory=dict)
     runs: dict[str, tuple[float, bool]] = field(default_factory=dict)
 
 
@@ -49,7 +51,7 @@ class Newest(Collector):
     def __init__(self, results: Path, names: Callable[[], Collection[str]]) -> None:
         self._results = results
         self._names = names
-        self._read: dict[Path, tuple[int, dict[str, Any]]] = {}
+        self._read: dict[Path, tuple[tuple[int, int], dict[str, Any]]] = {}
 
     def collect(self) -> Iterator[Metric]:
         """The gauges."""
@@ -57,6 +59,15 @@ class Newest(Collector):
         yield from _rates(found.rates)
         yield _family(
             "canvas_probe_page_size_items", "Items on a page of a list, by default and at most.", BOUNDED, _page_sizes(found.pages)
+        )
+        yield _family(
+            "canvas_probe_latency_median_seconds",
+            "Median time of a call.",
+            BOUNDED,
+            _intervals((key, row.get("p50_interval")) for key, row in found.latency.items()),
+        )
+        yield _family(
+            "canvas_probe_findings", "Findings of the newest run by severity.", ("canvas_instance", "severity"), _severities(found.findings)
         )
         when = [((name,), at_s) for name, (at_s, _) in found.runs.items()]
         yield _family("canvas_probe_last_run_timestamp_seconds", "When the newest run ended.", ("canvas_instance",), when)
@@ -70,8 +81,11 @@ class Newest(Collector):
             run = self._run(folder)
             _add(found.rates, facts.rates(run), names)
             _add(found.pages, facts.entries(run, "pagination", "instance", "call"), names)
+            _add(found.latency, (one for one in facts.entries(run, "latency", "instance", "call") if one.get("p50_interval")), names)
             for name in {str(one["name"]) for one in facts.entries(run, "instances", "name")} & set(names):
                 if (at_s := _ended_s(run)) is not None:
+                    if name not in found.runs:
+                        found.findings[name] = [one["severity"] for one in facts.findings(run) if one["instance"] == name]
                     found.runs.setdefault(name, (at_s, run.get("ended") == "done"))
         return found
 
@@ -83,15 +97,22 @@ class Newest(Collector):
         return sorted(folders, key=lambda folder: folder.name, reverse=True)[:MOST_RUNS]
 
     def _run(self, folder: Path) -> dict[str, Any]:
-        """The manifest with the page sizes of its report; empty where it cannot be read."""
-        manifest = folder / MANIFEST
-        try:
-            changed = manifest.stat().st_mtime_ns
-        except OSError:
-            return {}
-        if self._read.get(folder, (0, {}))[0] != changed:
-            self._read[folder] = changed, {**_document(manifest), "pagination": _document(folder / "report.json").get("pagination")}
+        """The manifest, with what its report adds; empty where it cannot be read."""
+        manifest, made = folder / MANIFEST, folder / "report.json"
+        changed = _changed_ns(manifest), _changed_ns(made)
+        if changed not in self._read.get(folder, ()):
+            report = _document(made)
+            told: dict[str, Any] = {name: report[name] for name in ("pagination", "latency", "findings") if name in report}
+            self._read[folder] = changed, {**_document(manifest), **told}
         return self._read[folder][1]
+
+
+def _changed_ns(path: Path) -> int:
+    """When it was written; 0 when it is not there."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _document(path: Path) -> dict[str, Any]:
@@ -159,6 +180,12 @@ def _page_sizes(pages: Entries) -> Iterator[tuple[tuple[str, ...], float]]:
         for bound, field_name in (("default", "default_per_page"), ("max", "max_per_page")):
             if _is_number(row.get(field_name)):
                 yield (*key, bound), float(row[field_name])
+
+
+def _severities(findings: Mapping[str, list[str]]) -> Iterator[tuple[tuple[str, ...], float]]:
+    for name, severities in findings.items():
+        for severity in facts.SEVERITIES:
+            yield (name, severity), float(severities.count(severity))
 
 
 def _is_number(value: Any) -> bool:

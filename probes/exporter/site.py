@@ -8,7 +8,7 @@ import math
 from typing import TYPE_CHECKING
 
 from prometheus_client import Gauge
-from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder
+from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -60,9 +60,10 @@ def application(exporter: Exporter) -> ASGIApp:
 def create_app(exporter: Exporter) -> Starlette:
     """The pages of `exporter`; starting and ending it is its server's."""
 
-    async def metrics(_: Request) -> Response:
+    async def metrics(request: Request) -> Response:
         # in a thread: with many instances it takes a while, and rounds go on
-        return Response(await asyncio.to_thread(exporter.exposed), headers={"content-type": CONTENT_TYPE_PLAIN_0_0_4})
+        text, content_type = await asyncio.to_thread(exporter.exposed, request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
 
     async def probe(request: Request) -> Response:
         instance, asked = _target(exporter, request), _module(request)
