@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from commanded import Ended
 
@@ -56,10 +57,22 @@ def test_prints_the_file() -> None:
     assert (ended.code, ended.out) == (0, (FOLDER / "rules.yml").read_text(encoding="utf-8"))
 
 
-def test_lists() -> None:
-    """`probes deploy --json` is one document."""
-    ended = said("deploy", "--json")
-    assert (ended.code, ended.document["schema"]) == (0, "probes.deploy/1")
+def test_documents() -> None:
+    """With --json the list is one document, and so is a file, with its text; both keep the published schema, which refuses others."""
+    schema = json.loads((FOLDER.parent / "schemas" / "deploy-1.json").read_text(encoding="utf-8"))
+    jsonschema.Draft202012Validator.check_schema(schema)
+    listed, one = said("deploy", "--json"), said("deploy", "rules.yml", "--json")
+    for ended in (listed, one):
+        assert (ended.code, ended.err) == (0, "")
+        jsonschema.validate(ended.document, schema)
+    assert listed.document == {"schema": "probes.deploy/1", "files": [{"name": name, "is": deploy.TITLES[name]} for name in deploy.TITLES]}
+    assert one.document == {
+        "schema": "probes.deploy/1",
+        "files": [{"name": "rules.yml", "is": deploy.TITLES["rules.yml"], "text": (FOLDER / "rules.yml").read_text(encoding="utf-8")}],
+    }
+    for wrong in ({"schema": "probes.deploy/1", "files": []}, {"schema": "probes.deploy/1", "files": [{"name": "rules.yml"}]}):
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(wrong, schema)
 
 
 def test_unknown_name() -> None:

@@ -46,7 +46,7 @@ def deploy(
     """Print a file for operators: rules, dashboard, unit, manifest, scrape configuration."""
     from probes.jobs import deploy as job
 
-    if name is None:
-        tell(settings(None, RESULTS, as_json, False, None), job.listing())
+    if name is not None and not as_json:
+        typer.echo(job.text(name), nl=False)  # byte by byte
     else:
-        typer.echo(job.text(name), nl=False)
+        tell(settings(None, RESULTS, as_json, False, None), job.listing() if name is None else job.one(name))

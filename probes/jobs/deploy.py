@@ -10,6 +10,7 @@ from typing import Any
 from probes.errors import UsageError
 from probes.jobs.session import Told
 
+SCHEMA = "probes.deploy/1"
 TITLES = {
     "rules.yml": "recording rules, burn-rate alerts, throttling as an indicator of its own",
     "rules-test.yml": "their tests: promtool test rules rules-test.yml",
@@ -24,10 +25,20 @@ TITLES = {
 
 def listing() -> Told:
     """The names there are, and what each is."""
-    known: list[dict[str, Any]] = [{"name": name, "is": TITLES.get(name, "")} for name in names()]
+    known = [_entry(name) for name in names()]
     width = max(len(one["name"]) for one in known)
     lines = [f"{one['name']:<{width}}  {one['is']}".rstrip() for one in known]
-    return Told({"schema": "probes.deploy/1", "files": known}, "\n".join([*lines, "", "Print one: probes deploy NAME"]))
+    return Told({"schema": SCHEMA, "files": known}, "\n".join([*lines, "", "Print one: probes deploy NAME"]))
+
+
+def one(name: str) -> Told:
+    """The file `name`, alone. Raises UsageError with the nearest name when there is none."""
+    whole = text(name)
+    return Told({"schema": SCHEMA, "files": [{**_entry(name), "text": whole}]}, whole)
+
+
+def _entry(name: str) -> dict[str, Any]:
+    return {"name": name, "is": TITLES.get(name, "")}
 
 
 def names() -> list[str]:
