@@ -26,13 +26,14 @@ from probes.errors import UsageError
 from probes.exchange import Exchange
 from probes.observation import Observation, Outcome
 from probes.phases import Phases
-from probes.transport import Slots, without_credentials
+from probes.transport import Connect, Slots, without_credentials
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter
 
 USER_AGENT = f"canvas-probes/{__version__} (+latency and rate-limit probe; python-httpx/{httpx.__version__})"
 START_OF_BODY = 4096
+MOST_URLS = 200
 
 Note = Callable[["Answer"], Mapping[str, Any]]
 """What a scenario notes of an answer: small scalars by name."""
@@ -65,7 +66,8 @@ class Client:
     """Asks one instance; an async context manager, one per instance and process. Clock: the running loop's.
 
     `record` gets every observation exactly once, `on_answer` the same afterwards (guards raise there). `transport` is for applications in
-    this process and for tests. Making it raises ConfigError when the instance's token or proxy cannot be used.
+    this process and for tests; `connect` makes connections in place of httpx's, but for those through a proxy. Making it raises
+    ConfigError when the instance's token or proxy cannot be used.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Client:
         origin_s: float | None = None,
         max_body_bytes: int = 50_000_000,
         on_answer: Callable[[Observation], None] | None = None,
+        connect: Connect | None = None,
     ) -> None:
         self.instance = instance
         self.dialect: Dialect = dialect(instance.dialect)
@@ -87,11 +90,18 @@ class Client:
         self._origin_s = origin_s
         self._max_body_bytes = max_body_bytes
         self._ceilings = Ceilings(instance)
-        self._slots = Slots(instance, instance.max_in_flight, transport)
+        self._slots = Slots(instance, instance.max_in_flight, transport, connect)
+        self._urls: dict[str, httpx.URL] = {}
         self._secure = instance.url.startswith("https:") and transport is None
         token = instance.token()
-        self._headers = {"Host": urlsplit(instance.url).netloc, "User-Agent": USER_AGENT, "Accept-Encoding": "gzip, deflate"}
-        self._authorization = None if token is None else self.dialect.authorization.format(token=token)
+        said = {
+            "Host": urlsplit(instance.url).netloc,
+            "User-Agent": USER_AGENT,
+            "Accept-Encoding": "gzip, deflate",
+            "Accept": self.dialect.accept,
+        }
+        named = {} if token is None else {"Authorization": self.dialect.authorization.format(token=token)}
+        self._anonymous, self._authorized = httpx.Headers(said), httpx.Headers({**said, **named})
 
     @property
     def proxy(self) -> str | None:
@@ -173,17 +183,23 @@ class Client:
     def _request(self, call: Call, *, authorized: bool) -> httpx.Request:
         if not call.path.startswith("/"):
             raise UsageError(f"'{call.name}' is not a call: its path must begin with /.")
-        headers = dict(self._headers, Accept=self.dialect.accept)
-        if authorized and self._authorization is not None:
-            headers["Authorization"] = self._authorization
+        headers = self._authorized if authorized else self._anonymous
         try:
-            url = httpx.URL(self.instance.url + call.path)
+            url = self._url(call.path)
             body = None if call.body is None else json.dumps(call.body).encode()
             if body is not None:
-                headers["Content-Type"] = "application/json"
+                headers = httpx.Headers([*headers.raw, (b"Content-Type", b"application/json")])
             return httpx.Request(call.method, url, headers=headers, content=body)
         except (httpx.InvalidURL, ValueError) as error:
             raise UsageError(redact(f"'{call.name}' cannot be sent: {error}.")) from None
+
+    def _url(self, path: str) -> httpx.URL:
+        """Parsed once for each path: that takes longer than the rest of a request. Raises httpx.InvalidURL, ValueError."""
+        if path not in self._urls:
+            if len(self._urls) >= MOST_URLS:
+                self._urls.clear()
+            self._urls[path] = httpx.URL(self.instance.url + path)
+        return self._urls[path]
 
     def _seen(
         self, call: Call, exchange: Exchange, scenario: str, due_s: float, pool_s: float, url: str, new: bool, name: str | None

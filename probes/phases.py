@@ -44,7 +44,10 @@ class Trace:
 
     async def __call__(self, event: str, info: Mapping[str, Any]) -> None:  # noqa: ARG002 # httpcore's signature
         """Notes the instant of `event`, such as `http11.send_request_headers.started`."""
-        name = event.partition(".")[2]
+        self.note(event.partition(".")[2])
+
+    def note(self, name: str) -> None:
+        """The same, at once, of an event without its module: `send_request_headers.started`."""
         now = self.at[name] = self._clock()
         self.traced = True
         if name in ("send_request_headers.started", "start_tls.started"):

@@ -10,7 +10,7 @@ import importlib
 import socket
 import ssl
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -91,6 +91,10 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         todo += [cause.__cause__, cause.__context__, *(cause.exceptions if isinstance(cause, BaseExceptionGroup) else ())]
 
 
+Connect = Callable[[ssl.SSLContext, float], httpx.AsyncBaseTransport]
+"""Makes a transport of one direct connection: the TLS it speaks, and how many seconds it is kept when idle."""
+
+
 @dataclass(slots=True)
 class Slot:
     """A place in flight with its own connection; `used` once a request went over it."""
@@ -108,7 +112,10 @@ class Slot:
 class Slots:
     """At most `limit` requests in flight (None: no limit); those who wait are served in their order."""
 
-    def __init__(self, instance: Instance, limit: int | None, shared: httpx.AsyncBaseTransport | None) -> None:
+    def __init__(
+        self, instance: Instance, limit: int | None, shared: httpx.AsyncBaseTransport | None, connect: Connect | None = None
+    ) -> None:
+        self._connect = connect
         self.proxy = None if shared is not None else proxy_of(instance.url)
         self._shared = shared
         secure = instance.url.startswith("https:") and shared is None
@@ -162,6 +169,8 @@ class Slots:
     def _new(self) -> Slot:
         if self._shared is not None:
             return Slot(self._shared, owned=False)
+        if self._connect is not None and self.proxy is None:
+            return Slot(self._connect(self._context, KEEPALIVE_S))
         limits = httpx.Limits(max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEPALIVE_S)
         return Slot(httpx.AsyncHTTPTransport(verify=self._context, trust_env=False, limits=limits, proxy=self.proxy))
 

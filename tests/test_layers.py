@@ -21,7 +21,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         frozenset("errors observation bucket schedule arrivals calls guards ledger learner neighbours passage stats clock".split()),
     ),
     "known": (2, frozenset("words config ceilings addresses dialects explain runs".split())),
-    "edges": (3, frozenset("client exchange transport phases overhead pages limiter gates load simulator".split())),
+    "edges": (3, frozenset("client exchange transport wire phases overhead pages limiter gates load simulator".split())),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
     "infer": (
         5,
@@ -55,7 +55,8 @@ OWNERS: dict[str, frozenset[str]] = {
     "xlsxwriter": frozenset("spreadsheet".split()),
     "prometheus_client": frozenset("metrics exporter".split()),
     "scipy": frozenset("stats identify prices twin safety estimate compare plan".split()),
-    "httpx": frozenset("client exchange transport pages limiter gates load simulator".split()),
+    "httpx": frozenset("client exchange transport wire pages limiter gates load simulator".split()),
+    "h11": frozenset("wire".split()),
     "httpcore": frozenset("transport".split()),
     "requests": frozenset("gates".split()),
     "starlette": frozenset("simulator exporter".split()),

@@ -195,6 +195,29 @@ def test_forgotten_instances_leave_nothing() -> None:
     assert value(metrics, "rounds_total", canvas_instance="b", scenario="reach") == 1.0
 
 
+def test_emptied_is_as_new() -> None:
+    """What `/probe` empties between rounds tells the same as what was made anew: no number, no series of the round before is left."""
+    rounds = [
+        [made(scenario="reach", cost=0.5, remaining=590.0, facts={"certificate_days": 2.0})],
+        [made(scenario="reach", call="GET /other", outcome=Outcome.THROTTLED, status=429, retry_after_s=3.0)],
+        [lost(Outcome.READ_TIMEOUT)],
+        [made(scenario="reach", remaining=12.0)],
+    ]
+    kept = Metrics()
+    kept.create(place("test"), "reach")
+    kept.keep()
+    text = Text(kept.instruments)
+    for observations in rounds:
+        anew = Metrics()
+        anew.create(place("test"), "reach")
+        kept.empty()
+        for metrics in (anew, kept):
+            for observation in observations:
+                metrics.observe(observation)
+            metrics.conclude("test", "reach", observations, 1.0, 5.0)
+        assert sorted(text.render().splitlines()) == sorted(generate_latest(anew.registry).splitlines())
+
+
 def test_our_text_is_the_librarys() -> None:
     """The fast rendering is prometheus_client's, line by line, odd label values and great numbers included."""
     metrics = Metrics()

@@ -20,6 +20,7 @@ from probes.errors import ProbesError
 from probes.metrics import Metrics
 from probes.observation import Observation
 from probes.scenarios import Options, Scenario
+from probes.wire import Wire
 
 WORKING = 64
 """Rounds that work at the same time."""
@@ -37,7 +38,7 @@ _SINK: ContextVar[Callable[[Observation], None]] = ContextVar("_SINK")
 
 def make_client(instance: Instance, record: Callable[[Observation], None]) -> Client:
     """A client over the network. Raises ConfigError when its token cannot be had."""
-    return Client(instance, record=record)
+    return Client(instance, record=record, connect=Wire)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +95,16 @@ class Ended:
 
 
 async def one_round(place: Place, scenario: Scenario, timeout_s: float | None = None) -> Ended:
-    """Asks once; never raises for the network, the configuration or the scenario: what went wrong is told in `cut`."""
+    """Asks once; never raises for the network, the configuration or the scenario: what went wrong is told in `cut`.
+
+    Each is awaited in a task of its own (the schedule's, the request's): whose observations they are stands in that task's context.
+    """
     loop = asyncio.get_running_loop()
     seen: list[Observation] = []
     begun_s, cut = loop.time(), None
     try:
         async with asyncio.timeout(timeout_s):
-            await asyncio.create_task(_asked(place, scenario, seen))
+            await _asked(place, scenario, seen)
     except TimeoutError:
         cut = f"it took longer than {timeout_s:g} s"
     except ProbesError as error:
@@ -185,14 +189,19 @@ class Rounds:
             number = following
 
     async def _round(self, place: Place, scenario: Scenario) -> None:
-        async with self._working:
-            task = asyncio.create_task(one_round(place, scenario))
-            try:
-                await asyncio.wait({task}, timeout=LENT_S)
-            except asyncio.CancelledError:
-                task.cancel()
-                raise
-        ended = await task
+        await self._working.acquire()
+        lent = [self._working]
+
+        def give_back() -> None:
+            if lent:
+                lent.pop().release()
+
+        late = asyncio.get_running_loop().call_later(LENT_S, give_back)
+        try:
+            ended = await one_round(place, scenario)
+        finally:
+            late.cancel()
+            give_back()
         for observation in ended.observations:
             self.metrics.observe(observation)
         self.metrics.conclude(place.instance.name, scenario.name, ended.observations, ended.took_s, time.time())

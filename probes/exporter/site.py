@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import html
 import math
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
-from prometheus_client import Gauge
-from prometheus_client.exposition import choose_encoder
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,14 +17,14 @@ from starlette.routing import Route
 from probes import __version__
 from probes.config import redact
 from probes.errors import UsageError
+from probes.exporter.probing import Probes
 from probes.exporter.rounds import Ended
-from probes.metrics import Metrics
+from probes.exporter.text import formatted
 from probes.runs import described
 from probes.scenarios import names, scenario
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
     from probes.config import Instance
     from probes.exporter.exporter import Exporter
@@ -35,6 +34,7 @@ TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 SPARE_S = 0.5
 """What is left of a scrape's time for the answer's way back."""
 LEAST_S = 0.05
+Answering = Callable[[Request], Awaitable[Response]]
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>canvas-probes exporter</title>
 <meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">
@@ -57,22 +57,46 @@ def application(exporter: Exporter) -> ASGIApp:
     return Guarded(pages, exporter.door)
 
 
-def create_app(exporter: Exporter) -> Starlette:
+def create_app(exporter: Exporter) -> ASGIApp:
     """The pages of `exporter`; starting and ending it is its server's."""
+    probe = _probe_of(exporter)
+    pages = _pages(exporter, probe)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        """The way to /probe is short: it is asked for each target, and Starlette's layers cost a tenth of what it does."""
+        if scope["type"] != "http" or scope["path"] != "/probe" or scope["method"] != "GET":
+            await pages(scope, receive, send)
+            return
+        try:
+            response = await probe(Request(scope, receive))
+        except HTTPException as error:
+            response = PlainTextResponse(error.detail, error.status_code)
+        await response(scope, receive, send)
+
+    return app
+
+
+def _probe_of(exporter: Exporter) -> Answering:
+    probes = Probes()
+
+    async def probe(request: Request) -> Response:
+        instance, asked = _target(exporter, request), _module(request)
+        ended = await exporter.rounds.probe(instance.name, asked, _timeout_s(request, instance))
+        probed = probes.of(instance, asked)
+        if request.query_params.get("debug") == "true":
+            return PlainTextResponse(_debug(instance, asked, ended, probed.told(ended, openmetrics=False)))
+        content_type, openmetrics = formatted(request.headers.get("accept", ""))
+        return Response(probed.told(ended, openmetrics=openmetrics), headers={"content-type": content_type})
+
+    return probe
+
+
+def _pages(exporter: Exporter, probe: Answering) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         # in a thread: with many instances it takes a while, and rounds go on
         text, content_type = await asyncio.to_thread(exporter.exposed, request.headers.get("accept", ""))
         return Response(text, headers={"content-type": content_type})
-
-    async def probe(request: Request) -> Response:
-        instance, asked = _target(exporter, request), _module(request)
-        ended = await exporter.rounds.probe(instance.name, asked, _timeout_s(request, instance))
-        fresh = _fresh(instance, asked, ended)
-        if request.query_params.get("debug") == "true":
-            return PlainTextResponse(_debug(instance, asked, ended, fresh.registry))
-        encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(fresh.registry), headers={"content-type": content_type})
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("Healthy\n")
@@ -130,26 +154,8 @@ def _timeout_s(request: Request, instance: Instance) -> float:
     return min(instance.timeout_s, max(LEAST_S, told_s - SPARE_S))
 
 
-def _fresh(instance: Instance, asked: Scenario, ended: Ended) -> Metrics:
-    import time
-
-    fresh = Metrics()
-    fresh.create(instance, asked.name)
-    for observation in ended.observations:
-        fresh.observe(observation)
-    good = fresh.conclude(instance.name, asked.name, ended.observations, ended.took_s, time.time()) and ended.cut is None
-    fresh.success.labels(instance.name, asked.name).set(float(good))
-    for name, says, value in (
-        ("success", "Whether the probe had no failure.", float(good)),
-        ("duration_seconds", "How long the probe took.", ended.took_s),
-    ):
-        Gauge(f"probe_{name}", says, registry=fresh.registry).set(value)
-    return fresh
-
-
-def _debug(instance: Instance, asked: Scenario, ended: Ended, registry: CollectorRegistry) -> str:
+def _debug(instance: Instance, asked: Scenario, ended: Ended, metrics: bytes) -> str:
     """Log, metrics and configuration; no token is in any of them."""
-    encode, _ = choose_encoder("")
     log = [
         f"{o.due_s:.3f} s  {o.method} {o.path}  {o.status or '-'} {o.outcome.value}  {o.error or ''}".rstrip() for o in ended.observations
     ]
@@ -157,7 +163,7 @@ def _debug(instance: Instance, asked: Scenario, ended: Ended, registry: Collecto
     told = [f"{key} = {value}" for key, value in described(instance).items() if value is not None]
     parts = {
         f"Log of {asked.name} at {instance.name}": [*log, f"Cut short: {ended.cut}" if ended.cut else f"Done in {ended.took_s:.3f} s"],
-        "Metrics": encode(registry).decode().splitlines(),
+        "Metrics": metrics.decode().splitlines(),
         "Configuration": [*told, f"token = <secret> (from: {where})"],
     }
     return redact("\n\n".join("\n".join([f"{title}:", *lines]) for title, lines in parts.items()) + "\n")

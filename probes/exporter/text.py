@@ -7,9 +7,12 @@ The text is the same, line by line (a test compares them).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import Counter, Histogram
+from prometheus_client.exposition import choose_encoder
 from prometheus_client.utils import floatToGoString
 
 if TYPE_CHECKING:
@@ -18,35 +21,56 @@ if TYPE_CHECKING:
 _ESCAPES = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
 
+@lru_cache(maxsize=64)
+def formatted(accept: str) -> tuple[str, bool]:
+    """The content type that a scrape's Accept header asks for, as prometheus_client reads it, and whether that is OpenMetrics."""
+    _, content_type = choose_encoder(accept)
+    return content_type, content_type.startswith("application/openmetrics-text")
+
+
 class Text:
-    """The lines of instruments that have labels; one for each registry, as it remembers its series."""
+    """The lines of instruments; one for each registry, as it remembers its series."""
 
     def __init__(self, instruments: Iterable[MetricWrapperBase]) -> None:
-        self._instruments = tuple(instruments)
-        self._heads: dict[Any, tuple[str, ...]] = {}
+        self._families = tuple(_Family(one) for one in instruments)
 
     def render(self, *, openmetrics: bool = False) -> bytes:
         """All of them, as they are now. OpenMetrics calls a counter's family without its `_total`; its `# EOF` is the caller's."""
-        return "".join(line for one in self._instruments for line in self._lines(one, openmetrics=openmetrics)).encode()
+        lines: list[str] = []
+        for family in self._families:
+            family.tell(lines, openmetrics=openmetrics)
+        return "".join(lines).encode()
 
-    def _lines(self, instrument: Any, *, openmetrics: bool) -> Iterator[str]:
+
+class _Family:
+    """The lines of one instrument: what stands before each value is kept, and so is the whole line of a 0, as nearly all are."""
+
+    def __init__(self, instrument: Any) -> None:
+        self._instrument = instrument
         name, kind = instrument._name, instrument._type  # noqa: SLF001 # no public way to the children that does not copy them
-        family = f"{name}_total" if isinstance(instrument, Counter) else name
-        described = name if openmetrics else family
-        yield f"# HELP {described} {instrument._documentation}\n# TYPE {described} {kind}\n"  # noqa: SLF001
+        self._name = f"{name}_total" if isinstance(instrument, Counter) else name
+        said = {told: f"# HELP {told} {instrument._documentation}\n# TYPE {told} {kind}\n" for told in (self._name, name)}  # noqa: SLF001
+        self._said = {False: said[self._name], True: said[name]}
+        self._heads: dict[tuple[str, ...], tuple[tuple[str, ...], str]] = {}
+
+    def tell(self, lines: list[str], *, openmetrics: bool) -> None:
+        """Adds them to `lines`."""
+        instrument = self._instrument
+        lines.append(self._said[openmetrics])
+        if not instrument._labelnames:  # noqa: SLF001
+            lines.append(f"{self._name} {_told(instrument._value.get())}\n")  # noqa: SLF001
+            return
         with instrument._lock:  # noqa: SLF001
             children = list(instrument._metrics.items())  # noqa: SLF001
+        if len(self._heads) > 1000 + 2 * len(children):
+            self._heads.clear()  # series that were taken away would stay for ever
+        add = _add_histogram if isinstance(instrument, Histogram) else _add_value
         for labels, child in children:
-            heads = self._heads.get(child)
-            if heads is None:
-                heads = self._heads[child] = tuple(_heads(instrument, family, labels))
-            yield from _valued(child, heads)
-        self._forget_when_many(len(children))
-
-    def _forget_when_many(self, least: int) -> None:
-        """Series that were taken away would stay for ever otherwise."""
-        if len(self._heads) > 100_000 + 40 * least:
-            self._heads.clear()
+            known = self._heads.get(labels)
+            if known is None:
+                heads = tuple(_heads(instrument, self._name, labels))
+                known = self._heads[labels] = heads, "".join(f"{head}0.0\n" for head in heads)
+            add(lines, child, *known)
 
 
 def _heads(instrument: Any, family: str, values: tuple[str, ...]) -> Iterator[str]:
@@ -65,16 +89,19 @@ def _labelled(pairs: dict[str, str]) -> str:
     return "{" + ",".join(f'{key}="{value.translate(_ESCAPES)}"' for key, value in sorted(pairs.items())) + "}"
 
 
-def _valued(child: Any, heads: tuple[str, ...]) -> Iterator[str]:
-    if len(heads) == 1:
-        yield f"{heads[0]}{_told(child._value.get())}\n"  # noqa: SLF001
+def _add_value(lines: list[str], child: Any, heads: tuple[str, ...], zero: str) -> None:
+    value = child._value.get()  # noqa: SLF001
+    lines.append(f"{heads[0]}{_told(value)}\n" if value else zero)
+
+
+def _add_histogram(lines: list[str], child: Any, heads: tuple[str, ...], zero: str) -> None:
+    counts = [bucket.get() for bucket in child._buckets]  # noqa: SLF001
+    if not any(counts):
+        lines.append(zero)
         return
-    total = 0.0
-    for head, bucket in zip(heads, child._buckets, strict=False):  # noqa: SLF001
-        total += bucket.get()
-        yield f"{head}{total!r}\n"
-    yield f"{heads[-2]}{total!r}\n"
-    yield f"{heads[-1]}{_told(child._sum.get())}\n"  # noqa: SLF001
+    totals = list(accumulate(counts))
+    lines += [f"{head}{total!r}\n" for head, total in zip(heads, [*totals, totals[-1]], strict=False)]
+    lines.append(f"{heads[-1]}{_told(child._sum.get())}\n")  # noqa: SLF001
 
 
 def _told(value: float) -> str:
