@@ -17,8 +17,7 @@ from werkzeug import Request, Response
 from probes.cli import app
 from probes.config import Instance
 from probes.errors import ProbesError, UsageError
-from probes.jobs.fetch import Progress, limiter_of, own_path
-from probes.jobs.session import Settings
+from probes.jobs.fetch import limiter_of, own_path
 from probes.runs import Run
 
 SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
@@ -253,33 +252,3 @@ def test_only_a_bucket_has_a_limiter() -> None:
     """Canvas is read through its limiter, other dialects are not."""
     assert limiter_of(HERE) is not None
     assert limiter_of(Instance("x", "https://x", dialect="gitlab")) is None
-
-
-class Terminal:
-    """A stderr that is a terminal."""
-
-    def __init__(self) -> None:
-        self.text = ""
-
-    def isatty(self) -> bool:
-        """It is one."""
-        return True
-
-    def write(self, text: str) -> None:
-        """Keeps the text."""
-        self.text += text
-
-    def flush(self) -> None:
-        """Nothing to do."""
-
-
-def test_progress_is_written_over(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On a terminal one line is written over and taken away; with --quiet there is none."""
-    terminal: Any = Terminal()
-    monkeypatch.setattr("sys.stderr", terminal)
-    for settings in (Settings(), Settings(quiet=True)):
-        progress = Progress(settings)
-        progress.show("page 1")
-        progress.show("page 2")
-        progress.end()
-    assert terminal.text == "\r\x1b[Kpage 1\r\x1b[Kpage 2\r\x1b[K"

@@ -15,6 +15,7 @@ from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.terminal import clients_watched_by, progress
 from probes.runs import Run
 from probes.scenarios.asking import Patience, get, record_of, scalar
 
@@ -44,7 +45,8 @@ def compare(
         f"{', '.join(one.name for one in instances)}: {asked} pairs of each call and the health page."
     )
     with open_run(settings, ["compare", *(one.name for one in instances)], instances) as folder:
-        stop = run_async(measure(folder, instances, list(calls), blocks, settings.say))
+        with progress(settings, "comparing", len(instances) * (asked * kinds + 1)) as bar:
+            stop = run_async(measure(folder, instances, list(calls), blocks, settings.say, clients_watched_by(bar)))
         folder.finish("done" if stop is None else f"guard: {stop}")
         pairs, found = conclude(folder)
     document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs}

@@ -13,6 +13,7 @@ from typing import Any
 from probes.calls import Call
 from probes.config import Instance, Kind
 from probes.errors import UsageError
+from probes.jobs.load import live
 from probes.jobs.session import Settings
 from probes.load import LoadOutcome, LoadPlan, run_load
 from probes.runs import Run
@@ -47,7 +48,7 @@ def _confirmed(settings: Settings, instance: Instance, call: Call, document: dic
     count = max(2, min(CLEAN_CALLS, int(rate * LONGEST_S)))
     settings.say(f"Confirming {call.name}: {count} calls at {rate:.3g}/s.")
     _rest(document)
-    even = _loaded(_even(instance, call, rate, count), run)
+    even = _loaded(settings, _even(instance, call, rate, count), run)
     outcomes = [even]
     if workers >= 1 and not even.refused:
         _rest(document)
@@ -55,14 +56,15 @@ def _confirmed(settings: Settings, instance: Instance, call: Call, document: dic
         plan = LoadPlan(
             instance, (call,), users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm"
         )
-        outcomes.append(_loaded(plan, run))
+        outcomes.append(_loaded(settings, plan, run))
     beyond = _beyond(settings, instance, call, document, run) if go_beyond and instance.allow_load and not even.refused else None
     return _document(rate, workers, outcomes, beyond, document)
 
 
-def _loaded(plan: LoadPlan, run: Run) -> LoadOutcome:
+def _loaded(settings: Settings, plan: LoadPlan, run: Run) -> LoadOutcome:
     """Runs one load and notes it in the run."""
-    outcome = run_load(plan, run, origin_s=run.origin_s)
+    with live(settings) as progress:
+        outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
     told = {"instance": plan.instance.name, **outcome.document(str(run.folder))}
     run.note(loads=[*run.manifest.get("loads", []), told])
     return outcome
@@ -81,7 +83,7 @@ def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[s
     settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
     _rest(document)
     plan = replace(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), max_refusals=0)
-    outcome = _loaded(plan, run)
+    outcome = _loaded(settings, plan, run)
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
 
 

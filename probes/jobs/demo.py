@@ -15,7 +15,8 @@ from probes.design import Design
 from probes.jobs import compare, run
 from probes.jobs.confirm import confirm
 from probes.jobs.rate import Measured, documents_of
-from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.session import Settings, Told, open_run, run_async
+from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
 from probes.runs import Run
 from probes.scenarios import Options, chosen
@@ -36,12 +37,19 @@ class Size:
     rate_budget: int = 170
     confirmed: bool = True
 
+    @property
+    def requests(self) -> int:
+        """Requests to each instance at most, without Locust's."""
+        asked = sum(scenario.budget(Options(repeat=self.repeat)) for scenario in chosen(list(self.scenarios)))
+        return asked + len(compare.plan(self.pairs)) + 1 + self.rate_budget
+
 
 def demo(settings: Settings, size: Size = Size()) -> Told:
     """Measures, estimates, compares, confirms and reports; the document is `probes.report/1`. Raises RunFolderError."""
     settings.say("Starting three simulated instances: test, beta and sandbox.")
     with instances() as served, open_run(settings, ["demo"], served) as folder:
-        documents = run_async(_measured(settings, folder, served, size))
+        with progress(settings, "measuring", size.requests * len(served)) as bar:
+            documents = run_async(_measured(settings, folder, served, size, clients_watched_by(bar)))
         confirmed = [instance for instance in served if size.confirmed and instance.name == CONFIRMED]
         for instance in confirmed:
             confirm(settings, instance, [CALL], documents[instance.name], folder, beyond=False)
@@ -61,23 +69,25 @@ def instances() -> Iterator[list[Instance]]:
         yield [Instance(name, one.url, Kind(name), allow_load=name == CONFIRMED, secret=one.token) for name, one in served]
 
 
-async def _measured(settings: Settings, folder: Run, served: Sequence[Instance], size: Size) -> dict[str, list[dict[str, Any]]]:
+async def _measured(
+    settings: Settings, folder: Run, served: Sequence[Instance], size: Size, make: run.MakeClient
+) -> dict[str, list[dict[str, Any]]]:
     """All scenarios, the comparison's pairs, then the rate of each; the rate entries by instance."""
-    await run.measure(folder, chosen(list(size.scenarios)), served, Options(repeat=size.repeat), settings.say)
+    await run.measure(folder, chosen(list(size.scenarios)), served, Options(repeat=size.repeat), settings.say, make)
     settings.say("compare: the same calls to each, interleaved")
-    await compare.measure(folder, served, [CALL], compare.plan(size.pairs), settings.say)
+    await compare.measure(folder, served, [CALL], compare.plan(size.pairs), settings.say, make)
     settings.say("rate: identifying each bucket, then pricing the call")
-    asked = await asyncio.gather(*(_asked(folder, instance, size.rate_budget) for instance in served))
+    asked = await asyncio.gather(*(_asked(folder, instance, size.rate_budget, make) for instance in served))
     return {
         instance.name: documents_of(Measured(design, None, 0.0), seen, [CALL], 1000, instance)
         for instance, (design, seen) in zip(served, asked, strict=True)
     }
 
 
-async def _asked(folder: Run, instance: Instance, budget: int) -> tuple[Design, list[Observation]]:
+async def _asked(folder: Run, instance: Instance, budget: int, make: run.MakeClient) -> tuple[Design, list[Observation]]:
     design = Design((CALL,), budget)
     asked = Options(calls=(CALL,), budget=budget, decide=design)
-    async with client_for(instance, folder) as client:
+    async with make(instance, folder) as client:
         seen = [observation async for observation in scenario_of("throttling").observe(client, asked)]
     return design, seen
 

@@ -18,6 +18,7 @@ from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
 from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.terminal import clients_watched_by, progress
 from probes.runs import Run
 from probes.scenarios import suspects
 
@@ -46,12 +47,11 @@ def diagnose(
         if call.writes:
             raise UsageError(f"'{call.name}' writes: a diagnosis repeats calls that read; give one that reads and is as dear.")
     asked = ", ".join(one.name for one in instances)
-    settings.say(
-        f"At most {suspects.budget(max(1, len(calls)))} requests to each of {asked}, one at a "
-        f"time first, then up to {max(suspects.GROUPS)} together."
-    )
+    most = suspects.budget(max(1, len(calls)))
+    settings.say(f"At most {most} requests to each of {asked}, one at a time first, then up to {max(suspects.GROUPS)} together.")
     with open_run(settings, ["diagnose", *(one.name for one in instances)], instances) as folder:
-        around, stops = run_async(measure(folder, instances, calls, timeout_s))
+        with progress(settings, "diagnosing", most * len(instances)) as bar:
+            around, stops = run_async(measure(folder, instances, calls, timeout_s, clients_watched_by(bar)))
         folder.finish(f"guard: {stops[0]}" if stops else "done")
         entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s)
     document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries}

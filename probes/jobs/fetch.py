@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -13,6 +14,7 @@ from probes.addresses import origin, target, without_secrets
 from probes.config import Instance, redact
 from probes.errors import CredentialsError, ProbesError, UsageError
 from probes.jobs.session import Settings, client_for, open_run, run_async
+from probes.jobs.terminal import Bar, answers_to, progress
 from probes.observation import Outcome
 from probes.runs import Run
 
@@ -64,11 +66,10 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
     asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
     with open_run(settings, ["fetch", without_secrets(asked)], [instance]) as folder:
         fetched = Fetched(str(folder.folder), asked)
-        progress = Progress(settings)
         try:
-            run_async(_walked(fetched, instance, folder, every_page, settings, line, progress))
+            with _bar(settings, fetched) as bar:
+                run_async(_walked(fetched, instance, folder, every_page, settings, line, bar))
         finally:
-            progress.end()
             folder.note(fetched={key: value for key, value in fetched.document().items() if key != "items"})
     return fetched
 
@@ -124,11 +125,12 @@ def _sized(path: str, instance: Instance, settings: Settings) -> str:
 
 
 async def _walked(
-    fetched: Fetched, instance: Instance, folder: Run, every_page: bool, settings: Settings, line: Callable[[str], None], progress: Progress
+    fetched: Fetched, instance: Instance, folder: Run, every_page: bool, settings: Settings, line: Callable[[str], None], bar: Bar
 ) -> None:
     from probes.pages import walk
 
-    async with client_for(instance, folder, limiter_of(instance)) as client:
+    watch = answers_to(bar, lambda: f"{fetched.count} items")
+    async with client_for(instance, folder, limiter_of(instance), watch) as client:
         if client.proxy:
             settings.say(f"Asking through the proxy {client.proxy}, as the environment says.")
         async for page in walk(client, fetched.path, scenario="fetch", limit=None if every_page else 1, refusals=REFUSALS):
@@ -141,7 +143,6 @@ async def _walked(
                 return
             if page.ended is not None:
                 fetched.ended, fetched.note, fetched.outcome = page.ended.value, page.note, page.answer.observation.outcome
-            progress.show(f"page {page.number}, {fetched.count} items")
 
 
 def _handed_out(items: list[Any], line: Callable[[str], None]) -> bool:
@@ -161,22 +162,7 @@ def limiter_of(instance: Instance) -> Limiter | None:
     return Limiter.canvas() if instance.dialect == "canvas" else None
 
 
-class Progress:
-    """One line on stderr that is written over; only on a terminal, never with --quiet."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._on = sys.stderr.isatty() and not settings.quiet
-        self._shown = False
-
-    def show(self, text: str) -> None:
-        """Writes `text` over the line before."""
-        if self._on:
-            sys.stderr.write(f"\r\x1b[K{text}")
-            sys.stderr.flush()
-            self._shown = True
-
-    def end(self) -> None:
-        """Takes the line away."""
-        if self._shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
+def _bar(settings: Settings, fetched: Fetched) -> AbstractContextManager[Bar]:
+    """A bar over pages; none where the items themselves run down the same terminal."""
+    items_shown = sys.stdout.isatty() and not settings.as_json
+    return progress(replace(settings, quiet=settings.quiet or items_shown), f"pages of {fetched.path}", None)

@@ -52,7 +52,7 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     instance.token()
     with open_run(settings, ["load", *asked.names], [instance]) as run:
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
-        with _progress(settings) as progress:
+        with live(settings) as progress:
             outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
         document = outcome.document(str(run.folder))
         found = findings(instance.name, outcome)
@@ -166,8 +166,8 @@ def _calls(asked: Asked) -> tuple[Call, ...]:
 
 
 @contextmanager
-def _progress(settings: Settings) -> Iterator[Callable[[LoadProgress], None] | None]:
-    """A line that is redrawn, on a terminal only."""
+def live(settings: Settings) -> Iterator[Callable[[LoadProgress], None] | None]:
+    """What a load tells its progress to: a line that is redrawn, on a terminal only; else None."""
     if not watched(settings):
         yield None
         return

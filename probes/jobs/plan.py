@@ -11,6 +11,7 @@ import numpy as np
 from probes.errors import ProbesError, UsageError
 from probes.estimate import Estimate, estimate
 from probes.jobs.session import Settings, Told
+from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation
 from probes.plan import Plan, plan
 from probes.rates import ODDS, safe_rate
@@ -37,10 +38,12 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     planned = plan(twin, calls, ODDS, max_rate, max_in_flight, _recommended_rate(found, twin, calls))
     rehearsal = None
     if rehearse:
+        from probes.jobs.rehearsal import MOST_CALLS
         from probes.jobs.rehearsal import rehearse as carry_out
 
         settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
-        rehearsal = carry_out(planned, twin, max_rate, max_in_flight)
+        with progress(settings, f"rehearsing {planned.recommended.replace('_', '-')}", min(calls, MOST_CALLS)) as bar:
+            rehearsal = carry_out(planned, twin, max_rate, max_in_flight, answers_to(bar))
     document = planned.document(rehearsal)
     run.note(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
     return Told(document, text(found.instance, planned, rehearsal, folder))

@@ -19,7 +19,7 @@ from probes.findings import Finding
 from probes.jobs.calls import calls_of, one_instance
 from probes.jobs.confirm import confirm, refuse_to_confirm
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
-from probes.jobs.terminal import progress
+from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, rate_document
 from probes.ratio_rates import refusal_document
@@ -106,11 +106,11 @@ async def measure(
 
 async def _stream(client: Any, design: Any, calls: Sequence[Call], asked: Asked, bar: Bar) -> list[Observation]:
     seen = []
+    moved = answers_to(bar)
     options = Options(calls=tuple(calls), budget=asked.budget, decide=design, allow_writes=client.instance.allow_writes)
     async for observation in scenario("throttling").observe(client, options):
         seen.append(observation)
-        left = "" if observation.remaining is None else f"remaining {observation.remaining:.0f}"
-        bar.advance(1, left)
+        moved(observation)
     return seen
 
 

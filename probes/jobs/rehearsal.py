@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -21,14 +22,20 @@ MOST_CALLS = 20_000
 CALL = Call("GET", "/api/v1/users/self")
 
 
-def rehearse(plan: Plan, twin: Twin, max_rate: float | None = None, max_in_flight: int | None = None) -> dict[str, Any]:
+def rehearse(
+    plan: Plan,
+    twin: Twin,
+    max_rate: float | None = None,
+    max_in_flight: int | None = None,
+    on_answer: Callable[[Observation], None] | None = None,
+) -> dict[str, Any]:
     """Carries out the recommended strategy of `plan` against the simulator; refusals and finish time against the forecast.
 
-    The ceilings (requests/s and requests) are those of the instance that the plan is for.
+    The ceilings (requests/s and requests) are those of the instance that the plan is for. `on_answer` sees each answer, for a bar.
     """
     strategy = plan.strategy(plan.recommended)
     calls = min(plan.calls, MOST_CALLS)
-    seen = run_virtually(_carried_out(strategy, twin, calls, max_rate, max_in_flight))
+    seen = run_virtually(_carried_out(strategy, twin, calls, max_rate, max_in_flight, on_answer))
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     seconds = max((o.received_s or 0.0 for o in seen), default=0.0)
     forecast = strategy.seconds * calls / plan.calls
@@ -43,7 +50,14 @@ def rehearse(plan: Plan, twin: Twin, max_rate: float | None = None, max_in_fligh
     }
 
 
-async def _carried_out(strategy: Strategy, twin: Twin, calls: int, max_rate: float | None, max_in_flight: int | None) -> list[Observation]:
+async def _carried_out(
+    strategy: Strategy,
+    twin: Twin,
+    calls: int,
+    max_rate: float | None,
+    max_in_flight: int | None,
+    on_answer: Callable[[Observation], None] | None,
+) -> list[Observation]:
     from probes.client import Client
     from probes.simulator.app import create_app
     from probes.simulator.network import in_process
@@ -62,7 +76,7 @@ async def _carried_out(strategy: Strategy, twin: Twin, calls: int, max_rate: flo
     seen: list[Observation] = []
     bucket = twin.bucket
     limiter = Limiter(bucket.high_water_mark, bucket.outflow_per_s, bucket.up_front_cost) if strategy.name == "level_aware" else None
-    async with Client(instance, record=seen.append, transport=transport, limiter=limiter) as client:
+    async with Client(instance, record=seen.append, transport=transport, limiter=limiter, on_answer=on_answer) as client:
         await _send_all(client, strategy, calls)
     return seen
 

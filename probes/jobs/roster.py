@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from probes.config import Instance
 from probes.errors import ProbesError, UsageError
-from probes.jobs.fetch import Progress, limiter_of, one_instance
+from probes.jobs.fetch import limiter_of, one_instance
 from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.terminal import Bar, answers_to, progress
 from probes.runs import Run
 
 if TYPE_CHECKING:
@@ -44,21 +45,19 @@ def run(settings: Settings, name: str, course: str, xlsx: Path | None, *, as_csv
 
 
 def _read(settings: Settings, instance: Instance, folder: Run, course: str) -> Roster:
-    progress = Progress(settings)
-    try:
-        roster = run_async(_asked(instance, folder, course, progress))
-    finally:
-        progress.end()
+    with progress(settings, f"course {course}", None) as bar:
+        roster = run_async(_asked(instance, folder, course, bar))
     for note in (*roster.unknown, *roster.broken):
         settings.say(note)
     return roster
 
 
-async def _asked(instance: Instance, folder: Run, course: str, progress: Progress) -> Roster:
+async def _asked(instance: Instance, folder: Run, course: str, bar: Bar) -> Roster:
     from probes.roster import read_roster
 
-    async with client_for(instance, folder, limiter_of(instance)) as client:
-        return await read_roster(client, course, progress.show)
+    doing = [""]
+    async with client_for(instance, folder, limiter_of(instance), answers_to(bar, lambda: doing[-1])) as client:
+        return await read_roster(client, course, doing.append)
 
 
 def _told(settings: Settings, roster: Roster, instance: Instance, folder: Run, xlsx: Path | None, *, as_csv: bool) -> Told:

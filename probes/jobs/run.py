@@ -15,6 +15,7 @@ from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
 from probes.findings import Finding, Severity
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
 from probes.scenarios import Options, Scenario, chosen
@@ -40,7 +41,8 @@ def run(settings: Settings, words: list[str], names: list[str], options: Options
     instances = settings.load().pick(names)
     settings.say(stated_budget(scenarios, instances, options))
     with open_run(settings, ["run", *words], instances) as folder:
-        stops = run_async(measure(folder, scenarios, instances, options, settings.say))
+        with progress(settings, "asking", len(instances) * _most(scenarios, options)) as bar:
+            stops = run_async(measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar)))
         folder.finish(f"guard: {stops[0]}" if stops else "done")
         found = conclude(folder)
     told = Told(_document(folder), _text(folder, found), found)
@@ -50,7 +52,7 @@ def run(settings: Settings, words: list[str], names: list[str], options: Options
 def stated_budget(scenarios: Sequence[Scenario], instances: Sequence[Instance], options: Options) -> str:
     """The sentence that says beforehand how many requests will be sent at most, and what ceilings forbid."""
     parts = [f"{scenario.name} {scenario.budget(options)}" for scenario in scenarios]
-    each = sum(scenario.budget(options) for scenario in scenarios)
+    each = _most(scenarios, options)
     lines = [f"At most {each} requests to each of {', '.join(one.name for one in instances)} ({', '.join(parts)})."]
     lines += [
         f"{one.name} allows {one.max_requests} requests a run: its later scenarios will be cut short."
@@ -58,6 +60,11 @@ def stated_budget(scenarios: Sequence[Scenario], instances: Sequence[Instance], 
         if one.max_requests is not None and one.max_requests < each
     ]
     return "\n".join(lines)
+
+
+def _most(scenarios: Sequence[Scenario], options: Options) -> int:
+    """Requests to each instance at most."""
+    return sum(scenario.budget(options) for scenario in scenarios)
 
 
 async def measure(

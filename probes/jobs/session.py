@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,13 +76,15 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
             run.finish("done")
 
 
-def client_for(instance: Instance, run: Run, limiter: Limiter | None = None) -> Client:
+def client_for(
+    instance: Instance, run: Run, limiter: Limiter | None = None, on_answer: Callable[[Observation], None] | None = None
+) -> Client:
     """A client for `instance` that writes each observation into `run`; all times of a run count from its first client's start."""
     from probes.client import Client
 
     if run.origin_s is None:
         run.origin_s = asyncio.get_running_loop().time()
-    return Client(instance, record=run.append, limiter=limiter, origin_s=run.origin_s)
+    return Client(instance, record=run.append, limiter=limiter, origin_s=run.origin_s, on_answer=on_answer)
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:

@@ -8,14 +8,19 @@ from __future__ import annotations
 import io
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rich.progress import ProgressColumn
 
+    from probes.client import Client
+    from probes.config import Instance
     from probes.jobs.session import Settings
+    from probes.observation import Observation
+    from probes.runs import Run
 
 WIDEST = 80
 
@@ -64,8 +69,27 @@ def progress(settings: Settings, title: str, total: float | None) -> Iterator[Ba
     from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(*_columns(), console=Console(stderr=True, highlight=False), transient=True) as shown:
+    # data on stdout stays there: rich would print it on the bar's own console
+    console = Console(stderr=True, highlight=False)
+    with Progress(*_columns(), console=console, transient=True, redirect_stdout=False) as shown:
         yield _Shown(shown, shown.add_task(title, total=total, text=""))
+
+
+def answers_to(bar: Bar, words: Callable[[], str] = lambda: "") -> Callable[[Observation], None]:
+    """What a client is given as `on_answer` so that each answer moves `bar`, with `words` and what remains of the instance's budget."""
+
+    def seen(observation: Observation) -> None:
+        left = None if observation.remaining is None else f"{observation.instance} remaining {observation.remaining:.0f}"
+        bar.advance(1, ", ".join(part for part in (words(), left) if part))
+
+    return seen
+
+
+def clients_watched_by(bar: Bar) -> Callable[[Instance, Run], Client]:
+    """Makes the clients of a run whose answers move `bar`."""
+    from probes.jobs.session import client_for
+
+    return partial(client_for, on_answer=answers_to(bar))
 
 
 def _columns() -> list[ProgressColumn]:
