@@ -21,22 +21,29 @@ ENROLLMENT_TASKS = frozenset({"conclude", "delete", "inactivate", "deactivate"})
 """Tasks of DELETE enrollment that Canvas knows; anything else silently concludes (`EnrollmentsApiController#destroy`)."""
 
 _LINE = re.compile(r"^(?:(?P<weight>\d+(?:\.\d+)?)\s+)?(?:(?P<method>[A-Za-z]+)\s+)?(?P<path>/(?!/)\S*)(?:\s+(?P<body>[{\[].*))?$")
+_ID = re.compile(r"\d[\d~]*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\w+:.*")
+"""A segment that names one thing: a number, one of another shard, a hash, a UUID, sis_course_id:X."""
+_ID_VALUE = re.compile(r"((?:^|&)[^=&]*ids?(?:\[\]|%5[bB]%5[dD])?=)([^&]*)")
 _ENROLLMENT = re.compile(r"/enrollments/[^/]+/*$")
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One kind of request: method, path with its query, JSON body or None, weight in a mix (any unit)."""
+    """One kind of request: method, path with its query, JSON body or None, weight in a mix (any unit).
+
+    `alike` is how observations name it where many calls that differ in ids only count as one kind; None for its own name.
+    """
 
     method: str
     path: str
     body: Any = None
     weight: float = 1.0
+    alike: str | None = None
 
     @property
     def name(self) -> str:
         """How observations name this call: `GET /api/v1/users/self`."""
-        return f"{self.method} {self.path}"
+        return self.alike or f"{self.method} {self.path}"
 
     @property
     def writes(self) -> bool:
@@ -87,6 +94,14 @@ def parse_lines(lines: Iterable[str], source: str) -> list[Call]:
     if not calls:
         raise UsageError(f"{source} holds no call: write one a line, as 'GET /api/v1/users/self'.")
     return calls
+
+
+def template(call: Call) -> str:
+    """What `call` has in common with calls that differ in ids only: `GET /api/v1/users/:id/enrollments?state[]=active`."""
+    path, mark, query = call.path.partition("#")[0].partition("?")
+    parts = [":id" if _ID.fullmatch(part.replace("%7E", "~")) else part for part in path.split("/")]
+    shown = _ID_VALUE.sub(lambda found: found[1] + ":id" if _ID.fullmatch(found[2]) else found[0], query)
+    return f"{call.method} {'/'.join(parts)}{mark}{shown}"
 
 
 def refuse_unknown_task(call: Call) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.calls import Call, parse, parse_lines
+from probes.calls import Call, parse, parse_lines, template
 from probes.errors import UsageError
 
 
@@ -100,3 +100,30 @@ def test_a_calls_file() -> None:
     with pytest.raises(UsageError) as caught:
         parse_lines(["# none\n"], "calls.txt")
     assert str(caught.value) == "calls.txt holds no call: write one a line, as 'GET /api/v1/users/self'."
+
+
+@pytest.mark.parametrize(
+    ("path", "alike"),
+    [
+        ("/api/v1/users/self", "/api/v1/users/self"),
+        ("/api/v1/users/12/profile", "/api/v1/users/:id/profile"),
+        ("/api/v1/courses/10000~7/users", "/api/v1/courses/:id/users"),
+        ("/api/v1/courses/10000%7E7/users?per_page=100", "/api/v1/courses/:id/users?per_page=100"),
+        (
+            "/api/v1/courses/sis_course_id:MA-1/enrollments?user_id=7&state[]=active",
+            "/api/v1/courses/:id/enrollments?user_id=:id&state[]=active",
+        ),
+        ("/api/v1/courses/1/students/submissions?student_ids[]=all", "/api/v1/courses/:id/students/submissions?student_ids[]=all"),
+        ("/api/v1/courses/1/students/submissions?student_ids%5B%5D=5", "/api/v1/courses/:id/students/submissions?student_ids%5B%5D=:id"),
+        ("/api/v1/courses?page=3&grid=4", "/api/v1/courses?page=3&grid=:id"),
+    ],
+)
+def test_template(path: str, alike: str) -> None:
+    """Calls that differ in ids only have their template in common: sizes, pages and words stay."""
+    assert template(Call("GET", path)) == f"GET {alike}"
+
+
+def test_a_call_of_a_kind() -> None:
+    """A call that counts as one of many is named by its kind and still asks its own path."""
+    call = Call("GET", "/api/v1/users/7", alike="GET /api/v1/users/:id")
+    assert (call.name, call.path) == ("GET /api/v1/users/:id", "/api/v1/users/7")

@@ -120,3 +120,4 @@ def test_where_it_is_refused() -> None:
         job.refuse_to_confirm(place("beta", kind=Kind.BETA))
     job.refuse_to_confirm(place("beta", kind=Kind.BETA, allow_load=True))
     job.refuse_to_confirm(place("sim"))
+    job.refuse_to_confirm(place("live", kind=Kind.PRODUCTION, allow_load=True), "live")

@@ -114,6 +114,24 @@ def test_several_calls(tmp_path: Path) -> None:
     assert entries[1]["safe"]["rate_per_s"]["low"] < entries[0]["safe"]["rate_per_s"]["low"]
 
 
+def test_thousands_of_lines(tmp_path: Path) -> None:
+    """A calls file whose thousands of lines differ in ids only is priced as two kinds, drawn from all over it, in its proportions."""
+    file = tmp_path / "calls.txt"
+    lines = [f"GET /api/v1/users/{number}/profile" for number in range(1, 231)] * 10
+    lines += [f"GET /api/v1/courses/{1 + number % 26}/sections" for number in range(600)]
+    file.write_text("\n".join(lines), encoding="utf-8")
+    calls = job._calls(place("w"), job.Asked(["w"], [], file, budget=100))
+    one = rated(tmp_path, QUICK, 100, calls)
+    assert [(entry["call"], entry["safe"] is not None) for entry in one.told.document["calls"]] == [
+        ("GET /api/v1/users/:id/profile", True),
+        ("GET /api/v1/courses/:id/sections", True),
+    ]
+    profiles = [o.path for o in one.seen if o.call == "GET /api/v1/users/:id/profile"]
+    assert len(profiles) == pytest.approx(100 * 2300 / 2900, abs=3)
+    assert len(set(profiles)) > 60
+    assert max(int(path.split("/")[4]) for path in profiles) > 200
+
+
 def header(name: str, text: str, every: int) -> SimulatorSettings:
     return QUICK.changed(faults=(Fault("header", header=name, text=text, every=every),))
 
@@ -370,3 +388,31 @@ def test_a_write_from_a_file(tmp_path: Path) -> None:
     file.write_text("# inactivate\nDELETE /api/v1/courses/1/enrollments/2?task=inactivate\n", encoding="utf-8")
     (call,) = job._calls(place("w", allow_writes=True), job.Asked(["w"], [], file))
     assert (call.method, call.writes) == ("DELETE", True)
+
+
+def test_many_writes_keep_their_order(tmp_path: Path) -> None:
+    """Writes are made in the order of the file; a rare call beside them still gets one turn in twenty."""
+    file = tmp_path / "calls.txt"
+    writes = [f"DELETE /api/v1/courses/1/enrollments/{number}?task=inactivate" for number in range(1000)]
+    file.write_text("\n".join([*writes, "GET /api/v1/users/self"]), encoding="utf-8")
+    calls = job._calls(place("w", allow_writes=True), job.Asked(["w"], [], file, budget=40))
+    assert [call.path for call in calls if call.writes] == [line.split()[1] for line in writes[:38]]
+    assert sum(not call.writes for call in calls) == 2
+
+
+def test_few_lines_keep_their_names(tmp_path: Path) -> None:
+    """Ten calls that differ in ids are ten calls."""
+    words = [f"GET /api/v1/users/{number}" for number in range(10)]
+    assert [call.name for call in job._calls(place("w"), job.Asked(["w"], words))] == words
+
+
+def test_confirming_production_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """--confirm on production wants its name again, as load does, though load is allowed there; nothing is sent before."""
+    configured(tmp_path, monkeypatch, live={"url": "https://school.example", "token": "t", "allow_load": True})
+    for words in ([], ["--production", "other"]):
+        ended = command(tmp_path, "rate", "-i", "live", "--confirm", *words)
+        assert (ended.code, ended.out) == (2, "")
+        assert ended.err == (
+            "probes: --confirm loads 'live', a production instance: repeat its name with --production live, or leave --confirm out.\n"
+        )
+        assert not ended.results.exists()

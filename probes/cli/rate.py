@@ -25,6 +25,9 @@ def rate(
     job: Annotated[int, typer.Option("--job", metavar="N", help="How many calls the job to come will make.")] = 1000,
     budget: Annotated[int, typer.Option("--budget", metavar="N", help="At most so many requests now.")] = 400,
     confirm: Annotated[bool, typer.Option("--confirm", help="Test the answer by Locust at the recommended rate and workers.")] = False,
+    production: Annotated[
+        str | None, typer.Option("--production", metavar="NAME", help="A production instance's name, again, to --confirm there.")
+    ] = None,
     config: ConfigFile = None,
     out: Out = RESULTS,
     as_json: AsJson = False,
@@ -35,7 +38,7 @@ def rate(
     from probes.jobs import rate as job_rate
 
     common = settings(config, out, as_json, quiet, fail_on)
-    told, stopped = job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm))
+    told, stopped = job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm, production))
     tell(common, told)
     if stopped is not None:
         raise stopped

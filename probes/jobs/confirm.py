@@ -23,11 +23,16 @@ LONGEST_S = 120.0
 BEYOND = 1.15
 
 
-def refuse_to_confirm(instance: Instance) -> None:
-    """Raises UsageError where the instance does not allow load: before anything is measured for it."""
+def refuse_to_confirm(instance: Instance, production: str | None = None) -> None:
+    """Raises UsageError where load is not allowed, or where production is not named again: before anything is measured for it."""
     if not instance.allow_load and instance.kind is not Kind.SIMULATED:
         raise UsageError(
             f"--confirm loads '{instance.name}', which does not allow it: set allow_load = true for it, or leave --confirm out."
+        )
+    if instance.kind is Kind.PRODUCTION and production != instance.name:
+        raise UsageError(
+            f"--confirm loads '{instance.name}', a production instance: repeat its name with --production {instance.name}, "
+            "or leave --confirm out."
         )
 
 
@@ -37,27 +42,29 @@ def confirm(
     """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal."""
     for document in documents:
         safe = document["safe"]
-        call = next(call for call in calls if call.name == document["call"])
+        same = tuple({call.path: call for call in calls if call.name == document["call"]}.values())
         if safe is not None and safe["rate_per_s"] is not None and safe["rate_per_s"]["low"] > 0.0:
-            document["confirmed"] = _confirmed(settings, instance, call, document, run, beyond)
+            document["confirmed"] = _confirmed(settings, instance, same, document, run, beyond)
 
 
-def _confirmed(settings: Settings, instance: Instance, call: Call, document: dict[str, Any], run: Run, go_beyond: bool) -> dict[str, Any]:
+def _confirmed(
+    settings: Settings, instance: Instance, calls: tuple[Call, ...], document: dict[str, Any], run: Run, go_beyond: bool
+) -> dict[str, Any]:
     safe = document["safe"]
     rate, workers = float(safe["rate_per_s"]["low"]), int(safe["in_flight"])
     count = max(2, min(CLEAN_CALLS, int(rate * LONGEST_S)))
-    settings.say(f"Confirming {call.name}: {count} calls at {rate:.3g}/s.")
+    settings.say(f"Confirming {calls[0].name}: {count} calls at {rate:.3g}/s.")
     _rest(document)
-    even = _loaded(settings, _even(instance, call, rate, count), run)
+    even = _loaded(settings, _even(instance, calls, rate, count), run)
     outcomes = [even]
     if workers >= 1 and not even.refused:
         _rest(document)
         settings.say(f"Confirming {workers} workers.")
         plan = LoadPlan(
-            instance, (call,), users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm"
+            instance, calls, users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm"
         )
         outcomes.append(_loaded(settings, plan, run))
-    beyond = _beyond(settings, instance, call, document, run) if go_beyond and instance.allow_load and not even.refused else None
+    beyond = _beyond(settings, instance, calls, document, run) if go_beyond and instance.allow_load and not even.refused else None
     return _document(rate, workers, outcomes, beyond, document)
 
 
@@ -70,19 +77,19 @@ def _loaded(settings: Settings, plan: LoadPlan, run: Run) -> LoadOutcome:
     return outcome
 
 
-def _even(instance: Instance, call: Call, rate: float, count: int) -> LoadPlan:
+def _even(instance: Instance, calls: tuple[Call, ...], rate: float, count: int) -> LoadPlan:
     schedule = {"kind": "even", "rate_per_s": rate}
-    return LoadPlan(instance, (call,), schedule, duration_s=count / rate, max_refusals=3, requests=count, scenario="confirm")
+    return LoadPlan(instance, calls, schedule, duration_s=count / rate, max_refusals=3, requests=count, scenario="confirm")
 
 
-def _beyond(settings: Settings, instance: Instance, call: Call, document: dict[str, Any], run: Run) -> dict[str, Any] | None:
+def _beyond(settings: Settings, instance: Instance, calls: tuple[Call, ...], document: dict[str, Any], run: Run) -> dict[str, Any] | None:
     """15 % beyond the estimate until the first refusal: shows that the limit is real; skipped where a ceiling forbids it."""
     faster = float(document["safe"]["rate_per_s"]["high"]) * BEYOND
     if (instance.max_rate is not None and faster > instance.max_rate) or document["safe"]["bound_by"] in ("ceiling", "latency"):
         return None
     settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
     _rest(document)
-    plan = replace(_even(instance, call, faster, max(2, min(1000, int(faster * 60.0)))), max_refusals=0)
+    plan = replace(_even(instance, calls, faster, max(2, min(1000, int(faster * 60.0)))), max_refusals=0)
     outcome = _loaded(settings, plan, run)
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
 

@@ -16,7 +16,7 @@ from probes.design import Design
 from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
 from probes.findings import Finding
-from probes.jobs.calls import calls_of, one_instance
+from probes.jobs.calls import calls_of, in_turns, one_instance
 from probes.jobs.confirm import confirm, refuse_to_confirm
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
 from probes.jobs.terminal import answers_to, progress
@@ -46,6 +46,7 @@ class Asked:
     job: int = 1000
     budget: int = 400
     confirm: bool = False
+    production: str | None = None
 
 
 def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
@@ -56,8 +57,8 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
     if asked.confirm:
-        refuse_to_confirm(instance)
-    with open_run(settings, ["rate", *(call.name for call in calls)], [instance]) as run:
+        refuse_to_confirm(instance, asked.production)
+    with open_run(settings, ["rate", *(call.name for call in _different(calls))], [instance]) as run:
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
         require_credentials(observations)
@@ -222,7 +223,7 @@ def _calls(instance: Instance, asked: Asked) -> tuple[Call, ...]:
             raise UsageError(f"'{call.name}' may change something: set allow_writes = true for '{instance.name}' first.")
         if call.writes and asked.calls_file is None:
             raise UsageError(f"'{call.name}' may change something: name it in a file with --calls-file, so that it is meant.")
-    return calls
+    return in_turns(calls, asked.budget)
 
 
 def _different(calls: Sequence[Call]) -> list[Call]:
