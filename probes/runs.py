@@ -18,6 +18,8 @@ from probes.observation import Observation, plain
 SCHEMA = "probes.run/1"
 MANIFEST = "manifest.json"
 OBSERVATIONS = "observations.jsonl"
+TABLES = frozenset({"instances", "rates", "comparisons", "diagnosis", "plans", "loads", "findings"})
+"""Facts of a manifest that are lists of tables; whatever else stands there is left out when a folder is opened."""
 
 
 @dataclass(slots=True)
@@ -155,7 +157,14 @@ def _manifest_of(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
         return unknown
-    return manifest if isinstance(manifest, dict) else unknown
+    if not isinstance(manifest, dict):
+        return unknown
+    for key in TABLES & set(manifest):
+        if isinstance(manifest[key], list):
+            manifest[key] = [entry for entry in manifest[key] if isinstance(entry, dict)]
+        else:
+            del manifest[key]
+    return {**unknown, **manifest}
 
 
 def _observation(line: bytes) -> Observation | None:

@@ -48,7 +48,9 @@ def write_workbook(path: Path, sheets: Mapping[str, Rows]) -> None:
         draft.replace(path)
     except (OSError, XlsxWriterException) as error:
         draft.unlink(missing_ok=True)
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        # xlsxwriter hides the system's error in its own
+        cause = error.__context__ if isinstance(error.__context__, OSError) else error
+        reason = cause.strerror if isinstance(cause, OSError) and cause.strerror else error
         raise ProbesError(f"{path} cannot be written: {reason}.") from None
 
 

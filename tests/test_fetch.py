@@ -239,6 +239,7 @@ def test_a_path_as_people_write_it(path: str, asked: str) -> None:
         ),
         ("http://school.instructure.com/x", HERE, "only the configured instance is asked"),
         ("courses", Instance("x", "https://x", dialect="github"), "it must begin with /"),
+        (" ", HERE, "Which list?"),
     ],
 )
 def test_a_path_elsewhere(path: str, instance: Instance, message: str) -> None:

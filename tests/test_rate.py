@@ -200,6 +200,9 @@ def test_call_that_is_not_there(tmp_path: Path) -> None:
     one = rated(tmp_path, calls=(Call("GET", "/api/v1/users/123456789"),))
     assert (one.entry["safe"], one.entry["cost"]) == (None, None)
     assert {o.outcome for o in one.seen} == {Outcome.NOT_FOUND}
+    assert [f.advice for f in one.told.findings if f.kind == "rate_unknown"] == [
+        "No call was answered as asked; ask why: probes diagnose -i test"
+    ]
     assert len(one.seen) <= 6
 
 
@@ -228,6 +231,9 @@ def test_rate_ceiling_below_identification(tmp_path: Path) -> None:
     assert one.signs == ["no_overlap"]
     assert "while another call was in flight: the reservation and the safe rate are unknown." in one.told.text
     assert [f.kind for f in one.told.findings if f.evidence] == ["rate_unknown"]
+    assert [f.advice for f in one.told.findings if f.kind == "rate_unknown"] == [
+        "Allow more in flight or a higher rate in the configuration, or ask with a call that takes longer."
+    ]
 
 
 def test_few_requests_allowed(tmp_path: Path) -> None:

@@ -221,3 +221,26 @@ def test_reach_over_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert me.ok, me.error
     assert 10.4 < me.facts["certificate_days"] < 10.6
     assert "warning  test: The certificate of test ends in 10 days." in ended.out
+
+
+def told(found: list[Finding], tmp_path: Path) -> list[str]:
+    return job._text(Run.create(tmp_path, ["run"], []), found).splitlines()[:-2]
+
+
+def test_few_findings_are_told_whole(tmp_path: Path) -> None:
+    """What a scenario alone has to tell stands on the terminal with its evidence, remarks too: it was asked for."""
+    words = Finding("words_known", Severity.INFO, "a", "2 values, all documented.", ("active: 9", "invited: 1"))
+    assert told([words], tmp_path) == ["info     a: 2 values, all documented.", "    - active: 9", "    - invited: 1"]
+
+
+def test_of_many_findings_the_answers_are_told(tmp_path: Path) -> None:
+    """Of many findings the warnings and the answers asked for are told; how many are left is said."""
+    remark = Finding("words_known", Severity.INFO, "a", "All documented.", ("active: 9",))
+    answer = Finding("queue_empty", Severity.INFO, "a", "Nothing waits.")
+    slow = Finding("slow", Severity.WARNING, "a", "Slow.", ("x",))
+    assert told([remark] * 8 + [answer, slow], tmp_path) == [
+        "info     a: Nothing waits.",
+        "warning  a: Slow.",
+        "8 more remarks stand in the report.",
+    ]
+    assert told([remark] + [answer] * 8, tmp_path)[-1] == "1 more remark stands in the report."

@@ -119,6 +119,18 @@ def test_a_broken_manifest_still_opens(content: str, tmp_path: Path) -> None:
     assert list(again.observations()) == [ONE]
 
 
+@pytest.mark.parametrize("value", [5, "x", None, {"a": 1}, [5], [["x"]]])
+def test_a_manifest_of_wrong_types(value: object, tmp_path: Path) -> None:
+    """What should be a list of tables and is none is left out, so that nobody stumbles over it; the rest stays."""
+    run = Run.create(tmp_path, ["rate"], [BETA])
+    run.note(instances=value, rates=value, plans=value)
+    again = Run.open(run.folder)
+    assert again.manifest["command"] == ["rate"]
+    assert again.manifest["instances"] == []
+    assert not again.manifest.get("rates")
+    assert not again.manifest.get("plans")
+
+
 def says(error: pytest.ExceptionInfo[RunFolderError]) -> str:
     assert error.value.exit_code is ExitCode.FAILED
     return str(error.value)

@@ -14,7 +14,10 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from worlds import Law, World
 
+from probes.calls import Call
+from probes.design import Design
 from probes.errors import ProbesError, RunFolderError
 from probes.jobs.simulate import bucket_of, chosen, do
 from probes.runs import Run
@@ -234,6 +237,18 @@ def test_like_a_run(tmp_path: Path) -> None:
     assert bucket_of(run.folder, "test") == {"x": 1}
     with pytest.raises(RunFolderError, match="holds no estimated bucket of instance 'sandbox'"):
         bucket_of(run.folder, "sandbox")
+
+
+def test_like_a_run_that_was_killed(tmp_path: Path) -> None:
+    """A run that did not come to note its rates gives the bucket that its observations show."""
+    world = World(law=Law(0.3, 0.8), seed=4)
+    world.carry_out(Design((Call("GET", SELF),), 110))
+    run = Run.create(tmp_path, ["rate"], [])
+    for observation in world.seen:
+        run.append(observation)
+    bucket = chosen(None, run.folder, None).bucket
+    assert bucket.high_water_mark == pytest.approx(600.0, rel=0.01)
+    assert bucket.up_front_cost == pytest.approx(50.0, rel=0.01)
 
 
 def test_settings_file_over_profile(tmp_path: Path) -> None:

@@ -117,3 +117,39 @@ def test_a_rehearsal_is_watched(place: Path) -> None:
     _, _, shown = at_a_terminal(place, "plan", json.loads(out)["run"], "--calls", "300", "--rehearse")
     assert "rehearsing" in shown
     assert "300/300" in shown
+
+
+def piped(shell: str, place: Path) -> tuple[int, str]:
+    """(exit code of `probes`, stderr) of a line of bash in which `$P` is the program."""
+    program = f"{sys.executable} -m probes"
+    done = subprocess.run(
+        ["bash", "-c", f"P='{program}'; {shell}; exit ${{PIPESTATUS[0]}}"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=place,
+        env={**os.environ, "SIMULATOR_TOKEN": "simulator-token", "PYTHONPATH": str(Path.cwd())},
+    )
+    return done.returncode, done.stderr
+
+
+@pytest.mark.slow
+def test_a_full_disk_behind_stdout(place: Path) -> None:
+    """Data that cannot be written end the command with 1 and one sentence, and no traceback."""
+    assert piped("$P list > /dev/full", place) == (1, "probes: It could not be done: No space left on device.\n")
+    code, said = piped("$P fetch /api/v1/courses -i a --quiet > /dev/full", place)
+    assert (code, said) == (1, "probes: It could not be done: No space left on device.\n")
+
+
+@pytest.mark.slow
+def test_a_reader_that_went_away(place: Path) -> None:
+    """A command whose reader has had enough ends with 0 and says nothing of it."""
+    assert piped("$P run reach -i a --quiet | true", place) == (0, "")
+
+
+@pytest.mark.slow
+def test_a_workbook_that_is_no_file(place: Path) -> None:
+    """A device is not replaced by a workbook: refused before anything is asked."""
+    code, said = piped("$P roster -i a --course 1 --xlsx /dev/null", place)
+    assert (code, said) == (2, "probes: --xlsx /dev/null is no file: name one to write.\n")

@@ -30,3 +30,10 @@ def main() -> None:
         raise SystemExit(int(ExitCode.INTERRUPTED)) from None
     except BrokenPipeError:
         raise SystemExit(int(ExitCode.DONE)) from None
+    except OSError as error:
+        from probes.cli.options import drop_output
+
+        drop_output()
+        about = f" ({error.filename})" if error.filename else ""
+        print(f"probes: It could not be done: {error.strerror or error}{about}.", file=sys.stderr)
+        raise SystemExit(int(ExitCode.FAILED)) from None

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, settings, tell
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, drop_output, settings, tell
 
 OneInstance = Annotated[str, typer.Option("-i", "--instance", metavar="NAME", help="The instance of the configuration to ask.")]
 
@@ -75,7 +74,7 @@ def _line(text: str) -> None:
     try:
         typer.echo(text)
     except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_output()
         raise
 
 

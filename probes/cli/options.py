@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -39,7 +40,29 @@ def tell(common: Settings, told: Told) -> None:
     from probes.config import redact
     from probes.errors import ExitCode
 
-    typer.echo(redact(json.dumps(told.document, indent=2) if common.as_json else told.text))
+    printed(redact(json.dumps(told.document, indent=2) if common.as_json else told.text))
     limit = common.fail_on
     if limit is not None and any(finding.severity.rank >= limit.rank for finding in told.findings):
         raise typer.Exit(ExitCode.FINDING)
+
+
+def printed(text: str) -> bool:
+    """Writes `text` to stdout; False when nobody reads any more, as after `| head`. What is still buffered then goes nowhere.
+
+    Raises OSError when it cannot be written, as on a full disk.
+    """
+    try:
+        typer.echo(text)
+    except BrokenPipeError:
+        drop_output()
+        return False
+    return True
+
+
+def drop_output() -> None:
+    """From now on stdout goes nowhere, so that the interpreter does not stumble over what is left in its buffer."""
+    import contextlib
+    import os
+
+    with contextlib.suppress(OSError):  # an output that is no file has nothing to stumble over
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

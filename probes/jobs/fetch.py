@@ -102,6 +102,8 @@ def own_path(path: str, instance: Instance) -> str:
 
     Raises UsageError.
     """
+    if not path.strip():
+        raise UsageError("Which list? Give a path, as /api/v1/courses.")
     if "://" in path:
         if origin(path) != origin(instance.url):
             raise UsageError(f"{without_secrets(path)} is not on {instance.url}: only the configured instance is asked, with its token.")

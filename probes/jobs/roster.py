@@ -37,6 +37,8 @@ def run(settings: Settings, name: str, course: str, xlsx: Path | None, *, as_csv
         raise UsageError(f"roster knows Canvas only, and instance '{instance.name}' speaks {instance.dialect}.")
     if xlsx is not None and not xlsx.absolute().parent.is_dir():
         raise UsageError(f"--xlsx {xlsx}: there is no folder {xlsx.absolute().parent}.")
+    if xlsx is not None and xlsx.exists() and not xlsx.is_file():
+        raise UsageError(f"--xlsx {xlsx} is no file: name one to write.")
     with open_run(settings, ["roster", "--course", course], [instance]) as folder:
         roster = _read(settings, instance, folder, course)
         if roster.stopped is not None:

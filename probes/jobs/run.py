@@ -24,9 +24,28 @@ if TYPE_CHECKING:
     from probes.client import Client
 
 HEADLINES = frozenset(
-    {"answers", "safe_rate", "unthrottled", "latency", "best_page_size", "queue_wait", "mail_would_go", "timeout_to_set", "ladder"}
+    {
+        "answers",
+        "safe_rate",
+        "unthrottled",
+        "latency",
+        "best_page_size",
+        "timeout_to_set",
+        "ladder",
+        "mail_would_go",
+        "queue_wait",
+        "queue_empty",
+        "backlog",
+        "no_imports",
+        "progress",
+        "undocumented_value",
+        "unknown_value",
+        "hidden_value",
+    }
 )
-"""Kinds of finding that a terminal shows though they are no warning."""
+"""Kinds of finding that a terminal shows though they are no warning: each answers what its scenario asks."""
+FEW = 8
+"""So few findings are shown whole, with their evidence."""
 EndsBadly = GuardStop | CredentialsError | None
 """What ends the command after it has told what it found."""
 MakeClient = Callable[[Instance, Run], "Client"]
@@ -179,10 +198,16 @@ def _document(folder: Run) -> dict[str, Any]:
 
 
 def _text(folder: Run, found: Sequence[Finding]) -> str:
-    """What matters first: warnings and above, and the answers asked for; the rest stands in the report."""
+    """Few findings whole; of many the warnings and above, and the answers asked for: the rest stands in the report."""
     shown = [finding for finding in found if finding.severity is not Severity.INFO or finding.kind in HEADLINES]
-    lines = [told_line(finding) for finding in shown] or ["Nothing stands out."]
-    more = [f"{len(found) - len(shown)} more remarks stand in the report."] if len(found) > len(shown) else []
+    if len(found) <= FEW:
+        lines = [line for finding in found for line in (told_line(finding), *(f"    - {word}" for word in finding.evidence))]
+        shown = list(found)
+    else:
+        lines = [told_line(finding) for finding in shown]
+    lines = lines or ["Nothing stands out."]
+    left = len(found) - len(shown)
+    more = [f"{left} more {'remark stands' if left == 1 else 'remarks stand'} in the report."] if left else []
     return "\n".join([*lines, *more, "", f"Report: {folder.folder / 'report.html'}"])
 
 

@@ -54,13 +54,20 @@ def chosen(profile: str | None, run: Path | None, file: Path | None, instance: s
 
 def bucket_of(folder: Path, instance: str | None = None) -> dict[str, Any]:
     """The bucket that the run in `folder` estimated, of `instance` or of the first that has one. Raises RunFolderError."""
-    rates = Run.open(folder).manifest.get("rates")
-    entries = [entry for entry in rates if isinstance(entry, dict)] if isinstance(rates, list) else []
+    run = Run.open(folder)
+    entries = run.manifest.get("rates") or _estimated(run)
     for entry in entries:
         if instance in (None, entry.get("instance")) and isinstance(entry.get("bucket"), dict):
             return dict(entry["bucket"])
     whose = "" if instance is None else f" of instance '{instance}'"
     raise RunFolderError(f"{folder} holds no estimated bucket{whose}: make one with 'probes rate', or choose a --profile.")
+
+
+def _estimated(run: Run) -> list[dict[str, Any]]:
+    """What a run that was killed before it noted its rates had measured by then."""
+    from probes.rates import rate_documents
+
+    return rate_documents(run.observations())
 
 
 def _tell(settings: SimulatorSettings, port: int, *, quiet: bool) -> None:

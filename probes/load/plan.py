@@ -57,6 +57,7 @@ class LoadPlan:
         if not (math.isfinite(self.duration_s) and self.duration_s > 0.0):
             raise UsageError(f"A load must last longer than 0 s, not {self.duration_s:g} s.")
         self._check_loop()
+        self._check_guards()
         refuse_writes(self.instance, self.calls)
         peak = peak_per_s(self.schedule) if self.open_loop else None
         refuse_above_ceilings(self.instance, peak, self.max_in_flight if self.open_loop else self.users)
@@ -70,6 +71,15 @@ class LoadPlan:
             raise UsageError("A closed loop runs in one process: leave --workers out.")
         if self.workers < 0 or (self.max_in_flight is not None and self.max_in_flight < 1):
             raise UsageError("Workers must be 0 or more, in flight 1 or more.")
+
+    def _check_guards(self) -> None:
+        """A guard with a number that makes no sense would never stop anything."""
+        if self.max_error_share is not None and not 0.0 <= self.max_error_share <= 1.0:
+            raise UsageError(f"The share of failed calls that is allowed must be between 0 and 1, not {self.max_error_share:g}.")
+        if self.margin is not None and not 0.0 <= self.margin < math.inf:
+            raise UsageError(f"The budget that must remain must be 0 or more, not {self.margin:g}.")
+        if (self.max_refusals or 0) < 0 or (self.max_requests is not None and self.max_requests < 1):
+            raise UsageError("Refusals allowed must be 0 or more, requests in all 1 or more.")
 
     @property
     def in_flight(self) -> int:

@@ -37,10 +37,19 @@ BOUNDS = {
 }
 
 
+REMEDIES = {
+    "shared_token": "Ask again with a token that no other job uses.",
+    "no_overlap": "Allow more in flight or a higher rate in the configuration, or ask with a call that takes longer.",
+    "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
+}
+"""What to do by the kind of a sign, where no safe rate could be told."""
+
+
 def judge(view: View) -> Iterator[Finding]:
     """One finding a call and instance from the rates, then refusals seen anywhere, then headers that never came."""
     for rate in view.rates:
-        yield from _rate(rate)
+        probed = view.of(str(rate.get("instance", "")), "throttling")
+        yield from _rate(rate, in_vain=bool(probed) and not any(o.ok for o in probed))
     for name, seen in view.each():
         refused = [o for o in seen if o.outcome is Outcome.THROTTLED]
         if refused:
@@ -55,7 +64,7 @@ def judge(view: View) -> Iterator[Finding]:
             yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
 
 
-def _rate(rate: Document) -> Iterator[Finding]:
+def _rate(rate: Document, *, in_vain: bool = False) -> Iterator[Finding]:
     name, call, regime = str(rate.get("instance", "")), rate.get("call", ""), str(rate.get("regime", ""))
     if regime in REGIMES:
         kind, severity, what, advice = REGIMES[regime]
@@ -67,11 +76,20 @@ def _rate(rate: Document) -> Iterator[Finding]:
     elif not safe and regime in ("headers", "refusals"):
         says = f"The data of {name} carry no safe rate for '{call}'."
         why = tuple(str(sign.get("says", "")) for sign in rate.get("signs") or () if isinstance(sign, Mapping))
-        yield Finding("rate_unknown", Severity.WARNING, name, says, why, f"Spend more calls on it: probes rate -i {name} --call '{call}'")
+        yield Finding("rate_unknown", Severity.WARNING, name, says, why, _remedy(rate, name, str(call), in_vain=in_vain))
     for sign in rate.get("signs") or ():
         if isinstance(sign, Mapping) and sign.get("kind") == "shared_token":
             advice = "Use a token of its own for this job: each token has its own bucket."
             yield Finding("shared_token", Severity.WARNING, name, str(sign.get("says", "")), (), advice)
+
+
+def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:
+    """What to do where no rate can be told: more calls help only where the answers are good and too few."""
+    if in_vain:
+        return f"No call was answered as asked; ask why: probes diagnose -i {name}"
+    signs = {str(sign.get("kind")) for sign in rate.get("signs") or () if isinstance(sign, Mapping)}
+    told = [words for kind, words in REMEDIES.items() if kind in signs]
+    return told[0] if told else f"Spend more calls on it: probes rate -i {name} --call '{call}'"
 
 
 def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number: Mapping[str, Any]) -> Finding:
