@@ -25,8 +25,15 @@ def register(app: typer.Typer) -> None:
     app.command(name="list")(list_)
 
 
+def scenario_names(incomplete: str) -> list[str]:
+    """For shell completion: the scenarios that begin so."""
+    from probes.scenarios import names
+
+    return [name for name in ("all", *names()) if name.startswith(incomplete)]
+
+
 def run(
-    scenario: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Scenarios, or all.")],
+    scenario: Annotated[list[str], typer.Argument(metavar="SCENARIO...", help="Scenarios, or all.", autocompletion=scenario_names)],
     instance: Instances = [],  # noqa: B006 # typer copies it
     call: Calls = [],  # noqa: B006
     repeat: Repeat = None,

@@ -8,9 +8,11 @@ from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, drop_output, settings, tell
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, drop_output, instance_names, settings, tell
 
-OneInstance = Annotated[str, typer.Option("-i", "--instance", metavar="NAME", help="The instance of the configuration to ask.")]
+OneInstance = Annotated[
+    str, typer.Option("-i", "--instance", metavar="NAME", help="The instance of the configuration to ask.", autocompletion=instance_names)
+]
 
 
 def register(app: typer.Typer) -> None:

@@ -11,7 +11,22 @@ import typer
 if TYPE_CHECKING:
     from probes.jobs.session import Settings, Told
 
-Instances = Annotated[list[str], typer.Option("-i", "--instance", metavar="NAME", help="An instance of the configuration; may repeat.")]
+
+def instance_names(incomplete: str) -> list[str]:
+    """For shell completion: the configured instances that begin so; none where no configuration can be read."""
+    from probes.config import load
+    from probes.errors import ProbesError
+
+    try:
+        return [one.name for one in load(None).pick([]) if one.name.startswith(incomplete)]
+    except ProbesError:
+        return []
+
+
+Instances = Annotated[
+    list[str],
+    typer.Option("-i", "--instance", metavar="NAME", help="An instance of the configuration; may repeat.", autocompletion=instance_names),
+]
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration; default ./probes.toml, then the user's.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where run folders are made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
