@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -19,6 +20,8 @@ NAMES = ("one_by_one", "even_rate", "workers", "level_aware")
 REPLAYED_CALLS = 4000
 """A longer level-aware job is replayed to here and goes on at the pace of its second half."""
 REPLAYS = 8
+FIFTHS = (-1.28, -0.52, 0.0, 0.52, 1.28)
+"""Medians of the five equally likely parts of a standard normal distribution."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +58,24 @@ class Plan:
 
 
 def plan(
-    twin: Twin, calls: int, odds: float = 0.05, max_rate: float | None = None, max_in_flight: int | None = None, low: float | None = None
+    twin: Twin,
+    calls: int,
+    odds: float = 0.05,
+    max_rate: float | None = None,
+    max_in_flight: int | None = None,
+    low: float | None = None,
+    error: float = 0.0,
 ) -> Plan:
     """The four strategies for a job of `calls` from rest under the instance's ceilings.
 
-    `low` is the rate that a run recommends for a job of this length. Recommended is the quickest of those whose odds do not exceed
-    `odds`; one by one where nothing else keeps them.
+    `low` is the rate that a run recommends for a job of this length, `error` the relative standard error of its best estimate: odds are
+    averaged over what the true limit may be, so that of jobs foretold 10 % one in ten is refused. Recommended is the quickest of those
+    whose odds do not exceed `odds`; one by one where nothing else keeps them.
     """
     found = [
-        _one_by_one(twin, calls),
-        _even(twin, calls, odds, max_rate, low),
-        _workers(twin, calls, odds, max_in_flight),
+        _one_by_one(twin, calls, error),
+        _even(twin, calls, odds, max_rate, low, error),
+        _workers(twin, calls, odds, max_in_flight, error),
         _level_aware(twin, calls, max_in_flight),
     ]
     slowest_s = max(0.0 if max_rate is None else 1.0 / max_rate, (twin.mean_time_s + twin.round_trip_s) / (max_in_flight or math.inf))
@@ -82,21 +92,36 @@ def _under(strategy: Strategy, calls: int, slowest_s: float) -> Strategy:
     return replace(strategy, seconds=max(strategy.seconds, (calls - 1) * slowest_s), rate_per_s=rate)
 
 
-def _one_by_one(twin: Twin, calls: int) -> Strategy:
-    return Strategy("one_by_one", calls * (twin.mean_time_s + twin.round_trip_s), twin.workers_odds(1, calls, twin.round_trip_s))
+def even_odds(twin: Twin, rate: float, calls: int, error: float) -> float:
+    """Odds of any refusal in an even job, averaged over a limit known to `error` (relative standard error)."""
+    return float(np.mean([twin.even_odds(rate * math.exp(step), calls) for step in _steps(error)]))
 
 
-def _even(twin: Twin, calls: int, odds: float, max_rate: float | None, low: float | None) -> Strategy:
+def workers_odds(twin: Twin, count: int, calls: int, error: float, pause_s: float = 0.0) -> float:
+    """The same for workers; dearer calls are a lower limit."""
+    return float(np.mean([twin.scaled(cost=math.exp(step)).workers_odds(count, calls, pause_s) for step in _steps(error)]))
+
+
+def _steps(error: float) -> Sequence[float]:
+    return [z * error for z in FIFTHS] if error > 0.0 else [0.0]
+
+
+def _one_by_one(twin: Twin, calls: int, error: float) -> Strategy:
+    odds = workers_odds(twin, 1, calls, error, twin.round_trip_s)
+    return Strategy("one_by_one", calls * (twin.mean_time_s + twin.round_trip_s), odds)
+
+
+def _even(twin: Twin, calls: int, odds: float, max_rate: float | None, low: float | None, error: float) -> Strategy:
     rate = low if low is not None else 0.95 * even_rate(twin, calls, odds)
     rate = max(1e-3, min(rate, max_rate or FASTEST_PER_S, FASTEST_PER_S))
-    return Strategy("even_rate", twin.even_seconds(rate, calls), twin.even_odds(rate, calls), rate_per_s=rate)
+    return Strategy("even_rate", twin.even_seconds(rate, calls), even_odds(twin, rate, calls, error), rate_per_s=rate)
 
 
-def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None) -> Strategy | None:
+def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None, error: float) -> Strategy | None:
     count = min(workers(twin, calls, odds), max_in_flight or 10_000)
-    if count < 1:
-        return None
-    return Strategy("workers", twin.workers_seconds(count, calls), twin.workers_odds(count, calls), in_flight=count)
+    while count > 0 and (risk := workers_odds(twin, count, calls, error)) > odds:
+        count -= 1
+    return Strategy("workers", twin.workers_seconds(count, calls), risk, in_flight=count) if count > 0 else None
 
 
 def _level_aware(twin: Twin, calls: int, max_in_flight: int | None) -> Strategy:

@@ -88,6 +88,11 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
     return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
 
+def relative_error(rate: Number) -> float:
+    """The relative standard error behind a Number of `safe_rate`."""
+    return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
+
+
 def _safe(found: Estimate, call: str, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
     twin, prices = found.twin(call), found.prices.get(call)
     if twin is None or prices is None:

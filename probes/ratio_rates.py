@@ -103,7 +103,7 @@ def _safe(
     if ceilings.max_rate is not None and ceilings.max_rate < low:
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
     few = [twins[n] for n in np.argsort(rates)[np.linspace(0, len(twins) - 1, FEW_DRAWS).astype(int)]]
-    in_flight = min(int(np.median([workers(twin, job, ODDS) for twin in few])), limit, ceilings.max_in_flight or limit)
+    in_flight = min(sorted(workers(twin, job, ODDS) for twin in few)[FEW_DRAWS // 4], limit, ceilings.max_in_flight or limit)
     return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
 
 

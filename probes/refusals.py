@@ -26,6 +26,7 @@ MOST_REST_S = 30.0
 REST_A_CALL_S = 0.8
 """Rest for each call of the burst before: as long as a dear call needs to drain."""
 PROBING_S = 330.0
+SHORTEST_TRAIN_S = 10.0
 GROUP = 2
 """Calls sent together where a network is slow against the rate: more could be refused before the first refusal is known."""
 SURE_SPREAD = 1.7
@@ -166,11 +167,13 @@ class RefusalDesign:
     def _train(self, rate: float, count: float, after_s: float, then: Step) -> Round | None:
         """Even calls, in groups of two where one call's round trip is too long for the rate."""
         round_trip = network_s(self.seen) + 0.01
-        group = 1 if rate * round_trip <= 1.0 else GROUP
+        spare = MOST_REFUSALS - self._refused(self.seen)
+        group = 1 if rate * round_trip <= 1.0 or spare <= GROUP else GROUP
         rate = min(rate, group / round_trip, self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
         self._next = then
         self.trains.append((rate, len(self.seen)))
-        offsets = [n // group * group / rate for n in range(min(self._left, max(4, int(count))))]
+        in_time = rate * max(SHORTEST_TRAIN_S, PROBING_S - self._elapsed_s() - after_s)
+        offsets = [n // group * group / rate for n in range(min(self._left, max(4, int(min(count, in_time)))))]
         return Round(tuple((offset, self.calls[n % len(self.calls)]) for n, offset in enumerate(offsets)), after_s)
 
     # -- what is known
@@ -221,7 +224,7 @@ class RefusalDesign:
 
 def _growth(size: int) -> int:
     """By so many may a burst be refused in part."""
-    return 2 if size < 15 else 3 if size < 24 else 4
+    return 2 if size < 15 else 3
 
 
 def _failing(seen: Sequence[Observation]) -> bool:

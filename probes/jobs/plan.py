@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 from probes.errors import ProbesError, UsageError
-from probes.estimate import Estimate, estimate
+from probes.estimate import Estimate, Number, estimate
 from probes.jobs.session import Settings, Told
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation
 from probes.plan import Plan, plan
-from probes.rates import ODDS, safe_rate
+from probes.rates import ODDS, relative_error, safe_rate
 from probes.runs import Run
 from probes.twin import Twin
 
@@ -35,7 +35,9 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
         )
     ceilings: dict[str, Any] = next((i for i in run.manifest.get("instances", []) if i.get("name") == found.instance), {})
     max_rate, max_in_flight = ceilings.get("max_rate"), ceilings.get("max_in_flight")
-    planned = plan(twin, calls, ODDS, max_rate, max_in_flight, _recommended_rate(found, twin, calls))
+    rate = _safe_rate(found, twin, calls)
+    low, error = (None, 0.0) if rate is None else (rate.low, relative_error(rate))
+    planned = plan(twin, calls, ODDS, max_rate, max_in_flight, low, error)
     rehearsal = None
     if rehearse:
         from probes.jobs.rehearsal import MOST_CALLS
@@ -90,11 +92,11 @@ def _estimate(run: Run, instance: str | None) -> Estimate:
     return found
 
 
-def _recommended_rate(found: Estimate, twin: Twin, calls: int) -> float | None:
-    """The low end of the safe rate's interval for a job of this length; None when no rate is refused."""
+def _safe_rate(found: Estimate, twin: Twin, calls: int) -> Number | None:
+    """The safe rate for a job of this length; None when no rate is refused."""
     call = max(found.prices, key=lambda name: found.prices[name].n)
     answer = safe_rate(twin, found, found.prices[call], calls)
-    return None if answer is None else answer[0].low
+    return None if answer is None else answer[0]
 
 
 def _resampled(twin: Twin, n: int) -> tuple[np.ndarray, np.ndarray]:
