@@ -39,6 +39,7 @@ SLOWER = 1.5
 SLOWER_S = 0.03
 """... and by this many seconds."""
 PRICING_S = 300.0
+BARE_IN_A_ROW = 20
 REFUSALS_BORNE = 2
 """Refusals after which the design gives up: its forecast does not hold here."""
 
@@ -219,11 +220,12 @@ def _rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
 
 
 def _hopeless(seen: Sequence[Observation]) -> bool:
-    """Whether to stop: refusals beyond those borne, maintenance, or nothing but failures lately."""
+    """Whether to stop: refusals beyond those borne, maintenance, nothing but failures lately, or headers that were there and stopped."""
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     recent = list(seen)[-4:]
     failing = len(recent) == 4 and not any(o.ok or o.outcome is Outcome.THROTTLED for o in recent)
-    return refused > REFUSALS_BORNE or failing or any(o.outcome is Outcome.MAINTENANCE for o in recent)
+    stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in list(seen)[-BARE_IN_A_ROW:])
+    return refused > REFUSALS_BORNE or failing or stopped or any(o.outcome is Outcome.MAINTENANCE for o in recent)
 
 
 def _any_twin(found: Estimate) -> Twin | None:

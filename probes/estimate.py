@@ -19,6 +19,10 @@ LEAST_PRICED = 5
 """Fewest answered calls from which a cost or a safe rate is told."""
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
+HEADERS_MISSING = 0.05
+"""Share of answers without a header from which it is said, and from which a misfit is not blamed on somebody else."""
+FEW_METERED = 10
+"""Headers that are enough to tell a bucket by, however many answers came without."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
 
@@ -117,7 +121,7 @@ def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[
     refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
     if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
         return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
-    if not metered or len(metered) < 0.2 * len(answered):
+    if len(metered) < min(FEW_METERED, 0.2 * len(answered)) or not metered:
         said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
         return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
     still = _constant_although_overlapping(touches)
@@ -159,7 +163,7 @@ def _passed_above(touches: Sequence[Touch]) -> int:
 
 
 def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> tuple[tuple[str, str], ...]:
-    signs = []
+    signs: list[tuple[str, str]] = []
     shared = None if fitted is None else _shared_token(fitted, seen)
     if shared is not None:
         signs.append(("shared_token", shared))
@@ -168,10 +172,24 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
         signs.append(("no_overlap", said))
     if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
+    bare = sum(1 for t in touches if t.remaining is None and not t.refused)
+    if bare > HEADERS_MISSING * len(touches):
+        signs = [sign for sign in signs if sign[0] != "shared_token"]  # what those calls paid is a guess, and the guess may be the misfit
+        last = _bare_at_the_end(touches)
+        when = f", and none of the last {last}" if last > 0.8 * bare else ""
+        signs.append(
+            ("headers_missing", f"{bare} of {len(touches)} answers carried no budget header{when}: what these calls paid is a guess.")
+        )
     missing = sum(1 for t in touches if t.remaining is not None and not t.known_cost)
     if missing > 0.1 * len(touches):
         signs.append(("cost_missing", f"{missing} of {len(touches)} answers had no usable cost: they are left out of the price."))
     return tuple(signs)
+
+
+def _bare_at_the_end(touches: Sequence[Touch]) -> int:
+    """How many calls in a row, up to the last, came back without a header."""
+    bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s)]
+    return next((n for n, one in enumerate(reversed(bare)) if not one), len(bare))
 
 
 def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:

@@ -56,9 +56,10 @@ def touches_of(observations: Sequence[Observation], round_trip_s: float | None =
 
     With the server's own time the network's share of each call is known and its smallest value is halved; what exceeds it is shared out
     up to a usual jitter, and the rest is taken for waiting in front of the throttle. Without it `round_trip_s` (default: the smallest
-    connect time) is.
+    connect time) is. An answer as asked that lacks the headers which others have was in the bucket as well.
     """
-    calls = [o for o in observations if _reached(o)]
+    headed = any(o.remaining is not None for o in observations)
+    calls = [o for o in observations if _reached(o) or (headed and o.ok and o.sent_s is not None and o.received_s is not None)]
     base = round_trip_s if round_trip_s is not None else network_s(calls)
     jitter = min(0.05, 2.0 * (jitter_s(calls, base) or 0.0))
     usual = _usual_costs(calls)

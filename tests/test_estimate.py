@@ -106,6 +106,29 @@ def test_headers_that_stop() -> None:
     assert mostly.signs[0][1].endswith("answers carried no budget header.")
 
 
+def test_headers_that_stop_after_enough_of_them() -> None:
+    """Twenty headers tell the bucket; that the rest came without is said, nobody is blamed for it, and soon no more is asked."""
+    world = World(law=Law(0.3, 0.2), seed=5, answers=lambda n, told: told if n < 20 else {**told, "remaining": None, "cost": None})
+    world.carry_out(Design((SELF,), 400))
+    told = found(world.seen)
+    assert tells_the_truth(told, world.bucket)
+    bare = len(world.seen) - 20
+    assert 20 <= bare < 80
+    said = f"{bare} of {len(world.seen)} answers carried no budget header, and none of the last {bare}: what these calls paid is a guess."
+    assert told.signs == (("headers_missing", said),)
+
+
+def test_headers_missing_now_and_then() -> None:
+    """Where every third answer lacks the headers its reservation still counts: the bucket is found, and nobody else is blamed."""
+    world = asked(lambda n, told: told if n % 3 else {**told, "remaining": None, "cost": None})
+    told = found(world.seen)
+    assert kinds(told) == ["headers_missing"]
+    bucket = told.bucket()
+    assert bucket is not None
+    assert bucket["up_front_cost"] is not None
+    assert bucket["up_front_cost"].value == pytest.approx(world.bucket.up_front_cost, rel=0.01)
+
+
 def test_approve_listed() -> None:
     """A Remaining that never moves though calls overlap: no bucket is kept for this token."""
     one = found(asked(lambda _, told: {**told, "remaining": 600.0}).seen)

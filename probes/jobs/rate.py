@@ -131,7 +131,7 @@ def documents_of(
     if measured.by_refusals is not None:
         return [refusal_document(measured.by_refusals, call.name, job, ceilings) for call in _different(calls)]
     found = estimate(seen)
-    if found is None:
+    if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
         return [_nothing(call, seen) for call in _different(calls)]
     return [rate_document(found, call.name, job, ceilings) for call in _different(calls)]
 

@@ -40,6 +40,7 @@ BOUNDS = {
 REMEDIES = {
     "shared_token": "Ask again with a token that no other job uses.",
     "no_overlap": "Allow more in flight or a higher rate in the configuration, or ask with a call that takes longer.",
+    "headers_missing": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
 }
 """What to do by the kind of a sign, where no safe rate could be told."""
