@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from probes.bucket import BucketSettings
+from probes.lattice import unit
 
 CAUTIOUS_OUTFLOW_PER_S = 5.0
 CAUTIOUS_SHARE = 1 / 3
@@ -27,6 +29,19 @@ BURST_CAUTION = 1.5
 QUICK_S = 0.3
 """... and is looked at three times where a flight is so short that jitter may fill it."""
 UNBOUNDED = 1_000_000
+NEAR = 0.15
+"""Rows this near to each other agree."""
+AGREEING_SHARE = 0.75
+"""So many of the first rows must agree, or a neighbour is among them and the unit of many changes is looked for."""
+AGREEING_STEPS = 3
+"""So many of those that agree must be departures one after another, which no mistake about the mark can falsify."""
+KEPT = 48
+"""Changes that are kept to find their unit."""
+JUDGED = 24
+"""After so many changes the line is judged by how many of them it explains."""
+EXPLAINED_SHARE = 0.7
+SURE = 20
+"""A line through so many rows is not doubted for a refusal: a neighbour was there."""
 
 
 @dataclass(slots=True)
@@ -44,6 +59,9 @@ class Learner:
     line: tuple[float, float] = (math.inf, CAUTIOUS_OUTFLOW_PER_S)
     usual: float = 0.0
     free: bool = False
+    changes: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """(seconds, change of the level without its cost) of all neighbouring departures of late that did not empty the bucket."""
+    explained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
 
     @property
     def most_together(self) -> int:
@@ -57,7 +75,7 @@ class Learner:
     @property
     def finished(self) -> bool:
         """Whether the constants stand."""
-        return len(self.rows) >= ENOUGH
+        return len(self.rows) >= ENOUGH and self._explains
 
     def settings(self) -> BucketSettings:
         """The constants as far as they are known, the reservation on the high side while little is."""
@@ -91,8 +109,10 @@ class Learner:
     def _follows(self, now_s: float, cost: float, remaining: float) -> None:
         assert self.last is not None
         seconds, change = now_s - self.last[0], self.last[1] - remaining - cost
-        if remaining < self.mark - 1e-6 and self.bound < math.inf and change < 0.0:
-            self.rows.append((-1, seconds, change))
+        if remaining < self.mark - 1e-6 and self.bound < math.inf:
+            self.changes.append((seconds, change))
+            if change < 0.0:
+                self.rows.append((-1, seconds, change))
         self.last = (now_s, remaining)
 
     def _judge(self) -> bool:
@@ -119,19 +139,29 @@ class Learner:
         return True
 
     def doubt(self) -> None:
-        """A call was refused that the line let pass: the reservation is more than was thought."""
+        """A call was refused that the line let pass: the reservation is more than was thought, unless many rows speak for it."""
+        if len(self.rows) >= SURE and self._explains:
+            return
         self.rows.clear()
-        self.usual = min(1.1 * self.line[0], CAUTIOUS_SHARE * self.mark)
-        self.line = (self.usual, self.line[1])
+        self._begin(min(1.1 * self.line[0], CAUTIOUS_SHARE * self.mark), self.line[1])
+
+    def _begin(self, reservation: float, outflow: float) -> None:
+        self.usual, self.line = reservation, (reservation, outflow)
 
     def _agree(self) -> None:
         """Drops rows whose calls were taken in another order than they came, then draws the line."""
         rows = [row for row in self.rows if row[2] / row[0] <= 1.02 * self.bound]
         if len(rows) < FREE_AFTER:
             return
-        self.usual = statistics.median_high(change / count for count, _, change in rows)
-        self.rows = [row for row in rows if abs(row[2] / row[0] - self.usual) < 0.15 * self.usual]
-        self.free = True
+        usual = statistics.median_high(change / count for count, _, change in rows)
+        near = [row for row in rows if abs(row[2] / row[0] - usual) < NEAR * usual]
+        if len(near) < AGREEING_SHARE * len(rows) or sum(count == -1 for count, _, _ in near) < AGREEING_STEPS:
+            found = unit(self.changes, self.mark)
+            if found is None:
+                return
+            usual, near = found, [row for row in rows if abs(row[2] / row[0] - found) < NEAR * found]
+        self.rows, self.free = near, True
+        self._begin(usual, USUAL_OUTFLOW_PER_S)
         self._draw()
 
     def _goes_on(self, now_s: float, cost: float, remaining: float) -> bool:
@@ -140,12 +170,32 @@ class Learner:
         floor = self.mark - self.last[1] - GREATEST_OUTFLOW_PER_S * seconds
         self.last = (now_s, remaining)
         reservation, outflow = self.line
-        count = round((change + outflow * seconds) / reservation)
-        doubt = abs(change + outflow * seconds - count * reservation)
-        if min(floor, self.mark - remaining - 1e-6) <= 0.0 or doubt > 0.2 * reservation or outflow * seconds > 0.5 * reservation:
+        if min(floor, self.mark - remaining - 1e-6) <= 0.0 or outflow * seconds > 0.5 * reservation:
             return False
+        self.changes.append((seconds, change))
+        count = round((change + outflow * seconds) / reservation)
+        self.explained.append(abs(change + outflow * seconds - count * reservation) <= 0.2 * reservation)
+        if not self.explained[-1]:
+            return self._begins_again()
         self.rows.append((count, seconds, change))
         self._draw()
+        return True
+
+    @property
+    def _explains(self) -> bool:
+        """Whether the line explains what it saw of late."""
+        return sum(self.explained) >= EXPLAINED_SHARE * len(self.explained)
+
+    def _begins_again(self) -> bool:
+        """A line that does not explain what it sees was drawn through a neighbour's calls: the unit of all changes is another."""
+        if self._explains or len(self.explained) < JUDGED:
+            return False
+        self.explained.clear()
+        found = unit(self.changes, self.mark)
+        if found is None or abs(found - self.usual) < NEAR * self.usual:
+            return False
+        self.rows.clear()
+        self._begin(found, USUAL_OUTFLOW_PER_S)
         return True
 
     def _draw(self) -> None:

@@ -13,7 +13,6 @@ from probes.ledger import Ledger
 
 REFUSAL_S = 0.003
 OTHERS_HELD_S = 0.3
-OTHERS_RESERVE = 50.0
 DRIFT_STEP_S = 0.02
 
 
@@ -152,12 +151,12 @@ class World:
         self.at(now + DRIFT_STEP_S, self._drift, 0)
 
     def _other_arrives(self, now: float, _: int) -> None:
-        admitted = self.bucket.touch(OTHERS_RESERVE, now) < self.case.bucket.high_water_mark
+        admitted = self.bucket.touch(self.case.bucket.up_front_cost, now) < self.case.bucket.high_water_mark
         self.at(now + (OTHERS_HELD_S if admitted else REFUSAL_S), self._other_departs, int(admitted))
         self.at(now + self.random.expovariate(self.case.others_per_s), self._other_arrives, 0)
 
     def _other_departs(self, now: float, call: int) -> None:
-        self.bucket.touch(call * 1.0 - OTHERS_RESERVE, now)
+        self.bucket.touch(call * 1.0 - self.case.bucket.up_front_cost, now)
 
 
 class Greedy(World):

@@ -1,0 +1,47 @@
+"""The reservation as the unit of a lattice: between two departures a level changes by whole reservations, whoever made them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+STEP = 1.01
+"""Units are tried this far apart."""
+LEAST_SHARE, MOST_SHARE = 0.012, 0.34
+"""A reservation is between these parts of the mark."""
+LONGEST_S = 1.5
+"""Between departures further apart the leak blurs the unit."""
+OUTFLOWS_PER_S = (6.0, 10.0, 16.0)
+"""Tried with every unit; between them a second blurs by a few units."""
+SMALL_SHARE = 0.008
+"""A change below this part of the mark is no reservation at all."""
+LEAST_CHANGES = 10
+"""Fewer changes tell no unit."""
+LEAST_FIT, NEAR_BEST = 0.6, 0.15
+"""Mean cosine of the changes' phases: what a unit must reach, and how far below the best it may stay: every part of a unit fits too."""
+
+
+def unit(changes: Sequence[tuple[float, float]], mark: float) -> float | None:
+    """The greatest reservation (units) that the changes are multiples of; None when too few are there or none fits.
+
+    `changes` are (seconds, change of the level without the cost paid).
+    """
+    seen = [(seconds, change) for seconds, change in changes if seconds <= LONGEST_S and abs(change) > SMALL_SHARE * mark]
+    if len(seen) < LEAST_CHANGES:
+        return None
+    count = int(math.log(MOST_SHARE / LEAST_SHARE) / math.log(STEP))
+    tried = [LEAST_SHARE * mark * STEP**step for step in range(count + 1)]
+    fits = max((_fits(seen, outflow, tried) for outflow in OUTFLOWS_PER_S), key=max)
+    best = max(fits)
+    if best < LEAST_FIT:
+        return None
+    place = max(index for index, fit in enumerate(fits) if fit >= best - NEAR_BEST)
+    while place > 0 and fits[place - 1] > fits[place]:
+        place -= 1
+    return tried[place]
+
+
+def _fits(seen: Sequence[tuple[float, float]], outflow_per_s: float, tried: Sequence[float]) -> list[float]:
+    """Mean cosine of the changes' phases for each unit tried: 1 when all are multiples of it."""
+    turns = [2.0 * math.pi * (change + outflow_per_s * seconds) for seconds, change in seen]
+    return [sum(math.cos(turn / one) for turn in turns) / len(turns) for one in tried]
