@@ -16,8 +16,14 @@ CAUTIOUS_SHARE = 1 / 3
 """An unknown bucket is taken for one that leaks slowly and holds few reservations."""
 GREATEST_OUTFLOW_PER_S = 25.0
 USUAL_OUTFLOW_PER_S = 10.0
-USUAL_WEIGHT = 0.02
-"""How much the usual outflow counts, as that many squared seconds of evidence."""
+USUAL_SPREAD_PER_S = 3.0
+"""The usual outflow counts as evidence with this standard error."""
+SHARP_PER_S = 0.4
+"""The outflow stands when its standard error is below this."""
+MOST_ROWS = 160
+"""Of more rows those over the shortest times are dropped."""
+LEAST_BLUR = 0.4
+"""A change is taken for this many units off at least: arrivals and departures are not seen to the millisecond."""
 FREE_AFTER = 4
 """Pairs of neighbouring departures before more calls may follow the first full burst."""
 ENOUGH = 80
@@ -58,6 +64,8 @@ class Learner:
     """(reservations, seconds, change of the level without its cost)."""
     line: tuple[float, float] = (math.inf, CAUTIOUS_OUTFLOW_PER_S)
     usual: float = 0.0
+    blur_per_s: float = math.inf
+    """Standard error of the line's outflow."""
     free: bool = False
     changes: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     """(seconds, change of the level without its cost) of all neighbouring departures of late that did not empty the bucket."""
@@ -75,7 +83,7 @@ class Learner:
     @property
     def finished(self) -> bool:
         """Whether the constants stand."""
-        return len(self.rows) >= ENOUGH and self._explains
+        return len(self.rows) >= ENOUGH and self._explains and self.blur_per_s <= SHARP_PER_S
 
     def settings(self) -> BucketSettings:
         """The constants as far as they are known, the reservation on the high side while little is."""
@@ -200,20 +208,28 @@ class Learner:
 
     def _draw(self) -> None:
         """The line, drawn twice: rows far off the first one are left out of the second."""
+        if len(self.rows) > MOST_ROWS:
+            self.rows.remove(min(self.rows, key=lambda row: row[1]))
         rows = [*self.rows, (1, 0.0, self.usual)]
-        reservation, outflow = _line(rows)
+        reservation, outflow = self.line
+        off = [abs(y - n * reservation + t * outflow) for n, t, y in rows]
+        blur = max(LEAST_BLUR, 1.5 * statistics.median(off))
+        reservation, outflow = _line(rows, blur)
         off = [abs(y - n * reservation + t * outflow) for n, t, y in rows]
         far = max(0.5, 4.0 * statistics.median(off))
-        reservation, outflow = _line([row for row, error in zip(rows, off, strict=True) if error <= far])
+        near = [row for row, error in zip(rows, off, strict=True) if error <= far]
+        reservation, outflow = _line(near, blur)
+        self.blur_per_s = blur / math.sqrt(sum(t * t for _, t, _ in near) + 1e-9)
         self.line = min(max(reservation, 0.9 * self.usual), 1.1 * self.usual), min(max(outflow, 1.0), GREATEST_OUTFLOW_PER_S)
 
 
-def _line(rows: Sequence[tuple[int, float, float]]) -> tuple[float, float]:
-    """Least squares of change = u * count - o * seconds, with the usual outflow as weak evidence."""
+def _line(rows: Sequence[tuple[int, float, float]], blur: float) -> tuple[float, float]:
+    """Least squares of change = u * count - o * seconds; changes are `blur` units off, the usual outflow is evidence beside them."""
+    weight = (blur / USUAL_SPREAD_PER_S) ** 2
     nn = sum(n * n for n, _, _ in rows) + 1e-9
     nt = sum(n * t for n, t, _ in rows)
-    tt = sum(t * t for _, t, _ in rows) + USUAL_WEIGHT
+    tt = sum(t * t for _, t, _ in rows) + weight
     ny = sum(n * y for n, _, y in rows)
-    ty = sum(t * y for _, t, y in rows) - USUAL_WEIGHT * USUAL_OUTFLOW_PER_S
+    ty = sum(t * y for _, t, y in rows) - weight * USUAL_OUTFLOW_PER_S
     width = nn * tt - nt * nt
     return (ny * tt - nt * ty) / width, (nt * ny - nn * ty) / width

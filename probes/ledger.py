@@ -147,8 +147,9 @@ class Ledger:
     def _correct(self, now_s: float, shown: float) -> None:
         """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
         cost, overtaken = self.settings.up_front_cost, self._overtaken(now_s)
-        own = self._followed(self._own_at(now_s), shown)
+        own = self._followed(self._own_at(now_s), shown, now_s)
         self.passage.compare(self.out, now_s, (own - shown) / cost)
+        self.neighbours.compared(explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
         self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
         mine = self.level
         excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
@@ -163,11 +164,14 @@ class Ledger:
             if len(slack) == slack.maxlen and min(slack) > 0.0:
                 self._lower(min(slack), now_s)
 
-    def _followed(self, own: float, shown: float) -> float:
+    def _followed(self, own: float, shown: float, now_s: float) -> float:
         """Our own level and the header differ by whole reservations, but for what neighbours pay bit by bit."""
         cost = self.settings.up_front_cost
         part = (shown - own) / cost - round((shown - own) / cost)
-        return max(0.0, own + part * cost) if abs(part) < FOLLOWED_SHARE else own
+        if abs(part) >= FOLLOWED_SHARE:
+            return own
+        self.neighbours.drifted(part * cost, now_s)
+        return max(0.0, own + part * cost)
 
     def _overtaken(self, now_s: float) -> float:
         """Units that answers just received may have freed after this one left: on its way it may have been overtaken."""
