@@ -149,7 +149,7 @@ class Ledger:
         cost, overtaken = self.settings.up_front_cost, self._overtaken(now_s)
         own = self._followed(self._own_at(now_s), shown, now_s)
         self.passage.compare(self.out, now_s, (own - shown) / cost)
-        self.neighbours.compared(explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
+        self.neighbours.compared(now_s, explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
         self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
         mine = self.level
         excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine

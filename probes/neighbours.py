@@ -30,9 +30,10 @@ DRIFT_MEMORY_S = 20.0
 JUDGED = 32
 """Headers of late that are judged together ..."""
 LEAST_JUDGED = 8
-UNEXPLAINED_SHARE = 0.4
-"""... and so many of them that the book does not explain show a neighbour. Alone it is below 1 % (a quarter where the network jitters by
-30 ms), with one who makes three calls a second about 70 %."""
+CLEAN_SHARE, UNEXPLAINED_SHARE = 0.2, 0.4
+"""... by how many of them the book does not explain: up to here nobody else is seen, from there somebody is. Alone it is below 1 % (a
+quarter where the network jitters by 30 ms), with one who makes three calls a second about 70 %."""
+CLEAN_ENOUGH_S = 20.0
 
 
 @dataclass(slots=True)
@@ -42,6 +43,8 @@ class Neighbours:
     jumps: deque[tuple[float, float]] = field(default_factory=deque)
     first_header_s: float = math.inf
     last_header_s: float = -math.inf
+    clean_s: float = 0.0
+    """For so long headers spoke against a neighbour."""
     drift_per_s: float = 0.0
     """What neighbours paid of late, units/s: by so much less than the outflow the level fell."""
     unexplained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
@@ -63,20 +66,26 @@ class Neighbours:
         if 0.0 < seconds < math.inf:
             self.drift_per_s += (units / seconds - self.drift_per_s) * (1.0 - math.exp(-seconds / DRIFT_MEMORY_S))
 
-    def compared(self, *, explained: bool) -> None:
-        """A header showed the level that our own calls explain, or less: who was counted and is gone was a neighbour."""
+    def compared(self, now_s: float, *, explained: bool) -> None:
+        """A header showed the level that our own calls explain, or less: who was counted and is gone was a neighbour.
+
+        To be called before `header`, with the same instant.
+        """
         self.unexplained.append(not explained)
+        share = sum(self.unexplained) / len(self.unexplained)
+        if share >= UNEXPLAINED_SHARE:
+            self.clean_s = 0.0
+        elif share <= CLEAN_SHARE and len(self.unexplained) >= LEAST_JUDGED and self.last_header_s > -math.inf:
+            self.clean_s = min(self.clean_s + min(1.0, now_s - self.last_header_s), CLEAN_ENOUGH_S)
 
     def rate_per_s(self, now_s: float) -> float:
         """Reservations a second that the neighbours may make: what was seen, or a doubt that fades."""
-        clean_s = max(0.0, now_s - self.first_header_s)
-        rate = EXPECTED_PER_S * math.exp(-DOUBT_FADES_PER_S * clean_s)
+        rate = EXPECTED_PER_S * math.exp(-DOUBT_FADES_PER_S * self.clean_s)
         if self.jumps:
             rate = max(rate, EXPECTED_PER_S * math.exp(-JUMP_FADES_PER_S * (now_s - self.jumps[-1][0])))
-        if self.suspected:
-            rate = max(rate, EXPECTED_PER_S)
         if self.settled:
-            rate = max(rate, EXPECTED_PER_S, sum(size for _, size in self.jumps) / min(FORGET_S, max(1.0, clean_s)))
+            seen_s = min(FORGET_S, max(1.0, now_s - self.first_header_s))
+            rate = max(rate, EXPECTED_PER_S, sum(size for _, size in self.jumps) / seen_s)
         return rate
 
     @property
