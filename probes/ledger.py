@@ -77,7 +77,8 @@ class Ledger:
 
     def reserve(self, now_s: float) -> float:
         """Units kept free below the mark: the margin, and what neighbours may have taken unseen, at most two fifths of the mark."""
-        late_s = self.passage.late_s(doubted=self.neighbours.active(now_s))
+        following = self.known or self.learner.free
+        late_s = self.passage.late_s(doubted=self.neighbours.active(now_s) or (following and self.passage.unknown))
         unseen = self.neighbours.unseen(now_s, late_s) * self.settings.up_front_cost
         drift = self.neighbours.drift(now_s, late_s)
         return self.margin + min(unseen + drift, 0.4 * self.settings.high_water_mark)
@@ -153,8 +154,9 @@ class Ledger:
         self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
         mine = self.level
         excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
-        if shown <= 0.0:
-            self._set(max(mine, cost * self.passage.maybe_unseen(self.out, now_s)), self.own, now_s)
+        if shown <= 0.0:  # an empty bucket forgave all that was in it: what is out is all there can be
+            empty = min(mine, cost * len(self.out))
+            self._set(max(empty, cost * self.passage.maybe_unseen(self.out, now_s)), min(self.own, empty), now_s)
         elif excess > 0.0:
             self._raise(excess, now_s)
             return

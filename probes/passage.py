@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 KEPT = 64
 SAFE_SHARE = 0.4
 """Of the youngest call that a header had seen; where calls are sent far apart few of them are so young, and the true round trip is less."""
+FEW = 8
 LEAST = 32
 """Headers before a lower bound of the round trip is believed."""
 
@@ -44,6 +45,11 @@ class Passage:
         self.latest_s = 1.1 * max(self.unseen)
         if len(self.seen) >= LEAST:
             self.round_trip_s = min(SAFE_SHARE * min(self.seen), self.quickest_s)
+
+    @property
+    def unknown(self) -> bool:
+        """Whether too few headers were compared with the book to tell how old they are."""
+        return len(self.unseen) < FEW
 
     def late_s(self, *, doubted: bool) -> float:
         """How old a header may be when a call that is sent now arrives.
