@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from probes.bucket import BucketSettings
 from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
 from probes.neighbours import Neighbours
+from probes.overtaking import Overtaking
 from probes.passage import Passage
 
 __all__ = ["CAUTIOUS_OUTFLOW_PER_S", "CAUTIOUS_SHARE", "Ledger"]
@@ -23,8 +24,6 @@ AGREEING = 8
 """So many headers in a row must show less than the book before it is lowered."""
 LONG_AGREEING = 64
 """So many where they are read less cautiously: what frees a book that is too high to tell how old an unseen call can be."""
-LONGEST_OVERTAKING_S = 0.05
-"""An answer that is received this much before another may have left after it."""
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
 LONGEST_WAIT_S = 3600.0
@@ -49,7 +48,6 @@ class Ledger:
     headers: int = 0
     refusals_in_a_row: int = 0
     learned_once: bool = False
-    released: deque[tuple[float, float]] = field(default_factory=deque)
     refused_s: float = -math.inf
     own: float = 0.0
     """The level by our own calls alone, units at `touched_s`; what headers showed above it is a neighbour's."""
@@ -58,6 +56,7 @@ class Ledger:
     learner: Learner = field(default_factory=Learner)
     neighbours: Neighbours = field(default_factory=Neighbours)
     passage: Passage = field(default_factory=Passage)
+    overtaking: Overtaking = field(default_factory=Overtaking)
 
     def level_at(self, now_s: float) -> float:
         """Upper bound of the level at `now_s`, units."""
@@ -110,7 +109,7 @@ class Ledger:
             self.passage.flown(now_s - sent_s)
         if remaining is not None:
             self._read(sent_s, now_s, paid, remaining, refused)
-        self.released.append((now_s, max(0.0, self.settings.up_front_cost - paid)))
+        self.overtaking.release(now_s, max(0.0, self.settings.up_front_cost - paid))
         if refused:
             self._refused(sent_s, now_s, remaining, retry_after_s)
         else:
@@ -147,13 +146,14 @@ class Ledger:
 
     def _correct(self, now_s: float, shown: float) -> None:
         """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
-        cost, overtaken = self.settings.up_front_cost, self._overtaken(now_s)
+        cost, overtaken = self.settings.up_front_cost, self.overtaking.units(now_s, self.passage.quickest_s)
         own = self._followed(self._own_at(now_s), shown, now_s)
         self.passage.compare(self.out, now_s, (own - shown) / cost)
         self.neighbours.compared(now_s, explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
         self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
         mine = self.level
         excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
+        self.overtaking.judge(now_s, excess + overtaken)
         if shown <= 0.0:  # an empty bucket forgave all that was in it: what is out is all there can be
             empty = min(mine, cost * len(self.out))
             self._set(max(empty, cost * self.passage.maybe_unseen(self.out, now_s)), min(self.own, empty), now_s)
@@ -174,13 +174,6 @@ class Ledger:
             return own
         self.neighbours.drifted(part * cost, now_s)
         return max(0.0, own + part * cost)
-
-    def _overtaken(self, now_s: float) -> float:
-        """Units that answers just received may have freed after this one left: on its way it may have been overtaken."""
-        since_s = now_s - min(LONGEST_OVERTAKING_S, self.passage.quickest_s / 4.0)
-        while self.released and self.released[0][0] < since_s:
-            self.released.popleft()
-        return sum(units for _, units in self.released)
 
     def _lower(self, less: float, now_s: float) -> None:
         level = self.level_at(now_s) - less

@@ -30,7 +30,7 @@ DRIFT_MEMORY_S = 20.0
 JUDGED = 32
 """Headers of late that are judged together ..."""
 LEAST_JUDGED = 8
-CLEAN_SHARE, UNEXPLAINED_SHARE = 0.2, 0.4
+CLEAN_SHARE, UNEXPLAINED_SHARE = 0.35, 0.6
 """... by how many of them the book does not explain: up to here nobody else is seen, from there somebody is. Alone it is below 1 % (a
 quarter where the network jitters by 30 ms), with one who makes three calls a second about 70 %."""
 CLEAN_ENOUGH_S = 20.0
