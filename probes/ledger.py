@@ -26,6 +26,10 @@ LONG_AGREEING = 64
 """So many where they are read less cautiously: what frees a book that is too high to tell how old an unseen call can be."""
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
+BLIND_WAIT_S = 5.0
+"""Wait after a refusal by a bucket of which nothing is known: what Canvas's needs to leak one reservation (50 units at 10/s) ..."""
+LONGEST_BLIND_WAIT_S = 60.0
+"""... twice as long after each further one in a row, up to this."""
 LONGEST_WAIT_S = 3600.0
 """A longer Retry-After is taken for this; Canvas's store forgets a bucket after an hour."""
 MOST_UNITS = 1e6
@@ -75,7 +79,12 @@ class Ledger:
         return over / self.settings.outflow_per_s + 1e-6
 
     def reserve(self, now_s: float) -> float:
-        """Units kept free below the mark: the margin, and what neighbours may have taken unseen, at most two fifths of the mark."""
+        """Units kept free below the mark: the margin, and what neighbours may have taken unseen, at most two fifths of the mark.
+
+        After a refusal one call goes ahead as soon as the bucket has room for it, to see how things stand.
+        """
+        if self.refusals_in_a_row and not self.out:
+            return self.margin
         following = self.known or self.learner.free
         late_s = self.passage.late_s(doubted=self.neighbours.active(now_s) or (following and self.passage.unknown))
         unseen = self.neighbours.unseen(now_s, late_s) * self.settings.up_front_cost
@@ -189,16 +198,30 @@ class Ledger:
         self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
 
     def _refused(self, sent_s: float, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:
-        """A refusal without Remaining says that less than a reservation was free; each further one in a row, less than was thought."""
-        if sent_s >= self.refused_s:
+        """Waits for what the server says, else until the level that Remaining shows has leaked, else until the bucket must have room."""
+        again = sent_s >= self.refused_s
+        if again:
             self.refused_s = now_s
             self._doubt(now_s)
-        if remaining is None:
-            share = min(1.0, 0.125 * 2.0**self.refusals_in_a_row)
-            least = self.settings.high_water_mark - (1.0 - share) * self.settings.up_front_cost
-            self._touch(max(0.0, least - self.level_at(now_s)), now_s)
         if retry_after_s is not None and retry_after_s >= 0.0:
-            self.blocked_until_s = max(self.blocked_until_s, now_s + min(retry_after_s, LONGEST_WAIT_S))
+            self._block(now_s + min(retry_after_s, LONGEST_WAIT_S))
+        elif remaining is None and again:
+            self._refused_blindly(now_s)
+
+    def _refused_blindly(self, now_s: float) -> None:
+        """Where the constants are known the bucket is full and a reservation must leak; one that is refused again was fuller than that.
+
+        Of an unknown bucket not even that can be told.
+        """
+        times = 2.0 ** min(self.refusals_in_a_row - 1, 10)
+        if self.known or self.learner.free:
+            full = self.settings.high_water_mark + (times - 1.0) * self.settings.up_front_cost
+            self._touch(max(0.0, min(full, self.settings.maximum) - self.level_at(now_s)), now_s)
+        else:
+            self._block(now_s + min(BLIND_WAIT_S * times, LONGEST_BLIND_WAIT_S))
+
+    def _block(self, until_s: float) -> None:
+        self.blocked_until_s = max(self.blocked_until_s, until_s)
 
     def _doubt(self, now_s: float) -> None:
         """A refusal was not foreseen: a neighbour, or a reservation that was learnt too small."""

@@ -10,7 +10,6 @@ It follows the live headers, uses the bucket's credit, keeps a margin and retrie
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import threading
 import time
@@ -20,8 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.bucket import BucketSettings
-from probes.errors import RunFolderError, UsageError
+from probes.buckets import bucket_of_run, ceilings_of_run
+from probes.errors import UsageError
 from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+from probes.pace import Pace
 from probes.runs import Run
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Limiter:
     """A gate before one bucket. `acquire` waits until one more call cannot be refused, `release` books its answer.
 
     Constants in units and units/s; `known=False` takes them for a first, cautious guess and learns them from the headers.
-    `max_in_flight` is a further ceiling.
+    `max_in_flight` (calls) and `max_rate` (calls in any second) are further ceilings.
     """
 
     def __init__(
@@ -56,14 +57,18 @@ class Limiter:
         margin: float = 2.0,
         known: bool = True,
         max_in_flight: int | None = None,
+        max_rate: float | None = None,
         clock: Callable[[], float] = _now,
     ) -> None:
+        if max_rate is not None and not 0.0 < max_rate < math.inf:
+            raise UsageError("max_rate must be a positive number of calls per second.")
         if not (0.0 < up_front_cost < high_water_mark < math.inf and 0.0 < outflow_per_s < math.inf):
             raise UsageError("A limiter needs 0 < up_front_cost < high_water_mark and outflow_per_s > 0, all finite.")
         settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.refused = 0
         self._max_in_flight = max_in_flight
+        self._pace = Pace(max_rate)
         self._clock = clock
         self._lock = threading.RLock()
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
@@ -76,9 +81,13 @@ class Limiter:
 
     @classmethod
     def from_run(cls, folder: str | Path, instance: str | None = None, **options: Any) -> Limiter:
-        """With the bucket that a run estimated (the only instance, unless named). Raises RunFolderError when the run has none."""
-        bucket = bucket_of_run(Path(folder), instance)
-        return cls(bucket.high_water_mark, bucket.outflow_per_s, bucket.up_front_cost, **options)
+        """With the bucket that a run estimated (the only instance, unless named) and the ceilings that its instance had then.
+
+        Raises RunFolderError when the run has no bucket.
+        """
+        name, bucket = bucket_of_run(Path(folder), instance)
+        ceilings = ceilings_of_run(Run.open(Path(folder)), name)
+        return cls(bucket.high_water_mark, bucket.outflow_per_s, bucket.up_front_cost, **{**ceilings, **options})
 
     @property
     def in_flight(self) -> int:
@@ -170,7 +179,8 @@ class Limiter:
     def _delay(self) -> float:
         if self._max_in_flight is not None and len(self.ledger.out) >= self._max_in_flight:
             return math.inf
-        return self.ledger.wait_s(self._clock())
+        now = self._clock()
+        return max(self.ledger.wait_s(now), self._pace.wait_s(now))
 
     def _pump(self, awake: _Waiter | None = None) -> None:
         """Hands out tickets in the order of asking while the bucket allows, then wakes the first that waits, unless it calls."""
@@ -178,6 +188,7 @@ class Limiter:
             while (first := self._first()) is not None and self._delay() <= 0.0:
                 del self._waiting[first]
                 first.ticket = self.ledger.send(self._clock())
+                self._pace.sent(self._clock())
                 if not first.wake():
                     self.ledger.unsend(first.ticket, self._clock())
             while (first := self._first()) is not None and first is not awake and not first.wake():
@@ -236,35 +247,3 @@ class _TaskWaiter(_Waiter):
         except TimeoutError:
             pass
         self._event.clear()
-
-
-def bucket_of_run(folder: Path, instance: str | None = None) -> BucketSettings:
-    """The bucket that a run estimated for `instance`, or for the only one it has. Raises RunFolderError for none, or several."""
-    rates = Run.open(folder).manifest.get("rates") or _reported_rates(folder)
-    found = {str(entry.get("instance")): bucket for entry in rates if (bucket := _bucket(entry)) is not None}
-    if instance is None and len(found) > 1:
-        raise RunFolderError(f"{folder} holds buckets of {', '.join(sorted(found))}: name one with instance=.")
-    chosen = found.get(instance) if instance is not None else next(iter(found.values()), None)
-    if chosen is None:
-        of = f" of '{instance}'" if instance else ""
-        raise RunFolderError(f"{folder} holds no estimated bucket{of}: make one with 'probes rate -i NAME'.")
-    return chosen
-
-
-def _bucket(entry: Any) -> BucketSettings | None:
-    """The three constants of one `calls` entry of probes.rate/1; None where one of them is missing or no positive number."""
-    try:
-        mark, outflow, reservation = (float(entry["bucket"][key]["value"]) for key in ("high_water_mark", "outflow_per_s", "up_front_cost"))
-    except (KeyError, TypeError, ValueError):
-        return None
-    if not (0.0 < reservation < mark < math.inf and 0.0 < outflow < math.inf):
-        return None
-    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
-
-
-def _reported_rates(folder: Path) -> list[Any]:
-    try:
-        rates = json.loads((folder / "report.json").read_text(encoding="utf-8")).get("rates", [])
-    except (OSError, ValueError, AttributeError):
-        return []
-    return rates if isinstance(rates, list) else []

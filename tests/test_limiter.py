@@ -13,7 +13,7 @@ from probes import Limiter
 from probes.clock import run_virtually
 from probes.config import Instance
 from probes.errors import RunFolderError, UsageError
-from probes.limiter import bucket_of_run
+from probes.buckets import bucket_of_run
 from probes.runs import Run
 
 BUCKET = {"high_water_mark": {"value": 900.0}, "outflow_per_s": {"value": 12.0}, "up_front_cost": {"value": 30.0}}
@@ -251,6 +251,42 @@ def test_from_a_run(tmp_path: Path) -> None:
     assert limiter.ledger.known
 
 
+def test_from_a_run_obeys_its_ceilings(tmp_path: Path) -> None:
+    """max_in_flight and max_rate of the instance, as the run recorded them, hold in the limiter too, unless others are given."""
+    place = Instance("production", "https://canvas.example", max_rate=4.0, max_in_flight=3)
+    run = Run.create(tmp_path, ["rate"], [Instance("other", "https://other.example", max_rate=1.0), place])
+    run.note(rates=[{"instance": "production", "bucket": BUCKET}])
+
+    async def sent_by(limiter: Limiter, most: int) -> list[float]:
+        at = []
+        for _ in range(20):
+            ticket = await limiter.acquire_async()
+            at.append(asyncio.get_running_loop().time())
+            asyncio.get_running_loop().call_later(0.1, limiter.release, ticket, 0.1, 850.0)
+            assert limiter.in_flight <= most
+        return at
+
+    at = run_virtually(sent_by(Limiter.from_run(run.folder), 3))
+    assert max(sum(one <= other < one + 1.0 for other in at) for one in at) == 4
+    at = run_virtually(sent_by(Limiter.from_run(run.folder, max_rate=None, max_in_flight=None), 20))
+    assert max(sum(one <= other < one + 1.0 for other in at) for one in at) > 15
+
+
+def test_rate_ceilings_that_are_none() -> None:
+    """A rate ceiling that is no positive number is refused in words; one below 1 spaces the calls."""
+    for rate in (0.0, -1.0, float("nan"), float("inf")):
+        with pytest.raises(UsageError, match="max_rate must be a positive number"):
+            Limiter(max_rate=rate)
+
+    async def two() -> float:
+        limiter = Limiter(max_rate=0.25)
+        for _ in range(2):
+            limiter.release(await limiter.acquire_async(), 0.1, 600.0)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtually(two()) == pytest.approx(4.02, abs=0.01)
+
+
 def test_from_a_run_with_two_buckets(tmp_path: Path) -> None:
     """With two instances one must be named; calls of one instance share one bucket."""
     other = {**BUCKET, "up_front_cost": {"value": 60.0}}
@@ -262,7 +298,7 @@ def test_from_a_run_with_two_buckets(tmp_path: Path) -> None:
     folder = run_folder(tmp_path, *rates)
     with pytest.raises(RunFolderError, match="holds buckets of beta, production: name one with instance="):
         Limiter.from_run(folder)
-    assert bucket_of_run(folder, "beta").up_front_cost == 60.0
+    assert bucket_of_run(folder, "beta")[1].up_front_cost == 60.0
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from probes.buckets import ceilings_of_run
 from probes.errors import ProbesError, UsageError
 from probes.estimate import Estimate, Number, estimate
 from probes.jobs.session import Settings, Told
@@ -33,7 +34,7 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
             f"{folder} does not identify the bucket of '{found.instance}' ({found.regime}): "
             f"make a run with 'probes rate -i {found.instance}'."
         )
-    ceilings: dict[str, Any] = next((i for i in run.manifest.get("instances", []) if i.get("name") == found.instance), {})
+    ceilings = ceilings_of_run(run, found.instance)
     max_rate, max_in_flight = ceilings.get("max_rate"), ceilings.get("max_in_flight")
     rate = _safe_rate(found, twin, calls)
     low, error = (None, 0.0) if rate is None else (rate.low, relative_error(rate))

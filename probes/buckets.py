@@ -1,0 +1,62 @@
+"""The buckets that a run estimated, and the ceilings that its instances had."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from probes.bucket import BucketSettings
+from probes.errors import RunFolderError
+from probes.runs import Run
+
+
+def bucket_of_run(folder: Path, instance: str | None = None) -> tuple[str, BucketSettings]:
+    """The name of `instance`, or of the only one that the run has a bucket of, and its bucket.
+
+    Raises RunFolderError for none, or several.
+    """
+    rates = Run.open(folder).manifest.get("rates") or _reported_rates(folder)
+    found = {str(entry["instance"]): bucket for entry in rates if (bucket := _bucket(entry)) is not None}
+    if instance is None and len(found) > 1:
+        raise RunFolderError(f"{folder} holds buckets of {', '.join(sorted(found))}: name one with instance=.")
+    name = instance if instance is not None else next(iter(found), None)
+    if name is None or name not in found:
+        of = f" of '{instance}'" if instance else ""
+        raise RunFolderError(f"{folder} holds no estimated bucket{of}: make one with 'probes rate -i NAME'.")
+    return name, found[name]
+
+
+def ceilings_of_run(run: Run, instance: str) -> dict[str, Any]:
+    """`max_rate` (calls/s) and `max_in_flight` (calls) of the instance as the run recorded them; what it had none of is left out."""
+    instances = run.manifest.get("instances") or []
+    told = next((one for one in instances if isinstance(one, dict) and one.get("name") == instance), {})
+    rate, in_flight = _positive(told.get("max_rate")), _positive(told.get("max_in_flight"))
+    ceilings: dict[str, Any] = {} if rate is None else {"max_rate": rate}
+    return ceilings if in_flight is None else {**ceilings, "max_in_flight": int(in_flight)}
+
+
+def _positive(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if number and 0.0 < value < math.inf else None
+
+
+def _bucket(entry: Any) -> BucketSettings | None:
+    """The three constants of one `calls` entry of probes.rate/1; None where one of them is missing or no positive number."""
+    try:
+        entry["instance"]
+        mark, outflow, reservation = (float(entry["bucket"][key]["value"]) for key in ("high_water_mark", "outflow_per_s", "up_front_cost"))
+    except (KeyError, TypeError, ValueError):
+        return None
+    if not (0.0 < reservation < mark < math.inf and 0.0 < outflow < math.inf):
+        return None
+    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
+
+
+def _reported_rates(folder: Path) -> list[Any]:
+    try:
+        rates = json.loads((folder / "report.json").read_text(encoding="utf-8")).get("rates", [])
+    except (OSError, ValueError, AttributeError):
+        return []
+    return rates if isinstance(rates, list) else []

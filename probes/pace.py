@@ -1,0 +1,29 @@
+"""A ceiling on how many calls leave in any second, as arithmetic; time is passed in."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+
+MARGIN_S = 0.02
+"""The window is a little longer than a second, so that jitter on the way does not break the promise where the server counts."""
+
+
+class Pace:
+    """No more than `most_per_s` calls in any second; below 1 no more than one in 1 / most_per_s seconds. None is no ceiling."""
+
+    def __init__(self, most_per_s: float | None) -> None:
+        rate = math.inf if most_per_s is None else most_per_s
+        self._window_s = (1.0 if rate >= 1.0 else 1.0 / rate) + MARGIN_S
+        self._sends: deque[float] | None = None if math.isinf(rate) else deque(maxlen=max(1, math.floor(rate)))
+
+    def wait_s(self, now_s: float) -> float:
+        """Seconds until one more call may leave; 0 now."""
+        if self._sends is None or len(self._sends) < (self._sends.maxlen or 1):
+            return 0.0
+        return max(0.0, self._sends[0] + self._window_s - now_s)
+
+    def sent(self, now_s: float) -> None:
+        """A call left."""
+        if self._sends is not None:
+            self._sends.append(now_s)
