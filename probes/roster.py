@@ -18,8 +18,10 @@ if TYPE_CHECKING:
 SCENARIO = "roster"
 REFUSALS = 3
 """So often a refused page is asked again, after the server's wait."""
-WORKERS = 4
-"""Channels are one call a user: so many run at once, each through the limiter."""
+WORKERS = 16
+"""Channels are one call a user: so many run at once where the limiter and the instance's max_in_flight let them ..."""
+CAREFUL_WORKERS = 4
+"""... and so many where the first user's could not be read."""
 GIVE_UP_AFTER = 5
 """So many users in a row whose channels may not be read: nobody's may."""
 
@@ -122,10 +124,10 @@ async def _all_channels(client: Client, roster: Roster, progress: Callable[[str]
     failures: dict[str, str] = {}
     refused = 0
 
-    async def work() -> None:
+    async def work(most: int) -> None:
         nonlocal refused
-        while todo and refused < GIVE_UP_AFTER and roster.stopped is None:
-            user = todo.pop()
+        while todo and refused < GIVE_UP_AFTER and roster.stopped is None and most > 0:
+            user, most = todo.pop(), most - 1
             progress(f"channels, {len(roster.users) - len(todo)} of {len(roster.users)} users")
             try:
                 channels, problem = await _channels(client, user)
@@ -137,7 +139,9 @@ async def _all_channels(client: Client, roster: Roster, progress: Callable[[str]
                 failures[user] = problem
             refused = refused + 1 if problem == "forbidden" else 0
 
-    await asyncio.gather(*(work() for _ in range(min(WORKERS, len(todo)))))
+    await work(1)
+    width = CAREFUL_WORKERS if failures else WORKERS
+    await asyncio.gather(*(work(len(todo)) for _ in range(min(width, len(todo)))))
     _note_channels(roster, failures, gave_up=refused >= GIVE_UP_AFTER)
 
 
