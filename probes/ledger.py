@@ -85,8 +85,9 @@ class Ledger:
         """
         if self.refusals_in_a_row and not self.out:
             return self.margin
-        following = self.known or self.learner.free
-        late_s = self.passage.late_s(doubted=self.neighbours.active(now_s) or (following and self.passage.unknown))
+        if not (self.known or self.learner.free):  # two together, then bursts that are sized with caution
+            return self.margin
+        late_s = self.passage.late_s(doubted=self.neighbours.active(now_s) or self.passage.unknown)
         unseen = self.neighbours.unseen(now_s, late_s) * self.settings.up_front_cost
         drift = self.neighbours.drift(now_s, late_s)
         return self.margin + min(unseen + drift, 0.4 * self.settings.high_water_mark)
@@ -146,12 +147,13 @@ class Ledger:
         """Takes the learner's constants; the calls that are out are booked anew at the new reservation."""
         old, self.settings = self.settings.up_front_cost, self.learner.settings()
         self.known = self.learner.finished
-        level = self.level_at(now_s) + (self.settings.up_front_cost - old) * len(self.out)
+        more = (self.settings.up_front_cost - old) * len(self.out)
+        level, own = self.level_at(now_s) + more, self._own_at(now_s) + more
         if not self.learned_once and remaining is not None:  # nothing was sent since the burst: the header holds all that is out
             self.learned_once = self.learner.free
-            level = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * len(self.out))
+            level = own = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * len(self.out))
             self.passage = Passage(self.passage.quickest_s)
-        self._set(max(0.0, level), max(0.0, level), now_s)
+        self._set(max(0.0, level), max(0.0, own), now_s)
 
     def _correct(self, now_s: float, shown: float) -> None:
         """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
@@ -181,7 +183,8 @@ class Ledger:
         part = (shown - own) / cost - round((shown - own) / cost)
         if abs(part) >= FOLLOWED_SHARE:
             return own
-        self.neighbours.drifted(part * cost, now_s)
+        if self.known:
+            self.neighbours.drifted(part * cost, now_s)
         return max(0.0, own + part * cost)
 
     def _lower(self, less: float, now_s: float) -> None:

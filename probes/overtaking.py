@@ -11,7 +11,8 @@ FLIGHT_SHARE = 0.25
 """... or this part of the shortest flight, where that is less."""
 JUDGED = 64
 """After so many headers the longest overtaking that one of them needed says how long they are."""
-SHORTEST_S = 0.002
+SHORTEST_S = 0.01
+"""Threads and event loops of one process are that late themselves."""
 CAUTION = 2.0
 NEAR_UNITS = 2.0
 
