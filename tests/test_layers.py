@@ -18,7 +18,12 @@ LONGEST = 300
 LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "words": (
         1,
-        frozenset("errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace stats clock".split()),
+        frozenset(
+            (
+                "errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace "
+                "stats clock"
+            ).split()
+        ),
     ),
     "known": (2, frozenset("words config ceilings addresses buckets dialects explain runs".split())),
     "edges": (3, frozenset("client exchange transport wire phases overhead pages limiter gates load simulator".split())),

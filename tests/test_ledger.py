@@ -325,7 +325,7 @@ def test_a_well_learnt_reservation_stays_after_a_refusal() -> None:
 
 @pytest.mark.parametrize("seed", [3, 9, 11])
 def test_a_neighbour_does_not_falsify_the_reservation(seed: int) -> None:
-    """Another job that makes three calls a second, of long calls too: the reservation is learnt all the same, by what all are multiples of."""
+    """Another job that makes three calls a second: the reservation is learnt all the same, as what all changes are multiples of."""
     case = FAMILIES["canvas"](2000 + seed).changed(others="calls", rtt_s=0.15, jitter_s=0.003)
     book = unknown(case)
     assert Booked(case, book).run().refused <= 1

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from probes import Limiter
+from probes.buckets import bucket_of_run
 from probes.clock import run_virtually
 from probes.config import Instance
 from probes.errors import RunFolderError, UsageError
-from probes.buckets import bucket_of_run
 from probes.runs import Run
 
 BUCKET = {"high_water_mark": {"value": 900.0}, "outflow_per_s": {"value": 12.0}, "up_front_cost": {"value": 30.0}}

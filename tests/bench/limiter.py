@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,11 +33,24 @@ def unknown(_: Case) -> Ledger:
     return Ledger(BucketSettings(mark, mark * 4 / 3, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE), known=False)
 
 
+ROWS: list[dict[str, Any]] = []
+QUANTILES = (0.05, 0.5, 0.75, 0.9, 0.95, 1.0)
+
+
 def row(name: str, cases: Sequence[Case], jobs: Sequence[Outcome], oracles: Sequence[float]) -> None:
-    """Prints one line of the table."""
+    """Prints one line of the table, and keeps it."""
     ratios = np.array([job.seconds / oracle for job, oracle in zip(jobs, oracles, strict=True)])
     calls, refused = sum(len(case.costs) for case in cases), sum(job.refused for job in jobs)
-    told = " ".join(f"{value:6.3f}" for value in np.quantile(ratios, (0.05, 0.5, 0.75, 0.9, 0.95, 1.0)))
+    told = " ".join(f"{value:6.3f}" for value in np.quantile(ratios, QUANTILES))
+    ROWS.append(
+        {
+            "row": name,
+            "jobs": len(jobs),
+            "calls": calls,
+            "refused": refused,
+            "ratios": [round(float(q), 4) for q in np.quantile(ratios, QUANTILES)],
+        }
+    )
     share = f"{(ratios <= 1.05).mean():5.0%}"
     print(f"{name:36s} {told}  {share}  {refused:5d} {1e4 * refused / calls:7.2f} {sum(job.refused > 0 for job in jobs):4d}", flush=True)
 
@@ -59,6 +75,10 @@ def main(count: int, first: int) -> None:
     for name in FAMILIES:
         for others in ("", "drift", "calls"):
             family(name, range(first, first + count), others)
+    out = Path("results")
+    out.mkdir(exist_ok=True)
+    told = {"bench": "limiter", "first_seed": first, "quantiles": QUANTILES, "rows": ROWS}
+    (out / "bench-limiter.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

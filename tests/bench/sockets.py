@@ -1,4 +1,4 @@
-"""The limiter over sockets against the greedy oracle on the same bucket and draws: `make bench-sockets`, `python -m bench.sockets [calls] [seed]`.
+"""The limiter over sockets against the greedy oracle on the same bucket and draws: `python -m bench.sockets [calls] [seed]`.
 
 The simulator is served in its own process; its draws are seeded, so that the oracle's calls take and cost the same. Events of the oracle
 are computed (no flight, no processing); the job is real: threads or tasks, httpx, TCP on loopback.
@@ -72,9 +72,10 @@ def oracle(settings: SimulatorSettings, calls: int) -> float:
 def threads(limiter: Limiter, url: str, calls: int) -> float:
     """The job through Limiter.transport, from threads on one httpx.Client."""
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=None)
-    with httpx.Client(transport=limiter.transport(limits=limits), base_url=url, headers=AGENT, timeout=60.0) as client, ThreadPoolExecutor(
-        WIDTH
-    ) as pool:
+    with (
+        httpx.Client(transport=limiter.transport(limits=limits), base_url=url, headers=AGENT, timeout=60.0) as client,
+        ThreadPoolExecutor(WIDTH) as pool,
+    ):
         began = time.monotonic()
         list(pool.map(lambda _: client.get(PATH), range(calls)))
         return time.monotonic() - began
@@ -110,10 +111,11 @@ def job(name: str, sender: str, start: str, calls: int, seed: int) -> Row:
 def table(rows: Sequence[Row]) -> str:
     """The rows for a person."""
     lines = [f"{'bucket':<18}{'sender':<17}{'start':<9}{'calls':>6}{'seconds':>9}{'oracle':>8}{'ratio':>7}{'refused':>8}"]
-    for row in rows:
-        lines.append(
-            f"{row.bucket:<18}{row.sender:<17}{row.start:<9}{row.calls:>6}{row.seconds:>9.2f}{row.oracle_s:>8.2f}{row.ratio:>7.3f}{row.refused:>8}"
-        )
+    lines += [
+        f"{row.bucket:<18}{row.sender:<17}{row.start:<9}{row.calls:>6}{row.seconds:>9.2f}{row.oracle_s:>8.2f}{row.ratio:>7.3f}"
+        f"{row.refused:>8}"
+        for row in rows
+    ]
     return "\n".join(lines)
 
 
@@ -142,7 +144,8 @@ def main(calls: int, seed: int) -> None:
     out.mkdir(exist_ok=True)
     (out / "bench-sockets.json").write_text(json.dumps(document(rows), indent=1) + "\n", encoding="utf-8")
     worst = max(row.ratio for row in rows if row.start == "known")
-    print(f"\nKnown at the start: at most {worst:.3f} times the oracle (goal {GOAL}); {sum(row.refused for row in rows)} refused of {sum(row.calls for row in rows)}.")
+    refused, made = sum(row.refused for row in rows), sum(row.calls for row in rows)
+    print(f"\nKnown at the start: at most {worst:.3f} times the oracle (goal {GOAL}); {refused} refused of {made}.")
 
 
 if __name__ == "__main__":
