@@ -146,9 +146,13 @@ class Learner:
         self.bound = min(most, CAUTIOUS_SHARE * self.mark)
         return True
 
-    def doubt(self) -> None:
-        """A call was refused that the line let pass: the reservation is more than was thought, unless many rows speak for it."""
-        if len(self.rows) >= SURE and self._explains:
+    def doubt(self, remaining: float | None) -> None:
+        """A call was refused that the line let pass: the reservation is more than was thought, unless many rows speak for it.
+
+        A refusal that shows more Remaining than the line's reservation proves it too small.
+        """
+        proven = remaining is not None and remaining > self.line[0]
+        if len(self.rows) >= SURE and self._explains and not proven:
             return
         self.rows.clear()
         self._begin(min(1.1 * self.line[0], CAUTIOUS_SHARE * self.mark), self.line[1])
@@ -208,8 +212,7 @@ class Learner:
 
     def _draw(self) -> None:
         """The line, drawn twice: rows far off the first one are left out of the second."""
-        if len(self.rows) > MOST_ROWS:
-            self.rows.remove(min(self.rows, key=lambda row: row[1]))
+        self._forget()
         rows = [*self.rows, (1, 0.0, self.usual)]
         reservation, outflow = self.line
         off = [abs(y - n * reservation + t * outflow) for n, t, y in rows]
@@ -221,6 +224,13 @@ class Learner:
         reservation, outflow = _line(near, blur)
         self.blur_per_s = blur / math.sqrt(sum(t * t for _, t, _ in near) + 1e-9)
         self.line = min(max(reservation, 0.9 * self.usual), 1.1 * self.usual), min(max(outflow, 1.0), GREATEST_OUTFLOW_PER_S)
+
+    def _forget(self) -> None:
+        """Keeps rows of both kinds: those that count reservations tell u, those without any, over long times, tell o."""
+        if len(self.rows) > MOST_ROWS:
+            telling = [row for row in self.rows if row[0] != 0]
+            pool = telling if len(telling) > MOST_ROWS // 2 else [row for row in self.rows if row[0] == 0]
+            self.rows.remove(min(pool, key=lambda row: row[1]))
 
 
 def _line(rows: Sequence[tuple[int, float, float]], blur: float) -> tuple[float, float]:

@@ -30,6 +30,8 @@ BLIND_WAIT_S = 5.0
 """Wait after a refusal by a bucket of which nothing is known: what Canvas's needs to leak one reservation (50 units at 10/s) ..."""
 LONGEST_BLIND_WAIT_S = 60.0
 """... twice as long after each further one in a row, up to this."""
+BLUR_KEPT = 1.5
+"""So many standard errors of an outflow that is still being learnt count as drift since the last header."""
 LONGEST_WAIT_S = 3600.0
 """A longer Retry-After is taken for this; Canvas's store forgets a bucket after an hour."""
 MOST_UNITS = 1e6
@@ -90,6 +92,8 @@ class Ledger:
         late_s = self.passage.late_s(doubted=self.neighbours.active(now_s) or self.passage.unknown)
         unseen = self.neighbours.unseen(now_s, late_s) * self.settings.up_front_cost
         drift = self.neighbours.drift(now_s, late_s)
+        if not self.known:
+            drift += BLUR_KEPT * self.learner.blur_per_s * min(now_s - self.neighbours.last_header_s, LONGEST_BLIND_WAIT_S)
         return self.margin + min(unseen + drift, 0.4 * self.settings.high_water_mark)
 
     def send(self, now_s: float) -> int:
@@ -205,7 +209,7 @@ class Ledger:
         again = sent_s >= self.refused_s
         if again:
             self.refused_s = now_s
-            self._doubt(now_s)
+            self._doubt(now_s, remaining)
         if retry_after_s is not None and retry_after_s >= 0.0:
             self._block(now_s + min(retry_after_s, LONGEST_WAIT_S))
         elif remaining is None and again:
@@ -226,12 +230,12 @@ class Ledger:
     def _block(self, until_s: float) -> None:
         self.blocked_until_s = max(self.blocked_until_s, until_s)
 
-    def _doubt(self, now_s: float) -> None:
+    def _doubt(self, now_s: float, remaining: float | None) -> None:
         """A refusal was not foreseen: a neighbour, or a reservation that was learnt too small."""
         self.refusals_in_a_row += 1
         self.neighbours.jump(1.0, now_s)
         if self.learner.free:
-            self.learner.doubt()
+            self.learner.doubt(remaining)
             self.known = False
             self._relearn(now_s, None)
 
