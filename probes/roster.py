@@ -91,7 +91,8 @@ async def _course(client: Client, roster: Roster) -> None:
     elif seen.outcome is Outcome.FORBIDDEN:
         roster.unknown.append("course: unknown: needs permission to see the course.")
     else:
-        raise ProbesError(f"Course {roster.course_id} could not be read: {seen.outcome.value}{f' ({seen.status})' if seen.status else ''}.")
+        name, why = client.instance.name, f"{seen.outcome.value}{f' ({seen.status})' if seen.status else ''}"
+        raise ProbesError(f"Course {roster.course_id} of '{name}' could not be read: {why}. Ask why: probes diagnose -i {name}.")
 
 
 async def _list(client: Client, roster: Roster, path: str, what: str, permission: str) -> list[Item]:
