@@ -10,7 +10,8 @@ from itertools import pairwise
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.replay import Touch, replay
+from probes.replay import Touch
+from probes.timeline import Timeline, timeline
 
 OUTFLOW_STARTS = (10.0, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
 """First guesses of the outflow, units/s."""
@@ -22,17 +23,17 @@ GRID_CALLS = 40
 
 def grid(touches: Sequence[Touch]) -> list[BucketSettings]:
     """The best few of a grid of reservations and outflows, the mark of each being what its replay makes the headers agree on."""
-    sample = touches[:GRID_CALLS]
+    sample = timeline(touches[:GRID_CALLS])
     top = max(t.remaining for t in touches if t.remaining is not None)
     scored = [_scored(sample, top, top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
     scored += [_scored(sample, top, value, 10.0) for value in _first_reservations(touches, top)]
     return [guess for _, guess in sorted(scored, key=lambda pair: pair[0])[:3]]
 
 
-def _scored(touches: Sequence[Touch], top: float, reservation: float, outflow: float) -> tuple[float, BucketSettings]:
+def _scored(line: Timeline, top: float, reservation: float, outflow: float) -> tuple[float, BucketSettings]:
     bucket = BucketSettings(top, top * 4 / 3, outflow, reservation)
-    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable]
-    marks = np.array([float(t.remaining or 0.0) + c.reservations * reservation - c.seconds * outflow + c.constant for c, t in pairs])
+    course = line.course(bucket)
+    marks = line.headers + course.reservations * reservation - course.seconds * outflow + course.constants
     mark = float(max(np.median(marks), top))
     misses = np.minimum(np.abs(marks - mark), 0.1 * top)
     return float(np.mean(misses)), replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)

@@ -14,7 +14,8 @@ import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.guesses import combs, doubtful_orders, grid
-from probes.replay import Coefficients, Touch, replay
+from probes.replay import Touch
+from probes.timeline import Timeline, timeline
 
 HARMONICS = (2.0, 3.0, 4.0, 5.0, 0.5)
 MOST_REORDERED = 12
@@ -69,42 +70,44 @@ def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | 
         return None
     guesses = [start] if start is not None else grid(touches)
     toothed = [] if start is not None else combs(touches)
-    fits = [_refined(touches, guess) for guess in guesses] + [_refined(touches, guess, 0) for guess in (*toothed, *guesses[:1])]
+    line = timeline(touches)
+    fits = [_refined(line, guess) for guess in guesses] + [_refined(line, guess, 0) for guess in (*toothed, *guesses[:1])]
     best = min(fits, key=lambda f: f.cost)
     if start is None:
-        best = _with_harmonics(touches, best)
+        best = _with_harmonics(line, best)
     if best.noise > 0.1 or best.outliers > 0.02:
-        best = _reordered(touches, best, guesses)
+        best = _reordered(line, best, guesses)
     if best.cost > 0.5:
-        older = _refined(touches, replace(best.bucket, floor_after_leak=False))
+        older = _refined(line, replace(best.bucket, floor_after_leak=False))
         best = older if older.cost < 0.5 * best.cost else best
     return best
 
 
-def _with_harmonics(touches: Sequence[Touch], best: Fit) -> Fit:
+def _with_harmonics(line: Timeline, best: Fit) -> Fit:
     """The best of `best` and fits from multiples of its reservation: a part of the true one explains as many levels."""
     sizes = [best.bucket.up_front_cost * factor for factor in HARMONICS]
     starts = [replace(best.bucket, up_front_cost=size) for size in sizes if size < best.bucket.high_water_mark]
-    return min([best, *(_refined(touches, guess) for guess in starts)], key=lambda f: f.cost)
+    return min([best, *(_refined(line, guess) for guess in starts)], key=lambda f: f.cost)
 
 
-def _reordered(touches: Sequence[Touch], best: Fit, guesses: Sequence[BucketSettings]) -> Fit:
+def _reordered(line: Timeline, best: Fit, guesses: Sequence[BucketSettings]) -> Fit:
     """The best fit after swapping, one by one, events that decide whether the floor was touched and lie too near to be sure of."""
+    touches = line.touches
     for call, other in doubtful_orders(touches)[:MOST_REORDERED]:
         swapped = list(touches)
         late = touches[call].arrived_s < touches[other].departed_s
         swapped[call] = replace(touches[call], arrived_s=touches[other].departed_s + (1e-6 if late else -1e-6))
-        found = min((_refined(swapped, guess) for guess in (best.bucket, *guesses[:1])), key=lambda f: f.cost)
+        found = min((_refined(timeline(swapped), guess) for guess in (best.bucket, *guesses[:1])), key=lambda f: f.cost)
         if found.cost < 0.93 * best.cost:
-            best, touches = found, swapped
+            best, touches = found, tuple(swapped)
     return best
 
 
-def _refined(touches: Sequence[Touch], guess: BucketSettings, mend_from: int = 4) -> Fit:
+def _refined(line: Timeline, guess: BucketSettings, mend_from: int = 4) -> Fit:
     """Iterated reweighted least squares from `guess`: replay, take reservations out, solve, until the constants rest."""
     bucket = guess
     for turn in range(16):
-        rows, target, swaps, residuals = _linearised(touches, bucket, mend=turn >= mend_from)
+        rows, target, swaps, residuals = _linearised(line, bucket, mend=turn >= mend_from)
         # at first a guess is far off: headers it misses are pulled in, not put aside, and put aside more strictly with each turn
         noise = max(_scale(residuals), 0.1 * bucket.up_front_cost * 0.5**turn)
         solved = _solved(rows, target, _weights(residuals, swaps, noise), bucket)
@@ -112,44 +115,33 @@ def _refined(touches: Sequence[Touch], guess: BucketSettings, mend_from: int = 4
         bucket = solved
         if settled and turn >= mend_from:
             break
-    return _finished(touches, bucket)
+    return _finished(line, bucket)
 
 
-def _finished(touches: Sequence[Touch], bucket: BucketSettings) -> Fit:
-    exact = _exact_mark(touches, bucket)
+def _finished(line: Timeline, bucket: BucketSettings) -> Fit:
+    exact = _exact_mark(line.touches, bucket)
     if exact is not None:
-        bucket = _with_exact_mark(touches, bucket, exact)
-    rows, _, swaps, residuals = _linearised(touches, bucket)
+        bucket = _with_exact_mark(line, bucket, exact)
+    rows, _, swaps, residuals = _linearised(line, bucket)
     noise = _scale(residuals)
-    origins = np.array([c.origin for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable])
+    origins = line.course(bucket).origins
     covariance = _covariance(rows, residuals, swaps, noise, origins, exact is not None, bucket.outflow_per_s)
     overlapping = int(np.sum(rows[:, 1] != 0.0))
     return Fit(bucket, covariance, residuals, swaps, noise, len(residuals), exact is not None, overlapping)
 
 
-def _linearised(
-    touches: Sequence[Touch], bucket: BucketSettings, mend: bool = True
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _linearised(line: Timeline, bucket: BucketSettings, mend: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(rows of d header / d (mark, reservation, outflow), header + constant, reservations taken out, residuals)."""
-    pairs = [(c, t) for c, t in zip(replay(bucket, touches), touches, strict=True) if t.usable]
-    rows = np.array([[1.0, -c.reservations, c.seconds] for c, _ in pairs])
-    target = np.array([_header(t) + c.constant for c, t in pairs])
+    course = line.course(bucket)
+    rows = np.column_stack([np.ones(len(line.headers)), -course.reservations, course.seconds])
+    target = line.headers + course.constants
     raw = target - rows @ np.array(_constants(bucket))
     if not mend:
         return rows, target, np.zeros(len(raw)), raw
     swaps = np.where(np.abs(raw) > 0.4 * bucket.up_front_cost, np.round(raw / bucket.up_front_cost), 0.0)
-    swaps = np.clip(swaps, -_neighbours(touches), _neighbours(touches))
+    swaps = np.clip(swaps, -line.neighbours, line.neighbours)
     rows[:, 1] += swaps
     return rows, target, swaps, raw - swaps * bucket.up_front_cost
-
-
-def _neighbours(touches: Sequence[Touch], window_s: float = 0.08) -> np.ndarray:
-    """For each usable touch, how many events of other calls lie so near its departure that they may have swapped with it."""
-    arrivals = np.sort([t.arrived_s for t in touches])
-    departures = np.sort([t.departed_s for t in touches])
-    at = np.array([t.departed_s for t in touches if t.usable])
-    near = [np.searchsorted(events, at + window_s) - np.searchsorted(events, at - window_s) for events in (arrivals, departures)]
-    return np.asarray(near[0] + near[1] - 1, dtype=float)
 
 
 def _solved(rows: np.ndarray, target: np.ndarray, weights: np.ndarray, bucket: BucketSettings) -> BucketSettings:
@@ -177,11 +169,11 @@ def _exact_mark(touches: Sequence[Touch], bucket: BucketSettings) -> float | Non
     return top if repeated and near else None
 
 
-def _with_exact_mark(touches: Sequence[Touch], bucket: BucketSettings, mark: float) -> BucketSettings:
+def _with_exact_mark(line: Timeline, bucket: BucketSettings, mark: float) -> BucketSettings:
     """The other two constants refitted with the mark held."""
     bucket = replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
     for _ in range(8):
-        rows, target, swaps, residuals = _linearised(touches, bucket)
+        rows, target, swaps, residuals = _linearised(line, bucket)
         weights = _weights(residuals, swaps, _scale(residuals))
         held = _solved(rows * np.array([0.0, 1.0, 1.0]), target - mark, weights, bucket)
         held = replace(held, high_water_mark=mark, maximum=mark * 4 / 3)
@@ -225,13 +217,8 @@ def _covariance(
     return np.asarray(covariance)
 
 
-def _header(touch: Touch) -> float:
-    assert touch.remaining is not None
-    return touch.remaining
-
-
 def _constants(bucket: BucketSettings) -> tuple[float, float, float]:
     return bucket.high_water_mark, bucket.up_front_cost, bucket.outflow_per_s
 
 
-__all__ = ["Coefficients", "Fit", "fit"]
+__all__ = ["Fit", "fit"]

@@ -74,8 +74,9 @@ def test_level_aware_run() -> None:
     assert level_aware_run(one, 1, 1).seconds == pytest.approx(float(one.times_s[np.random.default_rng(1).integers(0, 2000)]) + 0.05)
 
 
-def test_long_jobs() -> None:
+def test_long_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long level-aware job goes on at the pace of what was replayed, where the outflow sets it."""
+    monkeypatch.setattr(module, "REPLAYED_CALLS", 1000)
     one = twin(cost=2.0, time_s=0.1)
     long = module._level_aware(one, 12_000, None).seconds
     assert long == pytest.approx((24_000 - 550) / 10, rel=0.05)
