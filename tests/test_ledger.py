@@ -262,7 +262,7 @@ def test_headers_at_the_floor_count_what_they_may_lack() -> None:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_known_bucket_at_no_distance_is_as_quick_as_the_oracle(family: str) -> None:
     """Without flight time the book finishes within 1.05 of the greedy oracle, outflow-bound or not, and nothing is refused."""
-    found = [ratio(FAMILIES[family](seed), known(FAMILIES[family](seed))) for seed in range(100, 108)]
+    found = [ratio(FAMILIES[family](seed), known(FAMILIES[family](seed))) for seed in range(100, 105)]
     assert max(value for value, _ in found) <= 1.05
     assert sum(refused for _, refused in found) == 0
 
@@ -274,7 +274,7 @@ def test_known_bucket_far_away(family: str, jitter_s: float, most: float) -> Non
 
     Where answers jitter by 30 ms their order says less, and neighbours cannot be ruled out as surely.
     """
-    cases = [FAMILIES[family](seed).changed(rtt_s=0.06, jitter_s=jitter_s) for seed in range(200, 208)]
+    cases = [FAMILIES[family](seed).changed(rtt_s=0.06, jitter_s=jitter_s) for seed in range(200, 205)]
     jobs = [Booked(case, known(case)).run() for case in cases]
     bounds = [Delayed(case, 0.0).run().seconds for case in cases]
     assert statistics.median(job.seconds / bound for job, bound in zip(jobs, bounds, strict=True)) <= most
