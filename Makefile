@@ -15,7 +15,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/canvas-probes/bin
-WORKERS ?= 2
+WORKERS ?= 3
 export PATH := $(TOOLS):$(PATH)
 
 .PHONY: demo test check tools bench report lock clean

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ import pytest
 from probes.simulator.server import Served
 from probes.simulator.settings import Service, SimulatorSettings
 
+EXAMPLE = Path(__file__).parents[1] / "results" / "example"
 CODES = re.compile(r"\x1b\[[0-9;?]*[a-zA-Z]")
 CONFIG = '[instances.{name}]\nurl = "{url}"\ntoken_env = "SIMULATOR_TOKEN"\nkind = "sandbox"\n'
 
@@ -113,8 +115,8 @@ def test_quiet_on_a_terminal(place: Path) -> None:
 @pytest.mark.slow
 def test_a_rehearsal_is_watched(place: Path) -> None:
     """A rehearsal moves a bar to its last call."""
-    _, out, _ = at_a_terminal(place, "rate", "-i", "a", "--budget", "60", "--json")
-    _, _, shown = at_a_terminal(place, "plan", json.loads(out)["run"], "--calls", "300", "--rehearse")
+    run = shutil.copytree(EXAMPLE, place / "example")
+    _, _, shown = at_a_terminal(place, "plan", str(run), "-i", "sandbox", "--calls", "300", "--rehearse")
     assert "rehearsing" in shown
     assert "300/300" in shown
 
