@@ -140,7 +140,7 @@ def test_nothing_is_known_without_a_refusal() -> None:
 
 @pytest.mark.slow
 def test_rates_from_refusals_on_random_buckets() -> None:
-    """Canvas-like buckets without headers: the rates are within a tenth in the middle, an interval holds the truth, six refusals at most."""
+    """Canvas-like buckets without headers: rates within a tenth in the middle, an interval holds the truth, six refusals at most."""
     errors, held, most = [], 0, 0
     for seed in range(500, 502):
         world = random_world(seed, "canvas", headers=False)
