@@ -65,7 +65,7 @@ def test_calls_one_after_another_hold_no_reservation() -> None:
 
 @pytest.mark.parametrize("family", ["wide", "canvas"])
 def test_random_buckets(family: str) -> None:
-    """Six random buckets, asked as the design asks: every constant within 1 %, no refusal, at most 60 calls and 30 s."""
+    """Three random buckets, asked as the design asks: every constant within 1 %, no refusal, at most 60 calls and 30 s."""
     for seed in range(3):
         world = random_world(seed, family)
         world.carry_out(Design((SELF,), price=False))
