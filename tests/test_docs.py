@@ -260,4 +260,4 @@ def test_the_example_is_whole_and_small() -> None:
     assert names >= {"manifest.json", "observations.jsonl", "report.json", "report.html", "report.md", "charts"}
     assert sum(path.stat().st_size for path in example.rglob("*") if path.is_file()) < 3_000_000
     texts = [path.read_text(encoding="utf-8") for path in example.iterdir() if path.is_file()]
-    assert [text[:40] for text in texts if re.search(r"[\"' (](?:/home/|/root/|/tmp/|/Users/)", text)] == []
+    assert [text[:40] for text in texts if re.search(r"[\"' (]/(?:home|root|tmp|Users)/", text)] == []
