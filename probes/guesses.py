@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.replay import Touch
 from probes.timeline import Timeline, timeline
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
 
 OUTFLOW_STARTS = (10.0, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
 """First guesses of the outflow, units/s."""
@@ -25,18 +30,24 @@ def grid(touches: Sequence[Touch]) -> list[BucketSettings]:
     """The best few of a grid of reservations and outflows, the mark of each being what its replay makes the headers agree on."""
     sample = timeline(touches[:GRID_CALLS])
     top = max(t.remaining for t in touches if t.remaining is not None)
-    scored = [_scored(sample, top, top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
-    scored += [_scored(sample, top, value, 10.0) for value in _first_reservations(touches, top)]
-    return [guess for _, guess in sorted(scored, key=lambda pair: pair[0])[:3]]
+    pairs = [(top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
+    pairs += [(value, 10.0) for value in _first_reservations(touches, top)]
+    misses, marks = _scored(sample, top, np.array(pairs))
+    best = np.argsort(misses, kind="stable")[:3]
+    return [_bucket(float(marks[n]), *pairs[n]) for n in best]
 
 
-def _scored(line: Timeline, top: float, reservation: float, outflow: float) -> tuple[float, BucketSettings]:
-    bucket = BucketSettings(top, top * 4 / 3, outflow, reservation)
-    course = line.course(bucket)
-    marks = line.headers + course.reservations * reservation - course.seconds * outflow + course.constants
-    mark = float(max(np.median(marks), top))
-    misses = np.minimum(np.abs(marks - mark), 0.1 * top)
-    return float(np.mean(misses)), replace(bucket, high_water_mark=mark, maximum=mark * 4 / 3)
+def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
+    """(how badly each pair of reservation and outflow explains the headers, the mark that its replay makes them agree on)."""
+    reservations, outflows = pairs[:, :1], pairs[:, 1:]
+    courses = line.courses(np.column_stack([np.full(len(pairs), top), pairs]))
+    marks = line.headers + courses.reservations * reservations - courses.seconds * outflows + courses.constants
+    agreed = np.maximum(np.median(marks, axis=1), top)
+    return np.mean(np.minimum(np.abs(marks - agreed[:, None]), 0.1 * top), axis=1), agreed
+
+
+def _bucket(mark: float, reservation: float, outflow: float) -> BucketSettings:
+    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
 
 
 def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 10.0) -> list[float]:
@@ -64,7 +75,7 @@ def combs(touches: Sequence[Touch]) -> list[BucketSettings]:
     for size in best:
         if all(abs(math.log(size / other)) > 0.08 for other in apart):
             apart.append(size)
-    return [BucketSettings(top, top * 4 / 3, 10.0, size) for size in apart[:3]]
+    return [_bucket(top, size, 10.0) for size in apart[:3]]
 
 
 def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:

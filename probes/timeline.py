@@ -20,14 +20,25 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
+    Columns = tuple[Floats, Floats, Floats, NDArray[np.int64]]
 
 SWAPPED_S = 0.08
 """Events no further apart may have swapped on their way."""
 
 
+MOST_ELEMENTS = 2_000_000
+"""Replays at one time are so few that none of their arrays is larger."""
+
+FEW_REPLAYS = 8
+"""So many are replayed event by event one by one; more side by side, which costs the same for one as for a hundred."""
+
+
 @dataclass(frozen=True)
-class Course:
-    """What the level was after each usable departure: reservations * u - seconds * o + constant, since touch `origins` of the floor."""
+class Courses:
+    """What the level was after each usable departure in each of B replays, all of shape (B, departures).
+
+    It was reservations * u - seconds * o + constants, since touch `origins` of the floor.
+    """
 
     reservations: Floats
     seconds: Floats
@@ -78,31 +89,82 @@ class Timeline:
         _, steps, paid, _ = self._events
         return np.concatenate([[0.0], np.cumsum(steps)]), np.concatenate([[0.0], np.cumsum(paid)])
 
-    def course(self, bucket: BucketSettings) -> Course:
-        """The replay of `bucket`."""
-        found = self._quick(bucket) if bucket.floor_after_leak else None
-        return found if found is not None else self._slow(bucket)
+    def courses(self, constants: Floats, floor_after_leak: bool = True) -> Courses:
+        """The replays of B buckets, `constants` of shape (B, 3): mark, reservation, outflow; the maximum is taken for 4/3 of the mark."""
+        rows = max(1, MOST_ELEMENTS // (4 * len(self.touches)))
+        parts = [self._replays(constants[n : n + rows], floor_after_leak) for n in range(0, len(constants), rows)]
+        return parts[0] if len(parts) == 1 else Courses(*(np.concatenate([_columns(p)[n] for p in parts]) for n in range(4)))
 
-    def _quick(self, bucket: BucketSettings) -> Course | None:
-        """By sums; None where the bucket would have been full."""
+    def _replays(self, constants: Floats, floor_after_leak: bool) -> Courses:
+        found, full = self._by_sums(constants)
+        rows = np.flatnonzero(full | (not floor_after_leak))
+        if len(rows):
+            by_events = self._side_by_side if len(rows) > FEW_REPLAYS else self._one_by_one
+            for column, values in zip(_columns(found), by_events(constants[rows], floor_after_leak), strict=True):
+                column[rows] = values
+        return found
+
+    def _by_sums(self, constants: Floats) -> tuple[Courses, NDArray[np.bool_]]:
+        """(the replays of buckets that nothing fills, which of them would have been filled to their maximum and so are wrong)."""
+        mark, reservation, outflow = constants.T[:, :, None]
         instants, _, _, places = self._events
         held, paid = self._sums
-        units = held * bucket.up_front_cost + paid
-        leaked = (instants - instants[0]) * bucket.outflow_per_s
-        free = np.empty(2 * len(instants))
-        free[0::2], free[1::2] = units[:-1] - leaked, units[1:] - leaked
-        lowest = np.minimum.accumulate(np.minimum(free, 0.0))
-        if float(np.max(free - lowest)) > bucket.maximum:
-            return None
-        touched = free <= np.concatenate([[0.0], lowest[:-1]])
-        last = np.maximum.accumulate(np.where(touched, np.arange(len(free)), 0))[1::2][places]
+        units = reservation * held + paid
+        leaked = outflow * (instants - instants[0])
+        free = np.empty((len(constants), 2 * len(instants)))
+        np.subtract(units[:, :-1], leaked, out=free[:, 0::2])
+        np.subtract(units[:, 1:], leaked, out=free[:, 1::2])
+        lowest = np.minimum.accumulate(np.minimum(free, 0.0), axis=1)
+        full = np.max(free - lowest, axis=1) > mark[:, 0] * 4 / 3
+        touched = np.empty(free.shape, dtype=bool)
+        touched[:, 0] = free[:, 0] <= 0.0
+        np.less_equal(free[:, 1:], lowest[:, :-1], out=touched[:, 1:])
+        last = np.maximum.accumulate(np.where(touched, np.arange(free.shape[1]), 0), axis=1)[:, 2 * places + 1]
         since = (last + 1) // 2
-        return Course(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last)
+        return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last), full
 
-    def _slow(self, bucket: BucketSettings) -> Course:
-        found = [c for c, usable in zip(replay(bucket, self.touches), self.usable, strict=True) if usable]
-        columns = np.array([(c.reservations, c.seconds, c.constant) for c in found]).reshape(-1, 3)
-        return Course(columns[:, 0], columns[:, 1], columns[:, 2], np.array([c.origin for c in found], dtype=np.int64))
+    def _one_by_one(self, constants: Floats, floor_after_leak: bool) -> Columns:
+        buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
+        found = [[(c.reservations, c.seconds, c.constant, c.origin) for c in replay(bucket, self.touches)] for bucket in buckets]
+        values = np.array(found, dtype=float)[:, self.usable]
+        return values[:, :, 0], values[:, :, 1], values[:, :, 2], values[:, :, 3].astype(np.int64)
+
+    def _side_by_side(self, constants: Floats, floor_after_leak: bool) -> Columns:
+        instants, steps, paid, places = self._events
+        tanks = _Tanks(constants, floor_after_leak, float(instants[0]))
+        seen = [tanks.touched(now, step, cost) for now, step, cost in zip(instants.tolist(), steps.tolist(), paid.tolist(), strict=True)]
+        columns = [np.column_stack([seen[place][n] for place in places]) for n in range(4)]
+        return columns[0], columns[1], columns[2], columns[3].astype(np.int64)
+
+
+class _Tanks:
+    """Buckets side by side: the level of each, and what it is the sum of since the last touch of the floor or the maximum."""
+
+    def __init__(self, constants: Floats, floor_after_leak: bool, now: float) -> None:
+        mark, self.reservation, self.outflow = constants.T
+        self.maximum, self.floored, self.last = mark * 4 / 3, floor_after_leak, now
+        self.level, self.held, self.constant, self.origin = np.zeros((4, len(constants)))
+        self.since = np.full(len(constants), now)
+
+    def touched(self, now: float, step: float, cost: float) -> tuple[Floats, Floats, Floats, Floats]:
+        """(reservations held, seconds, constant, origin) after an arrival (`step` 1) or a departure (-1) that pays `cost`."""
+        leaked = self.level - np.where(self.level > 0.0, (now - self.last) * self.outflow, 0.0)
+        self._begin(np.asarray(leaked <= 0.0) if self.floored else self.level <= 0.0, now, 0.0)
+        level = (np.maximum(leaked, 0.0) if self.floored else np.where(self.level <= 0.0, 0.0, leaked)) + cost + step * self.reservation
+        self.held, self.constant = self.held + step, self.constant + cost
+        self._begin(level <= 0.0, now, 0.0)
+        self._begin(level > self.maximum, now, self.maximum)
+        self.level, self.last = np.minimum(np.maximum(level, 0.0), self.maximum), now
+        return self.held, now - self.since, self.constant, self.origin
+
+    def _begin(self, where: NDArray[np.bool_], now: float, level: Floats | float) -> None:
+        if where.any():
+            self.held, self.since = np.where(where, 0.0, self.held), np.where(where, now, self.since)
+            self.constant, self.origin = np.where(where, level, self.constant), self.origin + where
+
+
+def _columns(courses: Courses) -> Columns:
+    return courses.reservations, courses.seconds, courses.constants, courses.origins
 
 
 def timeline(touches: Sequence[Touch]) -> Timeline:

@@ -305,7 +305,7 @@ def test_one_attempt(server: Running) -> None:
         assert seen.wait_s is not None
         assert seen.receive_s is not None
         assert seen.received_s - seen.sent_s == pytest.approx(seen.send_s + seen.wait_s + seen.receive_s, abs=1e-5)
-        assert seen.wait_s >= 0.005
+        assert seen.send_s + seen.wait_s >= 0.005  # the thread may be put aside between the two
     assert posted.ok
     assert server.report()["lines"][-1] == "POST /api/v1/%C3%BC%20x?q=%C3%A4"
 

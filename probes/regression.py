@@ -1,0 +1,164 @@
+"""Robust regression of the bucket's constants over replays, from many first guesses at one time.
+
+Each turn replays all guesses, takes whole reservations out of the residuals (events that swapped on their way shift a header by one) and
+solves the weighted normal equations. B guesses over n headers: arrays are of shape (B, n), constants (B, 3): mark, reservation, outflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from probes.bucket import BucketSettings
+from probes.timeline import Timeline
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+TURNS = 16
+USUAL_NOISE = 0.02
+"""Smallest scale of residuals that is taken for noise, units."""
+RIDGE = np.diag([1e-9, 1e-9, 1e-7])
+"""Holds a constant where the data say nothing of it."""
+
+LEAST = np.array([-np.inf, 0.1, 0.01])
+"""Mark, reservation and outflow are held above these."""
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Constants at rest, `rows` of d header / d (mark, reservation, outflow), and what each of the n headers says of them.
+
+    `residuals` are in units, header minus replay, modulo reservations; `swaps` the reservations taken out; `noise` is their robust scale.
+    """
+
+    bucket: BucketSettings
+    rows: Floats
+    residuals: Floats
+    swaps: Floats
+    origins: NDArray[np.int64]
+    noise: float
+    exact_mark: bool
+
+    @property
+    def n(self) -> int:
+        """Headers."""
+        return len(self.residuals)
+
+    @property
+    def outliers(self) -> float:
+        """Share of headers that the replay does not explain."""
+        return float(np.mean(np.abs(self.residuals) > 6.0 * self.noise + 0.5)) if self.n else 0.0
+
+    @property
+    def cost(self) -> float:
+        """How badly the headers are explained: mean of a bounded loss, and a fine for reservations taken out; smaller is better."""
+        overlapping = int(np.sum(self.rows[:, 1] != 0.0))
+        scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
+        return float(np.mean(scaled) + 0.5 * np.sum(np.abs(self.swaps)) / max(1, overlapping)) if self.n else 0.0
+
+
+@dataclass(frozen=True)
+class _Linear:
+    rows: Floats
+    target: Floats
+    swaps: Floats
+    residuals: Floats
+    origins: NDArray[np.int64]
+
+
+def refined(line: Timeline, guesses: Sequence[BucketSettings], mend_from: Sequence[int], floor_after_leak: bool = True) -> list[Solution]:
+    """Iterated reweighted least squares from each guess; reservations are taken out from turn `mend_from` on."""
+    constants = np.array([(g.high_water_mark, g.up_front_cost, g.outflow_per_s) for g in guesses])
+    mending, moving = np.asarray(mend_from), np.arange(len(guesses))
+    for turn in range(TURNS):
+        found = _linearised(line, constants[moving], floor_after_leak, turn >= mending[moving])
+        # at first a guess is far off: headers it misses are pulled in, not put aside, and put aside more strictly with each turn
+        noise = np.maximum(_scales(found.residuals), 0.1 * constants[moving, 1] * 0.5**turn)
+        solved = _solved(found.rows, found.target, weights(found.residuals, found.swaps, noise), constants[moving])
+        resting = np.all(np.abs(solved - constants[moving]) < 1e-9, axis=1) & (turn >= mending[moving])
+        constants[moving] = solved
+        moving = moving[~resting]
+        if not len(moving):
+            break
+    return _finished(line, constants, floor_after_leak)
+
+
+def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list[Solution]:
+    top, exact = _exact_marks(line, constants[:, 0])
+    if exact.any():
+        constants[exact] = _with_exact_mark(line, constants[exact], top, floor_after_leak)
+    found = _linearised(line, constants, floor_after_leak, np.full(len(constants), True))
+    scales = _scales(found.residuals)
+    buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
+    return [
+        Solution(buckets[n], found.rows[n], found.residuals[n], found.swaps[n], found.origins[n], float(scales[n]), bool(exact[n]))
+        for n in range(len(buckets))
+    ]
+
+
+def _exact_marks(line: Timeline, marks: Floats) -> tuple[float, NDArray[np.bool_]]:
+    """(the mark itself, where a header was read at the floor: the same greatest value at least twice; which fitted marks are near it)."""
+    values = np.array([t.remaining for t in line.touches if t.remaining is not None])
+    top = float(np.max(values))
+    repeated = int(np.sum(np.abs(values - top) < 1e-6)) >= 2
+    return top, (np.abs(top - marks) < np.maximum(0.02 * marks, 2.0)) & repeated
+
+
+def _with_exact_mark(line: Timeline, constants: Floats, mark: float, floor_after_leak: bool) -> Floats:
+    """The other two constants refitted with the mark held."""
+    constants = np.column_stack([np.full(len(constants), mark), constants[:, 1:]])
+    moving = np.arange(len(constants))
+    for _ in range(8):
+        found = _linearised(line, constants[moving], floor_after_leak, np.full(len(moving), True))
+        weighed = weights(found.residuals, found.swaps, _scales(found.residuals))
+        held = _solved(found.rows * np.array([0.0, 1.0, 1.0]), found.target - mark, weighed, constants[moving])
+        change = np.sum(np.abs(held[:, 1:] - constants[moving, 1:]), axis=1)
+        constants[moving, 1:] = held[:, 1:]
+        moving = moving[change >= 1e-9]
+        if not len(moving):
+            break
+    return constants
+
+
+def _linearised(line: Timeline, constants: Floats, floor_after_leak: bool, mend: NDArray[np.bool_]) -> _Linear:
+    """The headers as linear in the constants: target (header and what was paid) = rows @ constants + residuals."""
+    courses = line.courses(constants, floor_after_leak)
+    mark, reservation, outflow = constants.T[:, :, None]
+    target = line.headers + courses.constants
+    raw = target - mark + courses.reservations * reservation - courses.seconds * outflow
+    swaps = np.where((np.abs(raw) > 0.4 * reservation) & mend[:, None], np.round(raw / reservation), 0.0)
+    swaps = np.clip(swaps, -line.neighbours, line.neighbours)
+    rows = np.empty((*raw.shape, 3))
+    rows[:, :, 0], rows[:, :, 1], rows[:, :, 2] = 1.0, swaps - courses.reservations, courses.seconds
+    return _Linear(rows, target, swaps, raw - swaps * reservation, courses.origins)
+
+
+def _solved(rows: Floats, target: Floats, weighed: Floats, prior: Floats) -> Floats:
+    """Weighted least squares, held near `prior` where the data say nothing."""
+    heavy = (rows * weighed[:, :, None]).transpose(0, 2, 1)
+    left = target[:, :, None] - rows @ prior[:, :, None]
+    step = np.linalg.solve(heavy @ rows + RIDGE, heavy @ left)[:, :, 0]
+    return np.asarray(np.maximum(prior + np.clip(step, -0.5 * prior, 0.5 * prior + 1.0), LEAST))
+
+
+def weights(residuals: Floats, swaps: Floats, noise: Floats) -> Floats:
+    """Tukey's biweight (noise of shape (B,)); a header whose reservations had to be mended counts less, as a cost may have swapped too."""
+    scaled = np.minimum(np.abs(residuals) / (6.0 * noise[:, None]), 1.0)
+    found = (1.0 - scaled**2) ** 2 * np.where(swaps == 0.0, 1.0, 0.3)
+    return np.where(np.sum(found, axis=1, keepdims=True) > 2.0, found, 1.0)
+
+
+def _scales(residuals: Floats) -> Floats:
+    """Robust standard deviations, units, of those residuals in each row that are not exactly at the floor."""
+    sizes = np.sort(np.abs(residuals), axis=1)
+    moving = np.sum(sizes > 1e-9, axis=1)
+    n, places = sizes.shape[1], np.arange(len(sizes))
+    low, high = n - moving + (moving - 1) // 2, n - moving + moving // 2
+    middle = 0.5 * (sizes[places, np.clip(low, 0, n - 1)] + sizes[places, np.clip(high, 0, n - 1)])
+    return np.where(moving >= 3, np.maximum(USUAL_NOISE, 1.4826 * middle), USUAL_NOISE * 5)
