@@ -52,6 +52,7 @@ def test_every_picture_of_a_whole_run(drawn: dict[str, Picture]) -> None:
     assert list(drawn) == NAMES
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", NAMES)
 def test_each_says_n_failures_time_and_version(drawn: dict[str, Picture], told: Material, name: str) -> None:
     """The foot of every picture: n, when, by which version; its text for who cannot see it is there."""
@@ -90,6 +91,7 @@ def test_an_empty_run_has_no_picture(tmp_path: Path) -> None:
     assert charts.pictures(material(made(tmp_path, "beta"))) == {}
 
 
+@pytest.mark.untraced
 def test_svg_is_small_and_stands_in_a_page(drawn: dict[str, Picture]) -> None:
     """Each is well-formed, below 200 kB, without a size of its own, and no id is another's."""
     ids: list[str] = []
@@ -102,6 +104,7 @@ def test_svg_is_small_and_stands_in_a_page(drawn: dict[str, Picture]) -> None:
     assert len(ids) == len(set(ids)) > 0
 
 
+@pytest.mark.untraced
 def test_the_same_run_gives_the_same_svg(told: Material, drawn: dict[str, Picture]) -> None:
     """Drawn twice, a picture is the same text, so that a report made again can be compared."""
     with style.styled():
@@ -122,6 +125,7 @@ def test_png(drawn: dict[str, Picture], tmp_path: Path) -> None:
         drawn["latency"].write_png(tmp_path / "file")
 
 
+@pytest.mark.untraced
 def test_many_observations_stay_small(tmp_path: Path) -> None:
     """20,000 calls: lines are thinned, the scatter is a picture inside the SVG, the level keeps its lowest point."""
     run = made(tmp_path, "beta")
@@ -177,6 +181,7 @@ def test_shift_without_a_comparison(tmp_path: Path) -> None:
     assert all(0.05 < value < 0.5 for value in values)
 
 
+@pytest.mark.untraced
 def test_more_instances_than_colours(tmp_path: Path) -> None:
     """Nine instances: as many as there are colours are drawn, in rows of three, and nothing breaks."""
     names = [f"school-with-a-long-name-{number}" for number in range(9)]

@@ -145,6 +145,7 @@ def test_three_instances_make_three_pairs() -> None:
     assert [(one.a, one.b) for one in found] == [("a", "b"), ("a", "c"), ("b", "c")]
 
 
+@pytest.mark.untraced
 def test_false_alarms_and_power() -> None:
     """Of 400 comparisons with itself at most 5 % cry wolf; 20 % is found nine times in ten at a spread of 0.5, drift or not."""
     for drift in (False, True):
@@ -155,6 +156,7 @@ def test_false_alarms_and_power() -> None:
         assert covered >= 0.93
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_whole_command_in_virtual_time() -> None:
     """The command's own code finds 20 % between two simulators, within 200 requests to each, strictly interleaved."""

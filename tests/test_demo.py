@@ -28,6 +28,7 @@ def entry(**more: Any) -> dict[str, Any]:
     return {"instance": "beta", "regime": "headers", "safe": safe, "confirmed": None, **more}
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_the_command(tmp_path: Path) -> None:
     """The command, small: exit 0, a report document by its schema, three buckets identified, everything in one run folder, read-only."""

@@ -15,6 +15,7 @@ from probes.estimate import estimate
 from probes.observation import Observation, Outcome
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_no_refusal_on_random_buckets() -> None:
     """Four random buckets, some over a jittery network: identified and priced within the budget, and never a call refused."""
@@ -45,6 +46,7 @@ def test_first_rounds() -> None:
     assert seconds == pytest.approx(world.now_s, abs=0.5)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("budget", [1, 2, 3, 7, 20, 45, 111])
 def test_budget_is_kept(budget: int) -> None:
     """Never more calls than the budget, each round bounded by what the scenario cuts off."""
@@ -61,6 +63,7 @@ def test_budget_is_kept(budget: int) -> None:
     assert design(world.seen) is None
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("most", [1, 2, 5])
 def test_max_in_flight_is_kept(most: int) -> None:
     """What is asked together never exceeds the ceiling; with 1 no reservation can be known, and it says so."""
@@ -78,6 +81,7 @@ def test_max_in_flight_is_kept(most: int) -> None:
     assert found.identified is (most > 1)
 
 
+@pytest.mark.untraced
 def test_max_rate_is_kept() -> None:
     """Spaced calls keep the ceiling on the rate: trains and steps are never faster."""
     world = World(law=Law(0.3, 0.2), seed=3)
@@ -93,6 +97,7 @@ def test_max_rate_is_kept() -> None:
     assert max(step.rate_per_s for step in design.steps) <= 4.0
 
 
+@pytest.mark.untraced
 def test_slower_server() -> None:
     """A server whose latency doubles above 7 calls/s: stepping stops at the first sign, and the rate of that step is kept."""
     world = World(law=Law(0.3, 0.2, spread=0.2), seed=3)
@@ -160,6 +165,7 @@ def test_calls_take_turns() -> None:
     assert min(counts) > 20
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     "more",
     [

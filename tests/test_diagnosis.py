@@ -63,6 +63,7 @@ PAIRS = [
 ]
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("a", "b"), PAIRS)
 def test_planted_in_pairs(a: str, b: str) -> None:
     """Of two causes at once both are named (all pairs: tests/bench/diagnose.py)."""

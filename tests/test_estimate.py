@@ -60,6 +60,7 @@ def test_a_clean_bucket() -> None:
     assert one.round_trip_s == pytest.approx(0.05, abs=0.004)
 
 
+@pytest.mark.untraced
 def test_intervals_hold_the_truth() -> None:
     """Of the outflow's intervals on five buckets nearly all hold the truth."""
     held = 0

@@ -94,6 +94,7 @@ def test_headers_of_a_curl_line() -> None:
     assert request.insecure
 
 
+@pytest.mark.untraced
 @given(st.text(max_size=80))
 def test_any_text_is_explained_or_refused(text: str) -> None:
     """Whatever is given, there is an explanation or a UsageError, and the right URL has nothing wrong with it."""

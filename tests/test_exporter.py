@@ -102,6 +102,7 @@ def test_schedule() -> None:
     assert value(exporter, "quota_remaining_units", canvas_instance="a") == 600.0
 
 
+@pytest.mark.untraced
 def test_many_instances_are_spread() -> None:
     """Three hundred instances start evenly over one interval, none twice, none left out."""
     world = World()
@@ -113,6 +114,7 @@ def test_many_instances_are_spread() -> None:
     assert {metrics.missed.labels(f"i{n}", "reach")._value.get() for n in range(300)} == {0.0}
 
 
+@pytest.mark.untraced
 def test_slow_instances_delay_no_other() -> None:
     """More hanging instances than working places: the others keep their schedule, and only theirs are left out and counted."""
     hanging = [f"h{n}" for n in range(200)]

@@ -192,6 +192,7 @@ def test_the_page(tmp_path: Path) -> None:
     assert "default-src 'none'" in page
 
 
+@pytest.mark.untraced
 def test_many_series(tmp_path: Path) -> None:
     """Thirty calls: two dozen panels, those that changed first, and the rest is said to stand elsewhere."""
     for day in (1, 2):

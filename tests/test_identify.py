@@ -63,6 +63,7 @@ def test_calls_one_after_another_hold_no_reservation() -> None:
     assert errors(found, bucket)[2] < 0.001
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("family", ["wide", "canvas"])
 def test_random_buckets(family: str) -> None:
     """Three random buckets, asked as the design asks: every constant within 1 %, no refusal, at most 60 calls and 30 s."""

@@ -259,6 +259,7 @@ def test_headers_at_the_floor_count_what_they_may_lack() -> None:
     assert book.level_at(1.2) == pytest.approx(100.0)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("family", FAMILIES)
 def test_known_bucket_at_no_distance_is_as_quick_as_the_oracle(family: str) -> None:
     """Without flight time the book finishes within 1.05 of the greedy oracle, outflow-bound or not, and nothing is refused."""
@@ -267,6 +268,7 @@ def test_known_bucket_at_no_distance_is_as_quick_as_the_oracle(family: str) -> N
     assert sum(refused for _, refused in found) == 0
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(("jitter_s", "most"), [(0.003, 1.05), (0.03, 1.1)])
 def test_known_bucket_far_away(family: str, jitter_s: float, most: float) -> None:
@@ -281,6 +283,7 @@ def test_known_bucket_far_away(family: str, jitter_s: float, most: float) -> Non
     assert sum(job.refused for job in jobs) == 0
 
 
+@pytest.mark.untraced
 def test_unknown_bucket_is_learnt() -> None:
     """From two calls and a burst the three constants are known, without a refusal, and the job is nearly as quick."""
     for seed in range(300, 302):

@@ -84,6 +84,7 @@ def test_every_page_of_a_list() -> None:
     ]
 
 
+@pytest.mark.untraced
 @given(st.integers(0, 60), st.integers(1, 15))
 def test_any_length_and_page_size(count: int, size: int) -> None:
     """Every item exactly once, whatever the length and the page size."""
@@ -92,6 +93,7 @@ def test_any_length_and_page_size(count: int, size: int) -> None:
     assert [page.ended for page in pages][-1] is Ended.COMPLETE
 
 
+@pytest.mark.untraced
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6))
 def test_items_added_between_pages(added: list[int]) -> None:
     """New items at the front push old ones onto the next page: each is still seen exactly once."""

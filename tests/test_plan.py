@@ -82,6 +82,7 @@ def test_long_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert long == pytest.approx((24_000 - 550) / 10, rel=0.05)
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"max_rate": 4.0}, {"max_in_flight": 2}])
 def test_rehearsal_meets_the_forecast(more: dict[str, float]) -> None:

@@ -113,6 +113,7 @@ def test_text(tmp_path: Path) -> None:
     assert lines[-1] == f"Next: probes plan {one.run.folder} --calls 10000"
 
 
+@pytest.mark.untraced
 def test_several_calls(tmp_path: Path) -> None:
     """Several calls share one bucket: identified once, each priced; a call named twice has one entry."""
     dear = Call("GET", "/api/v1/courses")
@@ -127,6 +128,7 @@ def test_several_calls(tmp_path: Path) -> None:
     assert entries[1]["safe"]["rate_per_s"]["low"] < entries[0]["safe"]["rate_per_s"]["low"]
 
 
+@pytest.mark.untraced
 def test_thousands_of_lines(tmp_path: Path) -> None:
     """A calls file whose thousands of lines differ in ids only is priced as two kinds, drawn from all over it, in its proportions."""
     file = tmp_path / "calls.txt"
@@ -156,6 +158,7 @@ def right_or_unknown(entry: dict[str, Any]) -> bool:
     return all(number is None or abs(number["value"] / truth[name] - 1.0) < 0.02 for name, number in told.items())
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("cost", ["nan", "-3", "", "1e308"])
 def test_bad_cost_header(tmp_path: Path, cost: str) -> None:
     """A cost header that is nan, negative, absent or absurd on every third answer: said, and no wrong number."""
@@ -172,6 +175,7 @@ def test_cost_never_told(tmp_path: Path) -> None:
     assert "cost_missing" in one.signs
 
 
+@pytest.mark.untraced
 def test_remaining_jumps(tmp_path: Path) -> None:
     """Remaining that jumps by 600 on some answers ends in no wrong constant and in no refusal."""
     one = rated(tmp_path, QUICK.changed(faults=(Fault("remaining_jump", every=9),)))
@@ -249,6 +253,7 @@ def test_rate_ceiling_below_identification(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.untraced
 def test_few_requests_allowed(tmp_path: Path) -> None:
     """max_requests ends it after as many; what is known is told."""
     one = rated(tmp_path, max_requests=9)
@@ -291,6 +296,7 @@ def test_signatures(tmp_path: Path, more: dict[str, Any], regime: str, sign: str
     assert (one.entry["regime"], one.signs) == (regime, [sign])
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_over_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The whole command over TCP, a small budget: the document on stdout, each request its line, none refused."""

@@ -47,6 +47,7 @@ def reservations() -> Estimate:
     return priced(World(law=Law(0.5, 0.1), seed=8))[0]
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 @pytest.mark.parametrize("family", ["wide", "canvas"])
 def test_value_against_the_truth(family: str) -> None:
@@ -89,6 +90,7 @@ def test_bound_by_reservations(reservations: Estimate) -> None:
     assert document["server_time_s"]["value"] == pytest.approx(0.5 * np.exp(0.125), rel=0.1)
 
 
+@pytest.mark.untraced
 def test_longer_jobs_are_slower(outflow: Estimate) -> None:
     """The bucket's credit is shared by fewer calls in a short job: it may go faster."""
     short, long = (rate_document(outflow, SELF.name, job)["safe"]["rate_per_s"]["value"] for job in (400, 2000))

@@ -42,6 +42,7 @@ def refused(design: RefusalDesign) -> int:
     return sum(o.outcome is Outcome.THROTTLED for o in design.seen)
 
 
+@pytest.mark.untraced
 def test_the_limit_in_flight_is_what_one_burst_lets_through() -> None:
     """Mark / reservation = 10.2: a burst lets 10 through, few calls are refused, and a cheap call's rate is bound by refusals."""
     design = probed(BucketSettings(510.0, 680.0, 10.0, 50.0), Service(0.4, 0.3, cost_mean=0.05))
@@ -56,6 +57,7 @@ def test_the_limit_in_flight_is_what_one_burst_lets_through() -> None:
     assert 5.0 < document["safe"]["rate_per_s"]["low"] < document["safe"]["rate_per_s"]["value"] < 20.0
 
 
+@pytest.mark.untraced
 def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
     """600 / 50 lets 12 through by the leak between the starts of a burst; 11 is what is promised."""
     design = probed(BucketSettings(), Service(0.4, 0.2, cost_mean=0.05))
@@ -65,6 +67,7 @@ def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
     assert document["safe"]["burst"] == 11
 
 
+@pytest.mark.untraced
 def test_costs_that_fill_the_bucket_give_the_steady_rate() -> None:
     """Touches of the mark give outflow / cost: 10 / 4 = 2.5 calls/s, within a seventh, and the interval holds it."""
     design = probed(BucketSettings(), Service(0.3, 0.2, cost_mean=4.0, cost_sigma=0.2))
@@ -104,6 +107,7 @@ def test_a_small_budget_is_never_passed(budget: int) -> None:
     assert len(world.seen) <= budget
 
 
+@pytest.mark.untraced
 def test_the_true_bucket_contradicts_no_answer() -> None:
     """On eight random buckets the true ratios have a log likelihood above -12, on most of them above -3."""
     losses = []
@@ -138,6 +142,7 @@ def test_nothing_is_known_without_a_refusal() -> None:
     assert network_s(world.seen) == pytest.approx(0.08, abs=1e-6)
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_rates_from_refusals_on_random_buckets() -> None:
     """Canvas-like buckets without headers: rates within a tenth in the middle, an interval holds the truth, six refusals at most."""

@@ -165,6 +165,7 @@ def test_findings_are_not_doubled(full: Run, told: dict[str, Any]) -> None:
     assert ranks == sorted(ranks)
 
 
+@pytest.mark.untraced
 def test_rates_are_inferred_where_no_job_noted_them(tmp_path: Path) -> None:
     """From overlapping calls through Canvas's bucket its constants come out again; an empty list that a job noted stays empty."""
     run = made(tmp_path, *(o.line() for o in overlapping("beta", random.Random(1), rates=(2, 6, 9, 13))))
@@ -291,6 +292,7 @@ def test_the_whole_markdown(tmp_path: Path) -> None:
     assert text == (DATA / "small.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.untraced
 def test_files_of_every_format(full: Run) -> None:
     """Each format writes its file, csv one for each table, charts are PNG; JSON is the document."""
     paths = report.write(full, report.FORMATS)

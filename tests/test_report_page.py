@@ -164,6 +164,7 @@ def test_colours_are_the_pages_choice(page: str) -> None:
         assert "<metadata" not in picture
 
 
+@pytest.mark.untraced
 def test_evil_text_stays_text(tmp_path: Path) -> None:
     """Markup from a server, a name or a manifest makes no element, ends no script, and the embedded JSON holds it unchanged."""
     run = evil_run(tmp_path)
@@ -254,6 +255,7 @@ def test_on_a_phone(full: Run, tmp_path: Path) -> None:
     assert (said["wide"], console) == (False, [])
 
 
+@pytest.mark.untraced
 @needs_chromium
 @pytest.mark.slow
 def test_evil_text_in_a_browser(tmp_path: Path) -> None:

@@ -53,6 +53,7 @@ def measured(
     return list(folder.observations()), stops, said
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_all_within_the_stated_budget(tmp_path: Path) -> None:
     """`all` on three instances: every read-only scenario, within its budget, interleaved, read-only, no refusal."""

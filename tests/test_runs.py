@@ -221,6 +221,7 @@ for n in range(1_000_000):
 """
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 def test_twenty_kills_at_random_moments(tmp_path: Path) -> None:
     """Killed at any moment, a run folder stays readable and reportable: all lines but the last are whole, and so is the manifest."""

@@ -23,6 +23,7 @@ def test_even_rate_of_equal_calls_by_reservations() -> None:
     assert even_rate(equal(1e-6, 0.5), 1000, 0.05) == pytest.approx(12 / 0.5, rel=0.02)
 
 
+@pytest.mark.untraced
 def test_even_rate_of_equal_calls_by_outflow() -> None:
     """Dear quick calls of a long job are safe at little above outflow / cost; a short job may use the bucket's credit."""
     dear = equal(2.0, 0.01)
@@ -32,6 +33,7 @@ def test_even_rate_of_equal_calls_by_outflow() -> None:
     assert even_rate(equal(2.0, 1e-4), 200, 0.05) == FASTEST_PER_S, "200 calls cost 400 and hardly overlap: they fit at any rate"
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("cost", "time_s"), [(0.2, 0.5), (3.0, 0.2)])
 def test_even_rate_has_the_odds(cost: float, time_s: float) -> None:
     """At the safe rate the odds are 5 %; a little below they are less, above more."""
@@ -67,6 +69,7 @@ def test_analytic_rate_is_near() -> None:
         assert 0.5 < analytic_rate(one) / even_rate(one, 1000, 0.05) < 2.0
 
 
+@pytest.mark.untraced
 def test_elasticities_by_reservations() -> None:
     """Where reservations bind the rate goes as 1 / time, more spread lowers it, and cost hardly matters."""
     one = twin(0.05, 0.5)
@@ -78,6 +81,7 @@ def test_elasticities_by_reservations() -> None:
     assert slopes.spread < 0.0
 
 
+@pytest.mark.untraced
 def test_elasticities_by_outflow() -> None:
     """Where the outflow binds the rate goes as outflow / cost (more, by the credit that a job may use), and time matters little."""
     one = twin(4.0, 0.05)

@@ -16,7 +16,7 @@ app()
 """
 PROBES = "from probes.cli import main; main()"
 MOST = 1.6
-TRIES = 9
+TRIES = 6
 
 
 def cpu_s(code: str, *words: str, folder: Path) -> float:

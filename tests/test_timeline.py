@@ -27,6 +27,7 @@ def levels(course: Courses, bucket: BucketSettings) -> np.ndarray:
     return np.asarray(course.reservations * bucket.up_front_cost - course.seconds * bucket.outflow_per_s + course.constants)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("older", [False, True])
 def test_sums_and_events_agree(older: bool) -> None:
     """For any constants the sums give what the replay event by event gives: each coefficient, and which touches share an origin."""
@@ -64,6 +65,7 @@ def test_what_cannot_be_used_is_left_out() -> None:
     assert by_sums(touches, BucketSettings())[0].reservations.tolist() == [1.0]
 
 
+@pytest.mark.untraced
 def test_many_replays_at_a_time() -> None:
     """Replays too many for one array are made in parts, and are the same."""
     touches = [Touch(0.1 * n, 0.1 * n + 0.35, 1.0, 550.0) for n in range(2000)]
