@@ -54,13 +54,13 @@ def _bracket(excess: Callable[[float], float], start: float, step: float) -> tup
     here = excess(start)
     direction = -1.0 if here >= 0.0 else 1.0
     while True:
-        there = start + direction * step
-        if there > math.log(FASTEST_PER_S):
-            return None
+        there = min(start + direction * step, math.log(FASTEST_PER_S))
         value = excess(there)
         if (value >= 0.0) != (here >= 0.0) or there < math.log(1e-4):
             pair = sorted([(start, here), (there, value)])
             return pair[0], pair[1]
+        if there >= math.log(FASTEST_PER_S):
+            return None
         start, here, step = there, value, step * 1.7
 
 

@@ -33,6 +33,13 @@ def test_even_rate_of_equal_calls_by_outflow() -> None:
     assert even_rate(equal(2.0, 1e-4), 200, 0.05) == FASTEST_PER_S, "200 calls cost 400 and hardly overlap: they fit at any rate"
 
 
+def test_a_short_job_of_dear_quick_calls_has_a_greatest_rate() -> None:
+    """37 calls, far above outflow / cost but fewer than 26 at one time: 7.7/s is where the search begins, not where it gives up."""
+    one = equal(1.4, 0.055, high_water_mark=631.0, maximum=841.0, outflow_per_s=10.8, up_front_cost=24.18)
+    assert one.burst == 26
+    assert even_rate(one, 37, 0.02) == pytest.approx(26 / 0.055, rel=0.06)
+
+
 @pytest.mark.untraced
 @pytest.mark.parametrize(("cost", "time_s"), [(0.2, 0.5), (3.0, 0.2)])
 def test_even_rate_has_the_odds(cost: float, time_s: float) -> None:
