@@ -21,9 +21,10 @@ from probes.twin import Twin
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-DRAWS = 16
-REPLICAS = 200
-FEW_DRAWS = 5
+DRAWS = 32
+REPLICAS = 250
+SLOW_DRAWS = (2, 3, 5)
+"""Of the draws in order of their rates, those whose number of workers is asked: about one in ten is slower."""
 LIKELY = (0.025, 0.975)
 CAUTION = 0.95
 """Few draws do not reach quite as far down as the interval should."""
@@ -102,8 +103,8 @@ def _safe(
     rate, bound = Number(value, low, high, len(times)), _bound(value, steady)
     if ceilings.max_rate is not None and ceilings.max_rate < low:
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
-    few = [twins[n] for n in np.argsort(rates)[np.linspace(0, len(twins) - 1, FEW_DRAWS).astype(int)]]
-    in_flight = min(sorted(workers(twin, job, ODDS) for twin in few)[FEW_DRAWS // 4], limit, ceilings.max_in_flight or limit)
+    slow = np.argsort(rates)[list(SLOW_DRAWS)]
+    in_flight = min(sorted(workers(twins[n], job, ODDS) for n in slow)[len(slow) // 2], limit, ceilings.max_in_flight or limit)
     return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
 
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 CANDIDATES = 2000
 SEED = 1
-GENERATIONS = 6
+GENERATIONS, MOST_GENERATIONS = 6, 14
+"""Fewest, and most where too few of the last count."""
+ENOUGH_EFFECTIVE = 150
 CENTRES = 300
 """Of the candidates, how many make up the density that the next generation is drawn from."""
 FEWEST_EFFECTIVE = 25
@@ -36,15 +38,20 @@ DRAIN_S, DRAIN_SPREAD = 60.0, 0.9
 """600 / 10: seconds in which a full bucket drains, as Canvas's does; most servers like it are within a factor of five (two deviations)."""
 PRICE_S, PRICE_SPREAD = 0.04, 1.4
 """Seconds of outflow that a call costs: a tenth of its 0.4 s of work on a usual Canvas; from 2 ms to 0.7 s."""
+PRICE_SHARE, SHARE_SPREAD = 0.06, 0.7
+"""The same for a second of server time, as Canvas charges it: about 0.6 units, 10 drain in a second; within a factor of four."""
 COST_SPREAD = 0.5
 """Coefficient of variation of costs."""
 SLACK = 0.03
 """Reservations by which a level may be off for other reasons."""
 DEAREST = 14.0
 """No single answer counts for more (log likelihood): it may have come from elsewhere."""
+CANVAS_KIND = 0.3
+"""Of two kinds of server: one above this standard normal deviate is configured and charges as Canvas does (odds 0.38)."""
 WHOLE_MARKS = (12.0, 14.0)
-"""600 / 50 and 700 / 50: Canvas's own mark and the hosted one. A mark within `WHOLE_WIDTH` above is taken for it."""
-WHOLE_WIDTH = 0.6
+"""600 / 50 and 700 / 50: Canvas's own mark and the hosted one. A mark of its kind less than one above is taken for it."""
+CANVAS_OUTFLOW, CANVAS_WITHIN = 0.2, 2.0
+"""10 / 50: with such a mark an outflow within this factor is taken for Canvas's own as well."""
 LEAST_JITTER_S = 0.004
 MOST_JITTER_S = 0.05
 ARRIVES, LEAVES, REFUSED = 0, 1, 2
@@ -61,6 +68,33 @@ class Events:
     instants: list[float]
     kinds: list[int]
     near: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What is thought before any answer: the log mark is even within `log_mark`, the log drain (seconds) is normal, so is the kind.
+
+    The log price (seconds) is normal around `log_price` where the server is of Canvas's kind, else whatever the server time.
+    """
+
+    log_mark: tuple[float, float]
+    log_price: float
+
+    def draws(self, n: int, source: np.random.Generator) -> Floats:
+        """`n` points."""
+        kinds, drains = source.standard_normal(n), source.normal(math.log(DRAIN_S), DRAIN_SPREAD, n)
+        return np.stack([source.uniform(*self.log_mark, n), drains, source.normal(*self._price(kinds)), kinds])
+
+    def density(self, points: Floats) -> Floats:
+        """Logarithm of the density, but for a constant."""
+        inside = (points[0] > self.log_mark[0]) & (points[0] < self.log_mark[1])
+        centre, spread = self._price(points[3])
+        drain, price = (points[1] - math.log(DRAIN_S)) / DRAIN_SPREAD, (points[2] - centre) / spread
+        return np.asarray(np.where(inside, -0.5 * (drain**2 + price**2 + points[3] ** 2) - np.log(spread), -np.inf))
+
+    def _price(self, kinds: Floats) -> tuple[Floats, Floats]:
+        canvas = kinds > CANVAS_KIND
+        return np.where(canvas, self.log_price, math.log(PRICE_S)), np.where(canvas, SHARE_SPREAD, PRICE_SPREAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +129,10 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     events = events_of(observations)
     fewest, most = MARKS if admitted is None else (max(MARKS[0], admitted - 0.3), 1.03 * (admitted + 1) + 0.2)
     bounds = (math.log(fewest), math.log(most))
-    points, weights = _population(events, bounds, candidates, source)
-    picks = np.searchsorted(np.cumsum(weights), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)
+    price_s = PRICE_SHARE * float(np.mean(served(observations, network_s(observations)) or [1.0]))
+    points, weights = _population(events, Prior(bounds, math.log(price_s)), candidates, source)
+    order = np.argsort(points[2])  # in order of the price, so that few draws reach as far to both sides as many would
+    picks = order[np.searchsorted(np.cumsum(weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
     mark, outflow, cost = _ratios(points[:, picks])
     _, level = likelihood(points[:, picks], events)
     return Ratios(mark, outflow, cost, level, events.instants[-1])
@@ -146,11 +182,13 @@ def _ordered(found: list[tuple[float, int]], jitter: float) -> Events:
 
 
 def _ratios(points: Floats) -> tuple[Floats, Floats, Floats]:
-    """(mark, outflow, cost) of points of shape (3, n): the logarithms of the mark, its drain and a call's price in seconds."""
-    mark = np.exp(points[0])
-    for whole in WHOLE_MARKS:
-        mark = np.where((mark > whole) & (mark < whole + WHOLE_WIDTH), whole, mark)
+    """(mark, outflow, cost) of points of shape (4, n): the logarithms of the mark, its drain and a call's price in seconds; the kind."""
+    mark, kind = np.exp(points[0]), points[3] > CANVAS_KIND
     outflow = mark / np.exp(points[1])
+    for whole in WHOLE_MARKS:
+        own = kind & (mark > whole) & (mark < whole + 1.0)
+        outflow = np.where(own & (np.abs(np.log(outflow / CANVAS_OUTFLOW)) < math.log(CANVAS_WITHIN)), CANVAS_OUTFLOW, outflow)
+        mark = np.where(own, whole, mark)
     return mark, outflow, np.exp(points[2]) * outflow
 
 
@@ -175,27 +213,18 @@ def likelihood(points: Floats, events: Events) -> tuple[Floats, Floats]:
     return found, level
 
 
-def _prior(points: Floats, bounds: tuple[float, float]) -> Floats:
-    inside = (points[0] > bounds[0]) & (points[0] < bounds[1])
-    drain, price = (points[1] - math.log(DRAIN_S)) / DRAIN_SPREAD, (points[2] - math.log(PRICE_S)) / PRICE_SPREAD
-    return np.asarray(np.where(inside, -0.5 * (drain**2 + price**2), -np.inf))
-
-
-def _population(events: Events, bounds: tuple[float, float], n: int, source: np.random.Generator) -> tuple[Floats, Floats]:
+def _population(events: Events, prior: Prior, n: int, source: np.random.Generator) -> tuple[Floats, Floats]:
     """(points, weights) of the last generation."""
-    points = np.stack(
-        [
-            source.uniform(*bounds, n),
-            source.normal(math.log(DRAIN_S), DRAIN_SPREAD, n),
-            source.normal(math.log(PRICE_S), PRICE_SPREAD, n),
-        ]
-    )
-    proposed = _prior(points, bounds)
-    for generation in range(GENERATIONS):
-        logs = likelihood(points, events)[0] + _prior(points, bounds) - proposed
-        weights = _weights(logs, TEMPERS if generation + 1 < GENERATIONS else TEMPERS[:1])
-        if generation + 1 < GENERATIONS:
-            points, proposed = _offspring(points, weights, source)
+    points = prior.draws(n, source)
+    proposed = prior.density(points)
+    weights = np.full(n, 1.0 / n)
+    for generation in range(MOST_GENERATIONS):
+        logs = likelihood(points, events)[0] + prior.density(points) - proposed
+        weights = _weights(logs, TEMPERS[:1])
+        if generation + 1 >= GENERATIONS and float(np.sum(weights**2)) <= 1.0 / ENOUGH_EFFECTIVE:
+            break
+        if generation + 1 < MOST_GENERATIONS:
+            points, proposed = _offspring(points, _weights(logs, TEMPERS), source)
     return points, weights
 
 
@@ -213,9 +242,9 @@ def _offspring(points: Floats, weights: Floats, source: np.random.Generator) -> 
     """(new points, log density they were drawn from): a normal kernel around resampled points, its width by Silverman's rule."""
     n = points.shape[1]
     centred = points - (points @ weights)[:, None]
-    width = (0.8 * float(np.sum(weights**2))) ** (1.0 / 7.0)
-    root = np.linalg.cholesky(1.5 * width**2 * ((centred * weights) @ centred.T) + 1e-9 * np.eye(3))
-    new = points[:, source.choice(n, n, p=weights)] + root @ source.standard_normal((3, n))
+    width = (2.0 / 3.0 * float(np.sum(weights**2))) ** (1.0 / 8.0)
+    root = np.linalg.cholesky(1.5 * width**2 * ((centred * weights) @ centred.T) + 1e-9 * np.eye(4))
+    new = points[:, source.choice(n, n, p=weights)] + root @ source.standard_normal((4, n))
     inverse = np.linalg.inv(root)
     here, centres = inverse @ new, inverse @ points[:, source.choice(n, CENTRES, p=weights)]
     squares = (here**2).sum(axis=0)[:, None] + (centres**2).sum(axis=0) - 2.0 * here.T @ centres

@@ -36,6 +36,8 @@ FILL = 40.0
 DRAINED_SHARE = 0.6
 LONGEST_DRAIN_S = 60.0
 MOST_READINGS = 5
+MARGIN = 10
+"""A train of fewer calls teaches nothing."""
 DESIGN_CANDIDATES = 1000
 DESIGN_DRAWS = 200
 
@@ -64,7 +66,7 @@ class RefusalDesign:
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
         """The next round."""
         self.seen = seen
-        if self._left < 2 or self._refused(seen) >= MOST_REFUSALS or self._elapsed_s() > PROBING_S or _failing(seen):
+        if self._left < 2 or self._spare <= 0 or self._elapsed_s() > PROBING_S or _failing(seen):
             return None
         return (self._next or self._grow)()
 
@@ -101,7 +103,7 @@ class RefusalDesign:
         Slower where the costs allow: the fewer calls are in flight, the more of the bucket is paid for, and the more there is to measure.
         """
         if not self._refused(self._latest()):
-            return None
+            return self._train(self._quick, self._left, 0.0, self._touched) if self._touches and self._left > MARGIN else None
         self._touches += 1
         rate, ratios = min(self._quick, 0.75 * self._slow), self._ratios()
         if ratios is None:
@@ -118,11 +120,17 @@ class RefusalDesign:
         return self._touched() or self._reading(0.0, self._read_on)
 
     def _reading(self, after_s: float, then: Step) -> Round | None:
-        """A burst as large as would pass with odds of nine in ten, and one more."""
+        """A burst as large as would pass with odds of nine in ten, and one more; above what surely passes by fewer than are spare."""
         ratios = self._ratios()
         self._readings = 0
         room = float(np.quantile(ratios.room(after_s), 0.1)) if ratios is not None else 1.0
-        return self._burst(int(max(2.0, room + 1.0)), after_s, then)
+        return self._burst(int(max(2.0, min(room + 1.0, self._passed() + self._spare - 1))), after_s, then)
+
+    def _passed(self) -> int:
+        """Calls that were let through at one time at the end of the last round: so many surely fit again."""
+        passed = [o for o in self._latest() if o.ok and o.sent_s is not None and o.received_s is not None]
+        last = max((o.sent_s or 0.0 for o in passed), default=0.0)
+        return sum((o.received_s or 0.0) > last for o in passed)
 
     def _read_on(self) -> Round | None:
         """Larger bursts until one is refused or the bucket is seen to be empty; then, if costs had filled it, again after they drained."""
@@ -130,10 +138,10 @@ class RefusalDesign:
 
     def _larger(self, then: Step) -> Round | None:
         size = self.bursts[-1][0]
-        if self._refused(self._latest()) or self._readings >= MOST_READINGS or size >= (self.limit or 0):
+        if self._refused(self._latest()) or self._spare < 2 or self._readings >= MOST_READINGS or size >= (self.limit or 0):
             return None
         self._readings += 1
-        return self._burst(size + 2, network_s(self.seen), then)
+        return self._burst(size + min(3, self._spare - 1), network_s(self.seen), then)
 
     def _drained(self) -> Round | None:
         filled = (self.limit or 0) - sum(o.ok for o in self._latest())
@@ -148,7 +156,7 @@ class RefusalDesign:
 
     def _last_train(self) -> Round | None:
         count = self._left - (self.limit or 0) - 1
-        return self._train(self._quick, count, 0.0, self._read_last) if count > 10 else None
+        return self._train(self._quick, count, 0.0, self._read_last) if count > MARGIN else None
 
     def _read_last(self) -> Round | None:
         return self._touched() or self._reading(0.0, self._end)
@@ -167,8 +175,7 @@ class RefusalDesign:
     def _train(self, rate: float, count: float, after_s: float, then: Step) -> Round | None:
         """Even calls, in groups of two where one call's round trip is too long for the rate."""
         round_trip = network_s(self.seen) + 0.01
-        spare = MOST_REFUSALS - self._refused(self.seen)
-        group = 1 if rate * round_trip <= 1.0 or spare <= GROUP else GROUP
+        group = 1 if rate * round_trip <= 1.0 or self._spare <= GROUP else GROUP
         rate = min(rate, group / round_trip, self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
         self._next = then
         self.trains.append((rate, len(self.seen)))
@@ -181,6 +188,11 @@ class RefusalDesign:
     @property
     def _left(self) -> int:
         return self.budget - len(self.seen)
+
+    @property
+    def _spare(self) -> int:
+        """Refusals that may still be caused."""
+        return MOST_REFUSALS - self._refused(self.seen)
 
     @property
     def _widest(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import httpx
 import numpy as np
 import pytest
@@ -116,7 +118,8 @@ def test_the_true_bucket_contradicts_no_answer() -> None:
         world.carry_out(RefusalDesign((SELF,), 400))
         twin, unit = world.law.twin(world.bucket), world.bucket.up_front_cost
         mark, drain = world.bucket.high_water_mark / unit, world.bucket.high_water_mark / world.bucket.outflow_per_s
-        points = np.log(np.array([[mark], [drain], [twin.mean_cost / world.bucket.outflow_per_s]]))
+        logs = [math.log(value) for value in (mark, drain, twin.mean_cost / world.bucket.outflow_per_s)]
+        points = np.array([*logs, -1.0])[:, None]
         losses.append(float(likelihood(points, events_of(world.seen))[0][0]))
     assert sorted(losses)[2] > -3.0
     assert min(losses) > -12.0
@@ -145,10 +148,10 @@ def test_nothing_is_known_without_a_refusal() -> None:
 @pytest.mark.untraced
 @pytest.mark.slow
 def test_rates_from_refusals_on_random_buckets() -> None:
-    """Canvas-like buckets without headers: rates within a tenth in the middle, an interval holds the truth, six refusals at most."""
+    """Buckets without headers: Canvas-like rates within a tenth, the intervals hold the truth, five refusals at most."""
     errors, held, most = [], 0, 0
-    for seed in range(500, 502):
-        world = random_world(seed, "canvas", headers=False)
+    for seed, family in ((500, "canvas"), (501, "canvas"), (7110, "wide"), (7119, "wide")):
+        world = random_world(seed, family, headers=False)
         design = RefusalDesign((SELF,), 400)
         world.carry_out(design)
         truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
@@ -156,6 +159,6 @@ def test_rates_from_refusals_on_random_buckets() -> None:
         errors.append(abs(told["value"] / truth - 1.0))
         held += told["low"] <= truth <= told["high"]
         most = max(most, world.refused)
-    assert float(np.median(errors)) < 0.1
-    assert held >= 1
-    assert most <= 6
+    assert max(errors[:2]) < 0.1
+    assert held >= 3
+    assert most <= 5
