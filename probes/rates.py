@@ -17,10 +17,12 @@ from probes.twin import Twin
 
 ODDS = 0.05
 """Odds of any refusal at which a rate is called the greatest safe one (contract)."""
-CAUTION = 0.6
+CAUTION = 0.75
 """By how many standard errors `value` is kept below the middle of what is known: going over costs a refused job, under only minutes."""
 MONTE_CARLO_ERROR = 0.004
 """Relative standard error of one root by replay."""
+UNSEEN = 1.08
+"""What a few hundred smoothed pairs do not show of the tails: intervals without it held the truth in 92.6 % of 390 random buckets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +84,7 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
     if middle >= FASTEST_PER_S or middle <= 0.0:
         return None
     slopes = elasticities(twin, job_calls, ODDS, middle)
-    error = math.sqrt(_variance_of_prices(prices, slopes) + _variance_of_bucket(found, slopes) + MONTE_CARLO_ERROR**2)
+    error = UNSEEN * math.sqrt(_variance_of_prices(prices, slopes) + _variance_of_bucket(found, slopes) + MONTE_CARLO_ERROR**2)
     half = student(prices.n - 1) * error
     value = middle * math.exp(-CAUTION * error)
     return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
