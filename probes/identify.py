@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 HARMONICS = (2.0, 3.0, 4.0, 5.0, 0.5)
 MOST_REORDERED = 12
 MEND_FROM = 4
-"""Turns of the regression before a headers's reservations are taken out, where a guess is a rough one."""
+"""Turns of the regression before a header's reservations are taken out, where a guess is a rough one."""
 CLOCK_BIAS_S = 0.0015
 """What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
 
