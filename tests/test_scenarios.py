@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import json
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
+import trustme
 from asked import SELF, made, place, seen
 from simulated import answer
 
 from probes import findings
 from probes.calls import Call, Round
+from probes.client import Client
 from probes.config import Kind
 from probes.errors import UsageError
 from probes.observation import Observation, Outcome
@@ -115,6 +120,60 @@ def test_reach_says_how_it_was_refused() -> None:
     assert lines[1].outcome is Outcome.UNAUTHORIZED
     assert lines[1].facts["challenge"].startswith("Bearer")
     assert "credentials" in kinds(lines)
+
+
+@pytest.mark.parametrize(
+    ("status", "paths"),
+    [
+        (200, ["/api/v1/users/self"]),
+        (429, ["/api/v1/users/self"]),
+        (401, ["/api/v1/users/self", "/health_check.json"]),
+        (503, ["/api/v1/users/self", "/health_check.json"]),
+    ],
+)
+def test_reach_in_brief(status: int, paths: list[str]) -> None:
+    """In brief the read alone is asked, and the health page where that failed: a refusal of the throttle is an answer."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(status, json={}, request=request)
+
+    assert [o.path for o in seen("reach", script=script, options=Options(brief=True))] == paths
+
+
+def test_reach_looks_at_a_certificate_now_and_then(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its days stand in each read; a handshake for it alone is made at the first only, and while it cannot be seen not at the next."""
+    ends = datetime.now(UTC) + timedelta(days=30.5)
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", not_after=ends).configure_cert(context)
+    handshakes: list[object] = []
+
+    async def served(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        handshakes.append(writer)
+        writer.close()
+
+    async def main() -> list[float | None]:
+        async with await asyncio.start_server(served, "127.0.0.1", 0, ssl=context) as server:
+            port = server.sockets[0].getsockname()[1]
+            inner = httpx.MockTransport(lambda request: httpx.Response(200, json={"id": 1}, request=request))
+            days: list[float | None] = []
+            for trusted in (True, False):
+                if trusted:
+                    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+                else:
+                    monkeypatch.delenv("SSL_CERT_FILE")
+                async with Client(place(url=f"https://localhost:{port}"), transport=inner) as client:
+                    for _ in range(2):
+                        lines = [o async for o in scenario("reach").observe(client, Options(brief=True))]
+                        days.append(lines[0].facts.get("certificate_days"))
+            return days
+
+    first, second, *unseen = asyncio.run(main())
+    assert first == pytest.approx(30.5, abs=0.02)
+    assert second == first
+    assert unseen == [None, None]
+    assert len(handshakes) == 1
 
 
 def test_latency_tells_cold_from_warm() -> None:

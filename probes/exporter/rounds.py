@@ -28,7 +28,7 @@ LENT_S = 1.0
 """Longest time that a round holds its place."""
 APART_S = 0.25
 """Starts of two instances lie at most so far apart; with many instances they are spread evenly over the interval."""
-OPTIONS = Options(repeat=1)
+OPTIONS = Options(repeat=1, brief=True)
 """The exporter asks little and often."""
 
 MakeClient = Callable[[Instance, Callable[[Observation], None]], Client]

@@ -18,7 +18,10 @@ Decide = Callable[[Sequence[Observation]], "Round | None"]
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a scenario may be told. `calls`: which calls to make instead of its own; `course`, `section`, `user`: ids it may ask about."""
+    """What a scenario may be told. `calls`: which calls to make instead of its own; `course`, `section`, `user`: ids it may ask about.
+
+    `brief`: it is asked again and again, as by the exporter; what an answer as hoped for makes needless may be left out.
+    """
 
     calls: tuple[Call, ...] = ()
     repeat: int = 40
@@ -28,6 +31,7 @@ class Options:
     budget: int | None = None
     allow_writes: bool = False
     decide: Decide | None = None
+    brief: bool = False
     extra: dict[str, Any] = field(default_factory=dict)
 
 

@@ -9,9 +9,10 @@ import time
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from probes.config import Instance, guessed_kind
-from probes.observation import Observation
+from probes.observation import Observation, Outcome
 from probes.scenarios.asking import get, record_of, scalar
 from probes.scenarios.base import Options, Scenario
 
@@ -21,21 +22,41 @@ if TYPE_CHECKING:
 HANDSHAKE_TIMEOUT_S = 5.0
 ANSWER_S = 20.0
 """Whoever has not answered the cheapest question in so long does not answer."""
+LATER_S = 3600.0
+"""When the certificate is looked at again: a handshake for it alone costs more than the request, and certificates last for weeks."""
+SOON_S = 300.0
+"""The same where it could not be seen: a silent server takes HANDSHAKE_TIMEOUT_S."""
+_ENDS: WeakKeyDictionary[Client, tuple[float, float | None]] = WeakKeyDictionary()
+"""For each client when to look at its instance's certificate again, and when that ends; both in seconds after 1970."""
 
 
-async def observe(client: Client, _: Options) -> AsyncIterator[Observation]:
-    """The public health page (no token is sent), then the cheapest read with the token; what they tell stands in `facts`."""
-    health: Observation | None = None
-    wait_s = min(ANSWER_S, client.instance.timeout_s)
+async def observe(client: Client, options: Options) -> AsyncIterator[Observation]:
+    """The public health page (no token is sent), then the cheapest read with the token; what they tell stands in `facts`.
+
+    In brief the read comes first, and the health page only where the read failed: then it tells a dead instance from a bad token.
+    """
+    if options.brief:
+        me = await _read(client, await _days(client))
+        yield me
+        if client.dialect.health_path is not None and not (me.ok or me.outcome is Outcome.THROTTLED):
+            yield await _page(client, client.dialect.health_path)
+        return
+    health = None
     if client.dialect.health_path is not None:
-        answer = await client.ask(get(client.dialect.health_path), scenario="reach", authorized=False, timeout_s=wait_s, note=_health)
-        health = answer.observation
+        health = await _page(client, client.dialect.health_path)
         yield health
-    days = await certificate_days(client.instance) if _tls_works(client.instance, health) else None
-    me = await client.ask(
-        get(client.dialect.self_path), scenario="reach", timeout_s=wait_s, note=lambda answer: _me(answer, client.instance, days)
-    )
-    yield me.observation
+    yield await _read(client, await _days(client) if health is None or health.tls_s else None)
+
+
+async def _page(client: Client, path: str) -> Observation:
+    wait_s = min(ANSWER_S, client.instance.timeout_s)
+    return await client.send(get(path), scenario="reach", authorized=False, timeout_s=wait_s, note=_health)
+
+
+async def _read(client: Client, days: float | None) -> Observation:
+    wait_s = min(ANSWER_S, client.instance.timeout_s)
+    call = get(client.dialect.self_path)
+    return await client.send(call, scenario="reach", timeout_s=wait_s, note=lambda answer: _me(answer, client.instance, days))
 
 
 def _health(answer: Answer) -> dict[str, Any]:
@@ -62,8 +83,17 @@ def _me(answer: Answer, instance: Instance, days: float | None) -> dict[str, Any
     return {key: value for key, value in facts.items() if value is not None}
 
 
-def _tls_works(instance: Instance, health: Observation | None) -> bool:
-    return instance.url.startswith("https:") and (health is None or bool(health.tls_s))
+async def _days(client: Client) -> float | None:
+    """Days until the certificate ends, which is looked at now and then; None without TLS and where it could not be seen."""
+    if not client.instance.url.startswith("https:"):
+        return None
+    now_s = time.time()
+    again_s, end_s = _ENDS.get(client, (now_s, None))
+    if now_s >= again_s:
+        days = await certificate_days(client.instance)
+        end_s = None if days is None else now_s + 86400.0 * days
+        _ENDS[client] = now_s + (SOON_S if end_s is None else LATER_S), end_s
+    return None if end_s is None else round((end_s - now_s) / 86400.0, 2)
 
 
 async def certificate_days(instance: Instance) -> float | None:
