@@ -29,7 +29,7 @@ IDENTIFY_S = 20.0
 """Most calls and seconds for the bucket's constants."""
 TRAIN_CALLS = 22
 TRAIN_S = 7.0
-OUTFLOW_ERROR = 0.003
+OUTFLOW_ERROR = 0.004
 """A train is repeated until the outflow's standard error is below this share."""
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""

@@ -136,7 +136,23 @@ def _linearised(line: Timeline, constants: Floats, floor_after_leak: bool, mend:
     swaps = np.clip(swaps, -line.neighbours, line.neighbours)
     rows = np.empty((*raw.shape, 3))
     rows[:, :, 0], rows[:, :, 1], rows[:, :, 2] = 1.0, swaps - courses.reservations, courses.seconds
-    return _Linear(rows, target, swaps, raw - swaps * reservation, courses.origins)
+    residuals = raw - swaps * reservation
+    paid = _paid_by_swapped(line, residuals, swaps)
+    return _Linear(rows, target + paid, swaps, residuals + paid, courses.origins)
+
+
+def _paid_by_swapped(line: Timeline, residuals: Floats, swaps: Floats) -> Floats:
+    """What the departures paid that came before a header though they do not here, or negative after it: at most one for each swap.
+
+    A departure that swaps shifts a header by a reservation less what its call cost, an arrival by the reservation.
+    """
+    after, before = line.paid_beside
+    paid = np.zeros(residuals.shape)
+    for count in range(1, len(after)):
+        for beside, way in ((after[count], 1.0), (-before[count], -1.0)):
+            better = (way * swaps >= count) & (np.abs(residuals + beside) < np.abs(residuals + paid))
+            paid = np.where(better, beside, paid)
+    return paid
 
 
 def _solved(rows: Floats, target: Floats, weighed: Floats, prior: Floats) -> Floats:

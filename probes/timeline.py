@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 SWAPPED_S = 0.08
 """Events no further apart may have swapped on their way."""
 
-
+MOST_SWAPPED = 3
+"""Of so many departures beside a header it is asked whether they swapped with it."""
 MOST_ELEMENTS = 2_000_000
 """Replays at one time are so few that none of their arrays is larger."""
 
@@ -70,6 +71,20 @@ class Timeline:
         at = np.array([touch.departed_s for touch in self.touches])[self.usable]
         near = [np.searchsorted(events, at + SWAPPED_S) - np.searchsorted(events, at - SWAPPED_S) for events in (arrivals, departures)]
         return np.asarray(near[0] + near[1] - 1, dtype=float)
+
+    @cached_property
+    def paid_beside(self) -> tuple[Floats, Floats]:
+        """What the next 0, 1 ... departures after each usable touch's own paid together, and what those before it; inf beyond SWAPPED_S.
+
+        Of shape (MOST_SWAPPED + 1, headers).
+        """
+        order = np.argsort([touch.departed_s for touch in self.touches], kind="stable")
+        at = np.array([touch.departed_s for touch in self.touches])[order]
+        paid = np.array([touch.cost for touch in self.touches])[order]
+        after = _beside(at, paid)
+        before = _beside(-at[::-1], paid[::-1])[:, ::-1]
+        places = np.argsort(order, kind="stable")[self.usable]
+        return after[:, places], before[:, places]
 
     @cached_property
     def _events(self) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
@@ -161,6 +176,16 @@ class _Tanks:
         if where.any():
             self.held, self.since = np.where(where, 0.0, self.held), np.where(where, now, self.since)
             self.constant, self.origin = np.where(where, level, self.constant), self.origin + where
+
+
+def _beside(at: Floats, paid: Floats) -> Floats:
+    """Of each of n events in order of time: what the next 0 ... MOST_SWAPPED paid together, inf where one is not within SWAPPED_S."""
+    found = np.full((MOST_SWAPPED + 1, len(at)), np.inf)
+    found[0] = 0.0
+    for count in range(1, min(MOST_SWAPPED, len(at) - 1) + 1):
+        near = at[count:] - at[:-count] < SWAPPED_S
+        found[count, : len(at) - count] = np.where(near, found[count - 1, : len(at) - count] + paid[count:], np.inf)
+    return found
 
 
 def _columns(courses: Courses) -> Columns:

@@ -74,6 +74,27 @@ def test_random_buckets(family: str) -> None:
         assert (world.refused, len(world.seen) <= 60, world.now_s <= 30.0) == (0, True, True), seed
 
 
+@pytest.mark.untraced
+@pytest.mark.parametrize("seed", [1, 2])
+def test_dear_calls_that_swap(seed: int) -> None:
+    """A departure that swaps shifts a header by a reservation less what its call paid: so dear, quick calls tell all three constants."""
+    world = World(BucketSettings(1100.0, 4400 / 3, 12.0, 45.0), Law(0.13, 4.7), rtt_s=0.11, jitter_s=0.05, seed=seed)
+    world.carry_out(Design((SELF,), 120))
+    found = fitted(touches_of(world.seen))
+    assert len(world.seen) == 120
+    assert max(errors(found, world.bucket)) < 0.01
+    assert found.noise < 0.8
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_long_run_begins_from_what_its_first_calls_say(seed: int) -> None:
+    """Of 400 quick, dense calls with jitter no part of the reservation explains more than it does: the first sixty led there."""
+    world = World(BucketSettings(580.0, 2320 / 3, 15.0, 56.0), Law(0.075, 0.8), rtt_s=0.11, jitter_s=0.04, seed=seed)
+    world.carry_out(Design((SELF,), 400))
+    assert max(errors(fitted(touches_of(world.seen)), world.bucket)) < 0.01
+
+
 def test_swapped_events() -> None:
     """Two answers whose arrivals swapped on the way shift a header by a whole reservation: the constants do not move."""
     world = World(law=Law(0.4, 0.2), seed=4)

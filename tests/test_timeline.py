@@ -77,3 +77,18 @@ def test_many_replays_at_a_time() -> None:
     assert whole.seconds.shape == (600, 2000)
     assert whole.seconds[250:260].tolist() == part.seconds.tolist()
     assert whole.origins[250:260].tolist() == part.origins.tolist()
+
+
+def test_what_departures_beside_a_header_paid() -> None:
+    """Sums of what up to three departures after, and before, each header paid, none further off than events can swap."""
+    touches = [Touch(0.0, 1.00 + 0.05 * n, cost, 500.0) for n, cost in enumerate((1.0, 2.0, 4.0))] + [Touch(0.0, 9.0, 8.0, None)]
+    after, before = timeline(touches[::-1]).paid_beside
+    inf = np.inf
+    assert after.tolist() == [[0.0, 0.0, 0.0], [inf, 4.0, 2.0], [inf, inf, inf], [inf, inf, inf]]
+    assert before.tolist() == [[0.0, 0.0, 0.0], [2.0, 1.0, inf], [inf, inf, inf], [inf, inf, inf]]
+
+
+def test_a_single_touch_has_nothing_beside_it() -> None:
+    """One departure swaps with none."""
+    after, before = timeline([Touch(0.0, 1.0, 1.0, 500.0)]).paid_beside
+    assert after[:, 0].tolist() == before[:, 0].tolist() == [0.0, np.inf, np.inf, np.inf]
