@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from probes.identify import Fit, fit
+from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
 from probes.replay import Touch, jitter_s, network_s, touches_of, usable_cost, usable_remaining
@@ -19,12 +19,19 @@ LEAST_PRICED = 5
 """Fewest answered calls from which a cost or a safe rate is told."""
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
+CLEAR_OUTLIERS, UNCLEAR_OUTLIERS = 0.08, 0.25
+"""Above this share somebody else seems to use the token: where the order of calls is clear, and where they overtake one another."""
 HEADERS_MISSING = 0.05
 """Share of answers without a header from which it is said, and from which a misfit is not blamed on somebody else."""
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""
+OVERTAKING = 0.25
+"""Jitter as a share of the server's time from which the order of dense calls is lost."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
+
+Signs = tuple[tuple[str, str], ...]
+"""Remarks of (kind, sentence)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +62,7 @@ class Estimate:
     round_trip_s: float
     n: int
     refused: int
-    signs: tuple[tuple[str, str], ...] = field(default=())
+    signs: Signs = field(default=())
 
     @property
     def identified(self) -> bool:
@@ -88,12 +95,33 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     touches = touches_of(mine)
     regime, signs = _regime(answered, touches)
     found = fit(touches) if regime in ("headers", "not_enforced") else None
+    if found is not None and not _explains(found) and _out_of_order(mine):
+        found, signs = _by_the_first(found, touches, signs)
     fitted = _whole(found) if found is not None and _explains(found) else None
     if regime == "headers":
         signs = (*signs, *_signs_of_fit(found, touches, mine))
     refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
     base = network_s(mine)
     return Estimate(answered[0].instance, regime, fitted, _prices(mine, base), base, len(answered), refused, signs)
+
+
+def _out_of_order(seen: Sequence[Observation]) -> bool:
+    """Whether calls overtake one another on their way so often that dense ones do not show in which order the bucket saw them."""
+    times = [o.server_time_s for o in seen if o.ok and o.server_time_s is not None]
+    jitter = jitter_s(seen)
+    return jitter is not None and bool(times) and jitter > OVERTAKING * float(np.median(times))
+
+
+def _by_the_first(found: Fit, touches: Sequence[Touch], signs: Signs) -> tuple[Fit, Signs]:
+    """The fit to the first calls alone, which were sent to tell the bucket and are not dense, with a word on it; else the one to all."""
+    first = fit(touches[:FIRST_CALLS]) if len(touches) > FIRST_CALLS else None
+    if first is None or not _explains(first):
+        return found, signs
+    said = (
+        f"On this network calls overtake one another: the bucket is told by the first {first.n} calls, whose order is clear enough; "
+        "another job on this token might not show."
+    )
+    return first, (*signs, ("jitter", said))
 
 
 def _explains(fitted: Fit) -> bool:
@@ -115,7 +143,7 @@ def _whole(fitted: Fit) -> Fit:
     return replace(fitted, bucket=replace(bucket, up_front_cost=bucket.high_water_mark / round(ratio)))
 
 
-def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, tuple[tuple[str, str], ...]]:
+def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, Signs]:
     """(regime, signs) by the signatures of `throttle-physics`, section 1."""
     metered = [o for o in answered if usable_remaining(o) is not None]
     refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
@@ -162,7 +190,7 @@ def _passed_above(touches: Sequence[Touch]) -> int:
     return count
 
 
-def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> tuple[tuple[str, str], ...]:
+def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> Signs:
     signs: list[tuple[str, str]] = []
     shared = None if fitted is None else _shared_token(fitted, seen)
     if shared is not None:
@@ -194,7 +222,7 @@ def _bare_at_the_end(touches: Sequence[Touch]) -> int:
 
 def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
     """Why somebody else seems to use this token; None where these calls and the network's jitter explain the headers."""
-    if not _explains(fitted) or fitted.outliers > 0.08:
+    if not _explains(fitted) or fitted.outliers > (UNCLEAR_OUTLIERS if _out_of_order(seen) else CLEAR_OUTLIERS):
         share = round(100 * float(np.mean(np.abs(fitted.residuals) > 0.5)))
         return f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token."
     jitter = jitter_s(seen)

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 HARMONICS = (2.0, 3.0, 4.0, 5.0, 0.5)
 ROUGH = 1.0
 """A cost of the fit above which other first guesses are tried."""
-FIRST_CALLS = 60
+FIRST_CALLS, FEWEST_CALLS = 60, 24
+"""Of so many calls the first are asked for a better guess, or the first two thirds of fewer; and from how many on."""
 MOST_REORDERED = 12
 MEND_FROM = 4
 """Turns of the regression before a header's reservations are taken out, where a guess is a rough one."""
@@ -95,7 +96,7 @@ def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | 
     best = _best(refined(line, [*guesses, *exact], [MEND_FROM] * len(guesses) + [0] * len(exact)))
     if start is None:
         best = _with_harmonics(line, best)
-        if best.cost > ROUGH and len(touches) > FIRST_CALLS:
+        if best.cost > ROUGH and len(touches) >= FEWEST_CALLS:
             best = _best([best, *_from_the_first(line)])
     if best.noise > 0.1 or best.outliers > 0.02:
         best = _reordered(line, best, guesses)
@@ -121,7 +122,7 @@ def _with_harmonics(line: Timeline, best: Solution) -> Solution:
 
 def _from_the_first(line: Timeline) -> list[Solution]:
     """Fits from what the first calls say: they were made to tell the bucket, and few enough that a wrong outflow blurs little."""
-    first = fit(line.touches[:FIRST_CALLS])
+    first = fit(line.touches[: min(FIRST_CALLS, 2 * len(line.touches) // 3)])
     return [] if first is None else refined(line, [first.bucket], [0])
 
 

@@ -23,6 +23,8 @@ LARGEST_BURST = 80
 MOST_REFUSALS = 5
 SHORTEST_REST_S = 1.5
 MOST_REST_S = 30.0
+WORTH_CLIMBING = 2
+"""Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
 REST_A_CALL_S = 0.8
 """Rest for each call of the burst before: as long as a dear call needs to drain."""
 PROBING_S = 330.0
@@ -60,6 +62,8 @@ class RefusalDesign:
     seen: Sequence[Observation] = ()
     limit: int | None = None
     _next: Step | None = None
+    _fits: int = 0
+    _climbs: bool = False
     _touches: int = 0
     _readings: int = 0
 
@@ -73,18 +77,47 @@ class RefusalDesign:
     # -- from rest: how many calls fit
 
     def _grow(self) -> Round | None:
-        last = self.bursts[-1][0] if self.bursts else 0
+        """More together than ever passed: all at once and few more, or, where calls take long, pair after pair on top of those that fit."""
         if self._refused(self._latest()):
-            self.limit = sum(o.ok for o in self._latest())
-            return self._first_train()
+            return self._bounded() if self._climbs else self._limited(sum(o.ok for o in self._latest()))
+        last = self._fits = max(self._fits, _most_at_once(self._latest()))
         size = min(last + _growth(last), self._widest) if last else min(FIRST_BURST, self._widest)
         if size <= last or size > max(0.6 * self._left, FIRST_BURST):
             return self._unlimited()
-        return self._burst(size, self._rest_s(last), self._grow)
+        return self._climb(last, self._rest_s(last), self._grow) or self._burst(size, self._rest_s(last), self._grow)
+
+    def _climb(self, size: int, after_s: float, then: Step) -> Round | None:
+        """`size` calls at once, then two at a time, each two when a refusal of the two before were known: no more than two are refused.
+
+        None where too few calls would still be in flight for it to lead further than a burst that risks as many refusals as it adds calls.
+        """
+        pairs = min(self._steps(), ((self.limit or self._widest) + 1 - size) // 2, (int(0.6 * self._left) - size) // 2)
+        if pairs < WORTH_CLIMBING or self._spare < 2:
+            return None
+        self._climbs, self._next = True, then
+        self.bursts.append((size + 2 * pairs, len(self.seen)))
+        offsets = [0.0] * size + [(n // 2 + 1) * self._step_s for n in range(2 * pairs)]
+        return Round(tuple((offset, self.calls[n % len(self.calls)]) for n, offset in enumerate(offsets)), after_s)
+
+    def _bounded(self) -> Round | None:
+        """A climb was refused: as many at once as were in flight then; one more where others had come back, whose cost took room."""
+        first = next(o for o in self._latest() if o.outcome is Outcome.THROTTLED)
+        at = (first.sent_s or 0.0) + network_s(self.seen)
+        before = [o for o in self._latest() if o.ok and (o.sent_s or 0.0) <= (first.sent_s or 0.0) + 1e-3]
+        beside = sum((o.received_s or 0.0) > at for o in before)
+        exact = beside == len(before)
+        return self._burst(beside if exact else beside + 1, self._rest_s(len(before)), self._fit if exact else self._grow)
+
+    def _fit(self) -> Round | None:
+        return self._limited(sum(o.ok for o in self._latest()))
+
+    def _limited(self, limit: int) -> Round | None:
+        self.limit = limit
+        return self._first_train()
 
     def _unlimited(self) -> Round | None:
-        """No burst was refused: the rest of the budget goes evenly, as many in flight as the largest burst."""
-        return self._train(self.bursts[-1][0] / self._time_s(), self._left, self._rest_s(self.bursts[-1][0]), self._end)
+        """No burst was refused: the rest of the budget goes evenly, as many in flight as ever fitted."""
+        return self._train(self._fits / self._time_s(), self._left, self._rest_s(self._fits), self._end)
 
     # -- does cost fill the bucket
 
@@ -124,7 +157,8 @@ class RefusalDesign:
         ratios = self._ratios()
         self._readings = 0
         room = float(np.quantile(ratios.room(after_s), 0.1)) if ratios is not None else 1.0
-        return self._burst(int(max(2.0, min(room + 1.0, self._passed() + self._spare - 1))), after_s, then)
+        size = int(max(2.0, min(room + 1.0, self._passed() + self._spare - 1)))
+        return self._climb(int(max(1.0, min(room, self._passed()))), after_s, then) or self._burst(size, after_s, then)
 
     def _passed(self) -> int:
         """Calls that were let through at one time at the end of the last round: so many surely fit again."""
@@ -141,10 +175,11 @@ class RefusalDesign:
         if self._refused(self._latest()) or self._spare < 2 or self._readings >= MOST_READINGS or size >= (self.limit or 0):
             return None
         self._readings += 1
-        return self._burst(size + min(3, self._spare - 1), network_s(self.seen), then)
+        after_s = network_s(self.seen)
+        return self._climb(_most_at_once(self._latest()), after_s, then) or self._burst(size + min(3, self._spare - 1), after_s, then)
 
     def _drained(self) -> Round | None:
-        filled = (self.limit or 0) - sum(o.ok for o in self._latest())
+        filled = (self.limit or 0) - _most_at_once(self._latest())
         ratios = self._ratios()
         if filled < 2 or ratios is None:
             return None
@@ -168,7 +203,7 @@ class RefusalDesign:
 
     def _burst(self, size: int, after_s: float, then: Step) -> Round | None:
         size = min(size, self._widest, self._left, (self.limit or LARGEST_BURST) + 1)
-        self._next = then
+        self._climbs, self._next = False, then
         self.bursts.append((size, len(self.seen)))
         return Round(tuple((0.0, self.calls[n % len(self.calls)]) for n in range(size)), after_s)
 
@@ -193,6 +228,18 @@ class RefusalDesign:
     def _spare(self) -> int:
         """Refusals that may still be caused."""
         return MOST_REFUSALS - self._refused(self.seen)
+
+    @property
+    def _step_s(self) -> float:
+        """Seconds after which a refusal is known; inf while nothing tells the network's share of a call."""
+        connects = [o.connect_s for o in self.seen if o.connect_s]
+        told = any(o.server_time_s is not None or o.outcome is Outcome.THROTTLED for o in self.seen)
+        return 1.2 * (network_s(self.seen) if told else min(connects, default=math.inf)) + 0.02
+
+    def _steps(self) -> int:
+        """How many refusals, one after another, could be known while nine of ten calls are still in flight."""
+        times = served(self.seen, network_s(self.seen))
+        return int(float(np.quantile(times, 0.1)) / self._step_s) if times else 0
 
     @property
     def _widest(self) -> int:
@@ -237,6 +284,12 @@ class RefusalDesign:
 def _growth(size: int) -> int:
     """By so many may a burst be refused in part."""
     return 2 if size < 15 else 3
+
+
+def _most_at_once(answers: Sequence[Observation]) -> int:
+    """The most calls in flight at one instant of those let through."""
+    times = [(o.sent_s, o.received_s) for o in answers if o.ok and o.sent_s is not None and o.received_s is not None]
+    return max((sum(sent <= start < received for sent, received in times) for start, _ in times), default=0)
 
 
 def _failing(seen: Sequence[Observation]) -> bool:

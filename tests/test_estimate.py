@@ -175,6 +175,20 @@ def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> No
     assert "shared_token" in kinds(one) or tells_the_truth(one, world.bucket)
 
 
+@pytest.mark.untraced
+@pytest.mark.parametrize(("seed", "signs"), [(1, []), (3, ["jitter"]), (5, ["jitter"])])
+def test_calls_that_overtake_one_another(seed: int, signs: list[str]) -> None:
+    """Dense calls whose order the network loses are no sign of another job: the first calls tell the bucket, and that is said."""
+    bucket = BucketSettings(785.0, 785.0 * 4 / 3, 15.0, 96.0)
+    world = World(bucket, Law(0.13, 0.14), rtt_s=0.08, jitter_s=0.05, seed=seed)
+    world.carry_out(Design((SELF,)))
+    one = found(world.seen)
+    assert kinds(one) == signs
+    assert tells_the_truth(one, bucket, 0.08)
+    assert one.fit is not None
+    assert one.fit.n == (60 if signs else len(world.seen))
+
+
 def test_other_traffic_that_no_bucket_explains() -> None:
     """Heavy traffic of somebody else leaves no constant to tell, and the sentence says why."""
     world = random_world(3, "canvas", others=(30.0, 3.0))

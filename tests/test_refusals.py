@@ -7,7 +7,7 @@ import math
 import httpx
 import numpy as np
 import pytest
-from worlds import SELF, World, random_world
+from worlds import SELF, Law, World, random_world
 
 from probes.bucket import BucketSettings
 from probes.client import Client
@@ -79,6 +79,32 @@ def test_costs_that_fill_the_bucket_give_the_steady_rate() -> None:
     assert steady is not None
     assert abs(steady.value / 2.5 - 1.0) < 1 / 7
     assert steady.low < 2.5 < steady.high
+
+
+def bounding(world: World) -> RefusalDesign:
+    """The design when it has found how many calls fit; its first train is the last round."""
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(lambda seen: None if design.trains else design(seen))
+    return design
+
+
+@pytest.mark.parametrize(("mark", "calls"), [(1195.0, 120), (980.0, 100), (615.0, 75)])
+def test_slow_calls_are_added_two_at_a_time(mark: float, calls: int) -> None:
+    """While calls take long two are added at a time: how many fit is told exactly by half of the calls that bursts need."""
+    world = World(BucketSettings(mark, mark * 4 / 3, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, seed=5)
+    design = bounding(world)
+    used = world.seen[: design.trains[0][1]]
+    assert design.limit == math.ceil(mark / 40.0) - 1
+    assert len(used) <= calls
+    assert sum(o.outcome is Outcome.THROTTLED for o in used) <= 3
+
+
+def test_nothing_is_added_while_a_refusal_would_be_known_late() -> None:
+    """Where no answer tells the server's time, and no connection was made, bursts grow as for quick calls."""
+    world = World(BucketSettings(615.0, 820.0, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, runtime=False, seed=5)
+    design = bounding(world)
+    assert [size for size, _ in design.bursts] == [5, 7, 9, 11, 13, 15, 18]
+    assert design.limit == 15
 
 
 def test_a_ceiling_in_flight_is_never_passed() -> None:
