@@ -94,18 +94,29 @@ def _twins(ratios: Ratios, times: NDArray[np.float64]) -> list[Twin]:
 def _safe(
     limit: int | None, ratios: Ratios | None, steady: Number | None, times: NDArray[np.float64], job: int, ceilings: Ceilings
 ) -> dict[str, Any] | None:
-    """Safe numbers over all draws: the median, and what 95 of 100 allow."""
+    """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
     if limit is None or ratios is None or len(times) < LEAST_PRICED:
         return None
     twins = _twins(ratios, times)
     rates = np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins])
-    low, value, high = (float(rate) for rate in np.quantile(rates, (LIKELY[0], 0.5, LIKELY[1])) * (CAUTION, 1.0, 1.0))
+    low, high = (float(rate) for rate in np.quantile(rates, LIKELY) * (CAUTION, 1.0))
+    value = max(low, least_off(rates))
     rate, bound = Number(value, low, high, len(times)), _bound(value, steady)
     if ceilings.max_rate is not None and ceilings.max_rate < low:
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
     slow = np.argsort(rates)[list(SLOW_DRAWS)]
     in_flight = min(sorted(workers(twins[n], job, ODDS) for n in slow)[len(slow) // 2], limit, ceilings.max_in_flight or limit)
     return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
+
+
+def least_off(rates: NDArray[np.float64]) -> float:
+    """The rate whose relative error is least in the mean over equally likely true ones: their median, each weighted by its inverse.
+
+    Where little is known it lies far below the middle: twice too fast is off by as much as no call at all.
+    """
+    ordered = np.sort(rates)
+    shares = np.cumsum(1.0 / np.maximum(ordered, 1e-9))
+    return float(np.interp(0.5 * shares[-1], shares - 0.5 / np.maximum(ordered, 1e-9), ordered))
 
 
 def _bound(rate: float, steady: Number | None) -> str:
@@ -115,9 +126,10 @@ def _bound(rate: float, steady: Number | None) -> str:
 
 
 def _highest_clean(design: RefusalDesign, job: int) -> dict[str, Any] | None:
-    """No refusal up to the ceilings: the highest rate that was tried is what can be said."""
+    """No refusal up to the ceilings: the highest rate that was tried, and as many in flight as it kept there, is what can be said."""
     if not design.trains:
         return None
     rate, width = max(rate for rate, _ in design.trains), max(size for size, _ in design.bursts)
     number = Number(rate, rate, rate, len(design.seen))
-    return {"rate_per_s": number.document(), "in_flight": width, "burst": width, "bound_by": "ceiling", "job_calls": job, "odds": ODDS}
+    kept = max(1, min(width, round(rate * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
+    return {"rate_per_s": number.document(), "in_flight": kept, "burst": width, "bound_by": "ceiling", "job_calls": job, "odds": ODDS}

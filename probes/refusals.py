@@ -172,8 +172,8 @@ class RefusalDesign:
 
     def _larger(self, then: Step) -> Round | None:
         size = self.bursts[-1][0]
-        if self._refused(self._latest()) or self._spare < 2 or self._readings >= MOST_READINGS or size >= (self.limit or 0):
-            return None
+        if self._refused(self._latest()) or self._spare < 3 or self._readings >= MOST_READINGS or size >= (self.limit or 0):
+            return None  # one call more at a time would spend the budget on little
         self._readings += 1
         after_s = network_s(self.seen)
         return self._climb(_most_at_once(self._latest()), after_s, then) or self._burst(size + min(3, self._spare - 1), after_s, then)
@@ -181,7 +181,7 @@ class RefusalDesign:
     def _drained(self) -> Round | None:
         filled = (self.limit or 0) - _most_at_once(self._latest())
         ratios = self._ratios()
-        if filled < 2 or ratios is None:
+        if filled < 2 or ratios is None or not self._refused(self._latest()):
             return None
         rest = DRAINED_SHARE * filled / float(np.median(ratios.outflow_per_s))
         return self._reading(min(LONGEST_DRAIN_S, max(3.0, rest)), self._read_drained)

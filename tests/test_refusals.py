@@ -15,7 +15,7 @@ from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
 from probes.rates import Ceilings
-from probes.ratio_rates import refusal_document, steady_rate
+from probes.ratio_rates import least_off, refusal_document, steady_rate
 from probes.ratios import events_of, likelihood, network_s, ratios_of
 from probes.refusals import RefusalDesign
 from probes.safety import even_rate
@@ -117,6 +117,8 @@ def test_a_ceiling_in_flight_is_never_passed() -> None:
     assert document["ratios"] is None
     assert document["safe"]["bound_by"] == "ceiling"
     assert document["safe"]["rate_per_s"]["value"] <= 8.0
+    assert document["safe"]["in_flight"] == 2
+    assert document["safe"]["burst"] == 4
 
 
 def test_nothing_more_is_asked_when_all_fails() -> None:
@@ -161,6 +163,12 @@ def test_a_mark_that_answers_exclude_is_not_among_the_draws() -> None:
     assert ratios is not None
     assert float(np.min(ratios.mark)) > 5.9
     assert float(np.max(ratios.mark)) < 7.15
+
+
+@pytest.mark.parametrize(("rates", "value"), [([3.0], 3.0), ([1.0, 2.0, 4.0], 1.5), ([5.0, 5.0, 5.0], 5.0), ([1.0, 100.0], 1.98)])
+def test_the_rate_that_is_least_off(rates: list[float], value: float) -> None:
+    """A true rate of 1 weighs twice as much as one of 2: so the mean relative error is least."""
+    assert least_off(np.array(rates)) == pytest.approx(value, rel=0.02)
 
 
 def test_nothing_is_known_without_a_refusal() -> None:
