@@ -18,6 +18,14 @@ from probes.observation import Observation, Outcome
 if TYPE_CHECKING:
     from probes.client import Answer, Client
 
+UNANSWERED = {
+    Outcome.DNS_ERROR: "the name of its host is not known here",
+    Outcome.CONNECT_ERROR: "no connection could be made",
+    Outcome.CONNECT_TIMEOUT: "no connection came about in time",
+    Outcome.TLS_ERROR: "no secure connection could be made",
+    Outcome.READ_TIMEOUT: "no answer came in time",
+}
+"""What to call outcomes of which the error's own words say less."""
 FRUITLESS_PAGES = 2
 """So many pages in a row that bring nothing new are a circle."""
 EMPTY_PAGES = 20
@@ -168,11 +176,13 @@ def _single(answer: Answer, document: Any, number: int) -> Page:
 
 
 def _failure(observation: Observation, number: int) -> str:
+    rest = "nothing was read." if number == 1 else "the pages before it are whole."
+    if observation.outcome in UNANSWERED:
+        return f"Page {number} failed, {UNANSWERED[observation.outcome]}: probes diagnose -i {observation.instance} says why; {rest}"
     status = f" ({observation.status})" if observation.status else ""
     detail = f": {observation.error}" if observation.error else ""
     if observation.outcome is Outcome.NOT_FOUND and observation.facts.get("html"):
         detail = ": a web page came: no such path in this API, 'probes explain' says more"
-    rest = "nothing was read." if number == 1 else "the pages before it are whole."
     return f"Page {number} failed, {observation.outcome.value}{status}{detail}; {rest}"
 
 

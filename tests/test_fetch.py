@@ -197,7 +197,7 @@ def test_nobody_answers(fetch: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("CANVAS_API_URL", "http://127.0.0.1:1")
     code, _, said = fetch("things", "--quiet")
     assert code == 1
-    assert said.startswith("The list is not whole: 0 items from 1 page. Page 1 failed, connect_error: ConnectError")
+    assert said.startswith("The list is not whole: 0 items from 1 page. Page 1 failed, no connection could be made: probes diagnose -i ")
 
 
 @pytest.mark.slow

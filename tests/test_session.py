@@ -145,8 +145,9 @@ def test_told_has_no_findings_by_default() -> None:
 
 
 @pytest.mark.slow
-def test_control_c(tmp_path: Path) -> None:
-    """Ctrl-C while a server hangs ends with 130 at once; the request that was in flight has its line."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_control_c(tmp_path: Path, number: signal.Signals) -> None:
+    """Ctrl-C, or SIGTERM, while a server hangs ends with 130 at once; the request that was in flight has its line."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         environment = {**os.environ, "CANVAS_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "CANVAS_API_TOKEN": TOKEN}
         command = [sys.executable, "-m", "probes", "run", "latency", "--out", str(tmp_path)]
@@ -155,7 +156,7 @@ def test_control_c(tmp_path: Path) -> None:
         connection, _ = silent.accept()
         with connection:
             assert connection.recv(3) == b"GET"
-            child.send_signal(signal.SIGINT)
+            child.send_signal(number)
             out, talk = child.communicate(timeout=10)
     assert (child.returncode, out) == (130, "")
     (folder,) = tmp_path.iterdir()

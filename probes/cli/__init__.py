@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 import typer
@@ -16,9 +17,10 @@ for module in (demo, ask, rate, load, listing, tell, export, simulate):
 
 
 def main() -> None:
-    """Runs the command line; an error becomes one sentence on stderr and its exit code, Ctrl-C becomes 130."""
+    """Runs the command line; an error becomes one sentence on stderr and its exit code; Ctrl-C becomes 130, and so does SIGTERM."""
     from probes.errors import ExitCode, ProbesError
 
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was measured is kept, as after Ctrl-C
     try:
         app()
     except ProbesError as error:
