@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
@@ -19,6 +18,7 @@ from probes import __version__
 from probes.dialects import dialect
 from probes.observation import Observation, Outcome
 from probes.report.openmetrics import EDGES_S
+from probes.report.queues import GAUGES, gauges, told
 
 if TYPE_CHECKING:
     from probes.config import Instance
@@ -29,8 +29,6 @@ MOST_CALLS = 200
 """Call names of one instance; later ones are counted together as `other`, so that ids in a shape we do not know cannot flood a server."""
 OTHER = "other"
 BOUNDED = ("canvas_instance", "call", "bound")
-WAITING = frozenset({"initializing", "created"})
-"""States of an import that has not begun."""
 REFUSALS = ("throttled_429", "throttled_403", "throttled_other", "unauthorized", "forbidden", "no_user_agent", "maintenance")
 """Refusals by kind: the throttle's by its status (429 since October 2025, 403 before), then who may not ask, then nobody may."""
 PHASES = {
@@ -106,10 +104,7 @@ class Metrics:
         self.pages = gauge(
             "round_page_size_items", "Items on a page of a list, by default and at most, in the newest round that looked.", BOUNDED
         )
-        self.imports = gauge("queue_imports", "SIS imports in the queue, by state.", ("canvas_instance", "state"))
-        self.oldest = gauge("queue_oldest_wait_seconds", "How long the oldest import in the queue has waited by now; 0 when none waits.")
-        self.waits = gauge("queue_wait_seconds", "How long past imports waited before they began.", ("canvas_instance", "statistic"))
-        self.runs = gauge("queue_run_seconds", "How long past imports ran.", ("canvas_instance", "statistic"))
+        self.queues = [gauge(one.name, one.says, ("canvas_instance", *filter(None, [one.label]))) for one in GAUGES]
         self.info = gauge("instance_info", "What the instance is.", ("canvas_instance", "kind", "dialect"))
         self.rounds = counter("rounds", "Rounds that ended.")
         self.failures = counter("round_failures", "Rounds in which a request failed or none was sent; throttling is no failure.")
@@ -119,7 +114,8 @@ class Metrics:
         self.ended = gauge("last_round_timestamp_seconds", "When the newest round ended.", who)
         self.build = gauge("build_info", "The version of the exporter.", ("version",))
         self.build.labels(__version__).set(1)
-        self.instruments = [one for one in vars(self).values() if isinstance(one, MetricWrapperBase)]
+        made = (one for value in vars(self).values() for one in (value if isinstance(value, list) else [value]))
+        self.instruments = [one for one in made if isinstance(one, MetricWrapperBase)]
         self._calls: dict[str, set[str]] = {}
         self._series: dict[str, dict[tuple[Any, ...], Any]] = {}
         self._kept: set[tuple[Any, ...]] = set()
@@ -246,16 +242,10 @@ class Metrics:
         if any("per_page" in o.facts for o in observations):
             self._paging(observations)
 
-    def _queue(self, name: str, facts: Mapping[str, Any]) -> None:
+    def _queue(self, name: str, noted: Mapping[str, Any]) -> None:
         """What scenario `queue` noted of the imports: how many stand there and how long, and what those before them met."""
-        for state in ("waiting", "running"):
-            self._labels(self.imports, name, state).set(facts[state])
-        ages = [age_s for _, state, age_s, _ in facts["queue"] if state in WAITING and age_s is not None]
-        self._labels(self.oldest, name).set(max(ages, default=0.0))
-        for gauge, values in ((self.waits, facts["waits_s"]), (self.runs, facts["runs_s"])):
-            if values:
-                self._labels(gauge, name, "median").set(median(values))
-                self._labels(gauge, name, "max").set(max(values))
+        for one, label, number in gauges(told(noted)):
+            self._labels(self.queues[GAUGES.index(one)], name, *filter(None, [label])).set(number)
 
     def _paging(self, observations: Sequence[Observation]) -> None:
         """What scenario `pagination` saw, told as the report tells it."""

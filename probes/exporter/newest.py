@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from probes.metrics import MOST_CALLS, template_of
 from probes.report import facts
+from probes.report.queues import labelled
 from probes.runs import MANIFEST
 
 if TYPE_CHECKING:
@@ -36,11 +37,12 @@ Entries = dict[tuple[str, str], dict[str, Any]]
 
 @dataclass(slots=True)
 class Found:
-    """By (instance, call): `rates` entries, `pagination` and `latency` rows; by instance: its newest run's severities, end, success."""
+    """By (instance, call): `rates` entries, `pagination` and `latency` rows; by instance: `queues` rows, severities, end, success."""
 
     rates: Entries = field(default_factory=dict)
     pages: Entries = field(default_factory=dict)
     latency: Entries = field(default_factory=dict)
+    queues: dict[str, dict[str, Any]] = field(default_factory=dict)
     findings: dict[str, list[str]] = field(default_factory=dict)
     runs: dict[str, tuple[float, bool]] = field(default_factory=dict)
 
@@ -66,6 +68,9 @@ class Newest(Collector):
             BOUNDED,
             _intervals((key, row.get("p50_interval")) for key, row in found.latency.items()),
         )
+        for gauge, told in labelled(found.queues.values()):
+            labels = ("canvas_instance", *filter(None, [gauge.label]))
+            yield _family(f"canvas_probe_run_{gauge.name}", gauge.says, labels, [(tuple(v for _, v in one), n) for one, n in told])
         yield _family(
             "canvas_probe_findings", "Findings of the newest run by severity.", ("canvas_instance", "severity"), _severities(found.findings)
         )
@@ -82,6 +87,9 @@ class Newest(Collector):
             _add(found.rates, facts.rates(run), names)
             _add(found.pages, facts.entries(run, "pagination", "instance", "call"), names)
             _add(found.latency, (one for one in facts.entries(run, "latency", "instance", "call") if one.get("p50_interval")), names)
+            for row in facts.entries(run, "queues", "instance"):
+                if row["instance"] in names:
+                    found.queues.setdefault(str(row["instance"]), row)
             for name in {str(one["name"]) for one in facts.entries(run, "instances", "name")} & set(names):
                 if (at_s := _ended_s(run)) is not None:
                     if name not in found.runs:
@@ -102,7 +110,7 @@ class Newest(Collector):
         changed = _changed_ns(manifest), _changed_ns(made)
         if changed not in self._read.get(folder, ()):
             report = _document(made)
-            told: dict[str, Any] = {name: report[name] for name in ("pagination", "latency", "findings") if name in report}
+            told: dict[str, Any] = {name: report[name] for name in ("pagination", "latency", "queues", "findings") if name in report}
             self._read[folder] = changed, {**_document(manifest), **told}
         return self._read[folder][1]
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from probes.observation import Observation
-from probes.report import answers, facts, latencies, paging
+from probes.report import answers, facts, latencies, paging, queues
 from probes.report.aggregate import Aggregate
 from probes.runs import Run
 
@@ -49,6 +49,7 @@ def _document(run: Run, aggregate: Aggregate) -> dict[str, Any]:
         "seconds": _seconds(aggregate),
         "latency": latencies.rows(aggregate),
         "pagination": paging.rows(aggregate.kept),
+        "queues": queues.rows(aggregate.kept),
         "rates": rates,
         "comparisons": facts.entries(manifest, "comparisons", "a", "b", "call"),
         "phases": latencies.phases(aggregate),
@@ -71,7 +72,7 @@ def _document(run: Run, aggregate: Aggregate) -> dict[str, Any]:
 def _in_order(document: dict[str, Any]) -> None:
     """Rows by the order of the instances in the configuration: who was asked first, of several at one time, is chance."""
     places = {str(one["name"]): number for number, one in enumerate(document["instances"])}
-    for name in ("latency", "pagination", "phases", "rates"):
+    for name in ("latency", "pagination", "phases", "queues", "rates"):
         document[name].sort(key=lambda row: places.get(str(row["instance"]), len(places)))
     document["outcomes"] = dict(sorted(document["outcomes"].items(), key=lambda entry: places.get(entry[0], len(places))))
 

@@ -19,6 +19,7 @@ import numpy as np
 from probes.errors import ProbesError, UsageError
 from probes.report import facts
 from probes.report.aggregate import OUTCOMES, Aggregate
+from probes.report.queues import Labels, labelled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,8 +34,6 @@ EDGES_S = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 MOST_CALLS = 200
 JOB = "canvas_probes"
 TIMEOUT_S = 10.0
-
-Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +224,9 @@ def _at_the_end(material: Material, end_s: float) -> Iterator[Family]:
     yield Family(
         "canvas_probe_page_size_items", "gauge", "Items on a page of a list, by default and at most.", tuple(_page_sizes(document, end_s))
     )
+    for gauge, told in labelled(document["queues"]):
+        samples = tuple(Sample(labels, number, end_s) for labels, number in told)
+        yield Family(f"canvas_probe_run_{gauge.name}", "gauge", gauge.says, samples)
     yield Family("canvas_probe_findings", "gauge", "Findings of the run by severity.", tuple(_findings(document, end_s)))
     when = tuple(Sample((("canvas_instance", name),), end_s, end_s) for name in material.aggregate.instances.words)
     yield Family("canvas_probe_last_run_timestamp_seconds", "gauge", "When the newest run ended.", when)

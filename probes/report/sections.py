@@ -54,6 +54,14 @@ SECTIONS = (
         ("pagination", "page_sizes"),
     ),
     Section(
+        "queue",
+        "How long do imports wait?",
+        "SIS imports of one account run one after another: what stood in the queue when it was read, and how long those "
+        "that the list still showed had waited and run, by their own times.",
+        (),
+        ("queues",),
+    ),
+    Section(
         "load",
         "What happened under load?",
         "Requests were due at even intervals whatever the server did; latency counts from when each was due, so that a "

@@ -89,6 +89,11 @@ PAGE_SIZES = _columns(
     "whole_s|the whole list|seconds",
     "pages|pages|count", "n|n|count",
 )  # fmt: skip
+QUEUES = _columns(
+    "instance|instance", "waiting|waiting|count", "running|running|count", "oldest_wait_s|oldest waits|seconds",
+    "median_wait_s|waited, median|seconds", "max_wait_s|longest|seconds", "median_run_s|ran, median|seconds", "n|n|count",
+    "source|observations|source",
+)  # fmt: skip
 LOADS = _columns(
     "instance|instance", "asked_per_s|asked, /s|number", "offered_per_s|offered, /s|number",
     "achieved_per_s|achieved, /s|number", "requests|requests|count",
@@ -115,6 +120,7 @@ def tables(document: dict[str, Any]) -> dict[str, Table]:
         Table("phases", "Phases, medians", PHASES, tuple(document["phases"])),
         Table("pagination", "Lists", PAGINATION, tuple(document["pagination"])),
         Table("page_sizes", "Page sizes", PAGE_SIZES, tuple(_sizes(document["pagination"]))),
+        Table("queues", "Import queues", QUEUES, tuple(document["queues"])),
         Table("loads", "Loads", LOADS, tuple(_load(one, document) for one in document["loads"])),
         Table("plans", "Plans", PLANS, tuple(_strategies(document["plans"]))),
         Table("causes", "Causes", CAUSES, tuple(_causes(document["diagnosis"]))),
