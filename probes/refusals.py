@@ -1,38 +1,35 @@
 """Which calls to make next where no header tells the limit: a few refusals do (`throttle-physics`, section 2).
 
-Bursts from rest grow by little until one is refused in part, which gives the mark in reservations. Then even calls, slowly first and then
-about as fast as reservations allow: either costs fill the bucket, and after a rest they fill it again, which gives outflow / cost; or
-they do not, and a burst right after them shows how much room is left. `ratios` makes of the answers what they allow.
+Bursts from rest grow by little, or slow calls are added two at a time, until one is refused, which gives the mark in reservations. Then
+even calls, slowly first and then about as fast as reservations allow, or volleys where quick calls outrun what is known of refusals:
+either costs fill the bucket, and after a rest they fill it again, which gives outflow / cost; or they do not, and a burst right after
+them shows how much room is left. `ratios` makes of the answers what they allow.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
-from probes.calls import Call, Round
+from probes.calls import Round
 from probes.observation import Observation, Outcome
-from probes.ratios import Ratios, network_s, ratios_of, served
+from probes.probing import LARGEST_BURST, Probing, most_at_once
+from probes.ratios import network_s
 from probes.safety import FASTEST_PER_S
 
 FIRST_BURST = 5
-LARGEST_BURST = 80
-MOST_REFUSALS = 5
-SHORTEST_REST_S = 1.5
-MOST_REST_S = 30.0
 WORTH_CLIMBING = 2
 """Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
-REST_A_CALL_S = 0.8
-"""Rest for each call of the burst before: as long as a dear call needs to drain."""
+WORTH_VOLLEYS = 12
+"""Calls that fit from which volleys fill the bucket quicker than a train that waits for refusals to be known."""
+SURELY = 0.1
+"""Odds that a volley meets a refusal; its size follows what the answers allow."""
 PROBING_S = 330.0
 SHORTEST_TRAIN_S = 10.0
 GROUP = 2
 """Calls sent together where a network is slow against the rate: more could be refused before the first refusal is known."""
-SURE_SPREAD = 1.7
-"""Calls in flight fluctuate by this times their number's root, as far up as one job in twenty goes (3.2 deviations at a Gini of 0.28)."""
 FILL = 40.0
 """Calls whose cost drains between two touches of the mark: the outflow is then known to about one in so many."""
 DRAINED_SHARE = 0.6
@@ -40,30 +37,18 @@ LONGEST_DRAIN_S = 60.0
 MOST_READINGS = 5
 MARGIN = 10
 """A train of fewer calls teaches nothing."""
-DESIGN_CANDIDATES = 1000
-DESIGN_DRAWS = 200
 
 Step = Callable[[], Round | None]
 
 
 @dataclass
-class RefusalDesign:
-    """Called with all observations so far, answers with the next round, None at the end; see the module.
+class RefusalDesign(Probing):
+    """Called with all observations so far, answers with the next round, None at the end; see the module."""
 
-    `bursts` and `trains` keep (size, first observation) and (calls/s, first observation) of each round.
-    """
-
-    calls: tuple[Call, ...]
-    budget: int = 400
-    max_rate: float | None = None
-    max_in_flight: int | None = None
-    bursts: list[tuple[int, int]] = field(default_factory=list)
-    trains: list[tuple[float, int]] = field(default_factory=list)
-    seen: Sequence[Observation] = ()
-    limit: int | None = None
     _next: Step | None = None
     _fits: int = 0
     _climbs: bool = False
+    _volleys_to: int = 0
     _touches: int = 0
     _readings: int = 0
 
@@ -80,7 +65,7 @@ class RefusalDesign:
         """More together than ever passed: all at once and few more, or, where calls take long, pair after pair on top of those that fit."""
         if self._refused(self._latest()):
             return self._bounded() if self._climbs else self._limited(sum(o.ok for o in self._latest()))
-        last = self._fits = max(self._fits, _most_at_once(self._latest()))
+        last = self._fits = max(self._fits, most_at_once(self._latest()))
         size = min(last + _growth(last), self._widest) if last else min(FIRST_BURST, self._widest)
         if size <= last or size > max(0.6 * self._left, FIRST_BURST):
             return self._unlimited()
@@ -125,7 +110,19 @@ class RefusalDesign:
         slow, quick = min(self._quick, self._slow), self._quick
         hurries = slow >= 0.7 * quick
         share = 0.4 if hurries else 0.25
+        if not hurries and (self.limit or 0) >= WORTH_VOLLEYS:
+            self._volleys_to = len(self.seen) + self._left - (self.limit or 0) // 2
+            return self._volley(self._rest_s(self.bursts[-1][0]))
         return self._train(slow, share * self._left, self._rest_s(self.bursts[-1][0]), self._read if hurries else self._second_train)
+
+    def _volley(self, after_s: float | None = None) -> Round | None:
+        """As many at once as surely fit, again and again as soon as all are back; after a refusal as after a train."""
+        ratios = self._ratios()
+        rest = network_s(self.seen) if after_s is None else after_s
+        room = int(np.quantile(ratios.room(rest), SURELY)) if ratios is not None else 0
+        if after_s is None and (self._refused(self._latest()) or len(self.seen) >= self._volleys_to or room < 3):
+            return self._touched() if self._refused(self._latest()) else self._reading(0.0, self._read_on)
+        return self._burst(max(3, room), rest, self._volley)
 
     def _second_train(self) -> Round | None:
         return self._touched() or self._train(self._quick, 0.4 * self._left, 0.0, self._read)
@@ -143,9 +140,12 @@ class RefusalDesign:
             return None
         steady = float(np.median(ratios.steady_per_s))
         drain = min(LONGEST_DRAIN_S, FILL / steady, DRAINED_SHARE * float(np.median(ratios.level / ratios.outflow_per_s)))
+        drain = min(drain, max(0.0, PROBING_S - 30.0 - self._elapsed_s()))
+        if self._volleys_to:
+            return self._volley(max(drain, network_s(self.seen)))
         rate = max(0.5 * rate, min(rate, 3.0 * steady))
         count = self._left if self._touches > 1 else 0.6 * self._left
-        return self._train(rate, count, min(drain, max(0.0, PROBING_S - 30.0 - self._elapsed_s())), self._touched)
+        return self._train(rate, count, drain, self._touched)
 
     # -- how much room is left after a train
 
@@ -176,10 +176,10 @@ class RefusalDesign:
             return None  # one call more at a time would spend the budget on little
         self._readings += 1
         after_s = network_s(self.seen)
-        return self._climb(_most_at_once(self._latest()), after_s, then) or self._burst(size + min(3, self._spare - 1), after_s, then)
+        return self._climb(most_at_once(self._latest()), after_s, then) or self._burst(size + min(3, self._spare - 1), after_s, then)
 
     def _drained(self) -> Round | None:
-        filled = (self.limit or 0) - _most_at_once(self._latest())
+        filled = (self.limit or 0) - most_at_once(self._latest())
         ratios = self._ratios()
         if filled < 2 or ratios is None or not self._refused(self._latest()):
             return None
@@ -218,78 +218,10 @@ class RefusalDesign:
         offsets = [n // group * group / rate for n in range(min(self._left, max(4, int(min(count, in_time)))))]
         return Round(tuple((offset, self.calls[n % len(self.calls)]) for n, offset in enumerate(offsets)), after_s)
 
-    # -- what is known
-
-    @property
-    def _left(self) -> int:
-        return self.budget - len(self.seen)
-
-    @property
-    def _spare(self) -> int:
-        """Refusals that may still be caused."""
-        return MOST_REFUSALS - self._refused(self.seen)
-
-    @property
-    def _step_s(self) -> float:
-        """Seconds after which a refusal is known; inf while nothing tells the network's share of a call."""
-        connects = [o.connect_s for o in self.seen if o.connect_s]
-        told = any(o.server_time_s is not None or o.outcome is Outcome.THROTTLED for o in self.seen)
-        return 1.2 * (network_s(self.seen) if told else min(connects, default=math.inf)) + 0.02
-
-    def _steps(self) -> int:
-        """How many refusals, one after another, could be known while nine of ten calls are still in flight."""
-        times = served(self.seen, network_s(self.seen))
-        return int(float(np.quantile(times, 0.1)) / self._step_s) if times else 0
-
-    @property
-    def _widest(self) -> int:
-        return min(LARGEST_BURST, self.max_in_flight or LARGEST_BURST)
-
-    @property
-    def _quick(self) -> float:
-        """Calls/s at which the calls in flight just stay below the limit, by reservations alone."""
-        root = (-SURE_SPREAD + math.sqrt(SURE_SPREAD**2 + 4.0 * max(0.5, (self.limit or 1) - 0.5))) / 2.0
-        return max(0.6, root**2) / self._time_s()
-
-    @property
-    def _slow(self) -> float:
-        """Calls/s at which two are sent before a refusal is known."""
-        return 2.0 / (network_s(self.seen) + 0.01)
-
-    def _ratios(self) -> Ratios | None:
-        return ratios_of(self.seen, self.limit, DESIGN_DRAWS, DESIGN_CANDIDATES)
-
-    def _latest(self) -> Sequence[Observation]:
-        return self.seen[max([first for _, first in (*self.bursts, *self.trains)], default=0) :]
-
-    def _refused(self, answers: Sequence[Observation]) -> int:
-        return sum(o.outcome is Outcome.THROTTLED for o in answers)
-
-    def _time_s(self) -> float:
-        return max(0.005, float(np.mean(served(self.seen, network_s(self.seen)) or [0.5])))
-
-    def _flight_s(self) -> float:
-        return float(np.median([o.flight_s for o in self.seen if o.ok and o.flight_s is not None] or [0.5]))
-
-    def _elapsed_s(self) -> float:
-        ends = [o.received_s for o in self.seen if o.received_s is not None]
-        return max(ends) - min(o.due_s for o in self.seen) if ends else 0.0
-
-    def _rest_s(self, together: int) -> float:
-        """Long enough for reservations to be given back and for costs to drain; what Retry-After says, when it is longer."""
-        asked = [o.retry_after_s for o in self.seen[-10:] if o.retry_after_s is not None]
-        return min(max([MOST_REST_S, *asked]), max([SHORTEST_REST_S, 2.0 * self._flight_s(), REST_A_CALL_S * together, *asked]))
-
 
 def _growth(size: int) -> int:
     """By so many may a burst be refused in part."""
     return 2 if size < 15 else 3
-
-
-def _most_at_once(answers: Sequence[Observation]) -> int:
-    """The most calls in flight at one instant of those let through."""
-    times = [(o.sent_s, o.received_s) for o in answers if o.ok and o.sent_s is not None and o.received_s is not None]
-    return max((sum(sent <= start < received for sent, received in times) for start, _ in times), default=0)
 
 
 def _failing(seen: Sequence[Observation]) -> bool:

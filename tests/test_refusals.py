@@ -99,6 +99,20 @@ def test_slow_calls_are_added_two_at_a_time(mark: float, calls: int) -> None:
     assert sum(o.outcome is Outcome.THROTTLED for o in used) <= 3
 
 
+@pytest.mark.untraced
+def test_volleys_fill_the_bucket_of_quick_calls() -> None:
+    """15 fit, a call takes 0.2 s, a refusal is known after 0.13 s: volleys tell what a call costs within a third, at 5 refusals at most."""
+    world = World(BucketSettings(1121.0, 4484 / 3, 16.0, 74.5), Law(0.2, 2.3), rtt_s=0.12, headers=False, seed=3)
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    volleys = [size for size, first in design.bursts if first > 80]
+    assert (len(volleys) > 15, max(volleys) <= 16, design.limit, world.refused <= 5) == (True, True, 15, True)
+    ratios = ratios_of(world.seen, design.limit, 200)
+    assert ratios is not None
+    assert 2.0 * 2.3 / 74.5 > float(np.median(ratios.cost)) > 0.5 * 2.3 / 74.5
+    assert float(np.median(ratios.steady_per_s)) == pytest.approx(16.0 / 2.3, rel=0.5)
+
+
 def test_nothing_is_added_while_a_refusal_would_be_known_late() -> None:
     """Where no answer tells the server's time, and no connection was made, bursts grow as for quick calls."""
     world = World(BucketSettings(615.0, 820.0, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, runtime=False, seed=5)

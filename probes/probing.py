@@ -1,0 +1,107 @@
+"""What a search for a limit without headers knows so far: budget and refusals left, times, and what the answers allow (`ratios`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from probes.calls import Call
+from probes.observation import Observation, Outcome
+from probes.ratios import Ratios, network_s, ratios_of, served
+
+LARGEST_BURST = 80
+MOST_REFUSALS = 5
+SHORTEST_REST_S = 1.5
+MOST_REST_S = 30.0
+REST_A_CALL_S = 0.8
+"""Rest for each call of the burst before: as long as a dear call needs to drain."""
+SURE_SPREAD = 1.7
+"""Calls in flight fluctuate by this times their number's root, as far up as one job in twenty goes (3.2 deviations at a Gini of 0.28)."""
+DESIGN_CANDIDATES = 1000
+DESIGN_DRAWS = 200
+
+
+@dataclass
+class Probing:
+    """The state of a search; `refusals` decides by it.
+
+    `bursts` and `trains` keep (size, first observation) and (calls/s, first observation) of each round.
+    """
+
+    calls: tuple[Call, ...]
+    budget: int = 400
+    max_rate: float | None = None
+    max_in_flight: int | None = None
+    bursts: list[tuple[int, int]] = field(default_factory=list)
+    trains: list[tuple[float, int]] = field(default_factory=list)
+    seen: Sequence[Observation] = ()
+    limit: int | None = None
+
+    @property
+    def _left(self) -> int:
+        return self.budget - len(self.seen)
+
+    @property
+    def _spare(self) -> int:
+        """Refusals that may still be caused."""
+        return MOST_REFUSALS - self._refused(self.seen)
+
+    @property
+    def _step_s(self) -> float:
+        """Seconds after which a refusal is known; inf while nothing tells the network's share of a call."""
+        connects = [o.connect_s for o in self.seen if o.connect_s]
+        told = any(o.server_time_s is not None or o.outcome is Outcome.THROTTLED for o in self.seen)
+        return 1.2 * (network_s(self.seen) if told else min(connects, default=math.inf)) + 0.02
+
+    def _steps(self) -> int:
+        """How many refusals, one after another, could be known while nine of ten calls are still in flight."""
+        times = served(self.seen, network_s(self.seen))
+        return int(float(np.quantile(times, 0.1)) / self._step_s) if times else 0
+
+    @property
+    def _widest(self) -> int:
+        return min(LARGEST_BURST, self.max_in_flight or LARGEST_BURST)
+
+    @property
+    def _quick(self) -> float:
+        """Calls/s at which the calls in flight just stay below the limit, by reservations alone."""
+        root = (-SURE_SPREAD + math.sqrt(SURE_SPREAD**2 + 4.0 * max(0.5, (self.limit or 1) - 0.5))) / 2.0
+        return max(0.6, root**2) / self._time_s()
+
+    @property
+    def _slow(self) -> float:
+        """Calls/s at which two are sent before a refusal is known."""
+        return 2.0 / (network_s(self.seen) + 0.01)
+
+    def _ratios(self) -> Ratios | None:
+        return ratios_of(self.seen, self.limit, DESIGN_DRAWS, DESIGN_CANDIDATES)
+
+    def _latest(self) -> Sequence[Observation]:
+        return self.seen[max([first for _, first in (*self.bursts, *self.trains)], default=0) :]
+
+    def _refused(self, answers: Sequence[Observation]) -> int:
+        return sum(o.outcome is Outcome.THROTTLED for o in answers)
+
+    def _time_s(self) -> float:
+        return max(0.005, float(np.mean(served(self.seen, network_s(self.seen)) or [0.5])))
+
+    def _flight_s(self) -> float:
+        return float(np.median([o.flight_s for o in self.seen if o.ok and o.flight_s is not None] or [0.5]))
+
+    def _elapsed_s(self) -> float:
+        ends = [o.received_s for o in self.seen if o.received_s is not None]
+        return max(ends) - min(o.due_s for o in self.seen) if ends else 0.0
+
+    def _rest_s(self, together: int) -> float:
+        """Long enough for reservations to be given back and for costs to drain; what Retry-After says, when it is longer."""
+        asked = [o.retry_after_s for o in self.seen[-10:] if o.retry_after_s is not None]
+        return min(max([MOST_REST_S, *asked]), max([SHORTEST_REST_S, 2.0 * self._flight_s(), REST_A_CALL_S * together, *asked]))
+
+
+def most_at_once(answers: Sequence[Observation]) -> int:
+    """The most calls in flight at one instant of those let through."""
+    times = [(o.sent_s, o.received_s) for o in answers if o.ok and o.sent_s is not None and o.received_s is not None]
+    return max((sum(sent <= start < received for sent, received in times) for start, _ in times), default=0)
