@@ -27,6 +27,9 @@ RESTED = 0.1
 IDENTIFY_CALLS = 60
 IDENTIFY_S = 20.0
 """Most calls and seconds for the bucket's constants."""
+UNCLEAR_CALLS = 30
+"""Until so many, two at a time are asked where the bucket is still unclear: a few headers whose order was lost need not be another job."""
+ROOMY = 0.6
 TRAIN_CALLS = 22
 TRAIN_S = 7.0
 OUTFLOW_ERROR = 0.004
@@ -98,6 +101,8 @@ class Design:
         """Alone, alone, two, two, three, three, then trains, until the outflow is known or calls and time are spent."""
         self._identify_turns += 1
         size = (0, 1, 1, 2, 2, 3, 3)[self._identify_turns] if self._identify_turns <= 6 else 0
+        unclear = found is not None and not found.identified and len(seen) < UNCLEAR_CALLS and _roomy(seen)
+        size = size or (2 if unclear else 0)
         asked = self._together(size, found, seen) if size else self._train(seen, found, min(left, IDENTIFY_CALLS - len(seen)))
         if asked is None:
             self.identified_after = (len(seen), _elapsed(seen))
@@ -226,6 +231,12 @@ def _hopeless(seen: Sequence[Observation]) -> bool:
     failing = len(recent) == 4 and not any(o.ok or o.outcome is Outcome.THROTTLED for o in recent)
     stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in list(seen)[-BARE_IN_A_ROW:])
     return refused > REFUSALS_BORNE or failing or stopped or any(o.outcome is Outcome.MAINTENANCE for o in recent)
+
+
+def _roomy(seen: Sequence[Observation]) -> bool:
+    """Whether no answer so far, three together among them, showed less than ROOMY of the most that remained."""
+    told = [o.remaining for o in seen if o.remaining is not None]
+    return bool(told) and min(told) >= ROOMY * max(told)
 
 
 def _any_twin(found: Estimate) -> Twin | None:

@@ -12,7 +12,7 @@ import numpy as np
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, jitter_s, network_s, touches_of, usable_cost, usable_remaining
+from probes.replay import Touch, jitter_s, network_s, predicted, touches_of, usable_cost, usable_remaining
 from probes.twin import Twin
 
 LEAST_PRICED = 5
@@ -25,6 +25,7 @@ HEADERS_MISSING = 0.05
 """Share of answers without a header from which it is said, and from which a misfit is not blamed on somebody else."""
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""
+FREE_AT_REFUSALS = 2.2
 OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
 TOO_NOISY = 1.5
@@ -98,6 +99,8 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     if found is not None and not _explains(found) and _out_of_order(mine):
         found, signs = _by_the_first(found, touches, signs)
     fitted = _whole(found) if found is not None and _explains(found) else None
+    if fitted is not None and (unforeseen := _unforeseen(fitted, touches)):
+        fitted, signs = None, (*signs, ("unforeseen_refusals", unforeseen))
     if regime == "headers":
         signs = (*signs, *_signs_of_fit(found, touches, mine))
     refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
@@ -127,6 +130,14 @@ def _by_the_first(found: Fit, touches: Sequence[Touch], signs: Signs) -> tuple[F
 def _explains(fitted: Fit) -> bool:
     """Whether a bucket of our own calls alone explains the headers well enough for its constants to be told."""
     return fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY
+
+
+def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
+    """Why the fit is not believed: refusals, two at least, all at levels where by it two reservations and more were still free."""
+    free = [left for left, t in zip(predicted(fitted.bucket, touches), touches, strict=True) if t.refused]
+    if len(free) < 2 or min(free) <= FREE_AT_REFUSALS * fitted.bucket.up_front_cost:
+        return None
+    return f"{len(free)} calls were refused where the bucket that the headers show had room: none of its constants is told."
 
 
 def _whole(fitted: Fit) -> Fit:

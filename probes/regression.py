@@ -60,7 +60,7 @@ class Solution:
         """How badly the headers are explained: mean of a bounded loss, and a fine for reservations taken out; smaller is better."""
         overlapping = int(np.sum(self.rows[:, 1] != 0.0))
         scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
-        return float(np.mean(scaled) + 0.5 * np.sum(np.abs(self.swaps)) / max(1, overlapping)) if self.n else 0.0
+        return float(np.mean(scaled) + 0.8 * np.sum(np.abs(self.swaps)) / max(1, overlapping)) if self.n else 0.0
 
 
 @dataclass(frozen=True)

@@ -165,6 +165,15 @@ def test_calls_take_turns() -> None:
     assert min(counts) > 20
 
 
+def test_headers_whose_order_was_lost_are_asked_for_again() -> None:
+    """Where the first dozen answers are explained by no bucket, a few more pairs are asked before another job is blamed."""
+    world = random_world(70082, "wide", jitter_s=0.01)
+    world.carry_out(Design((SELF,), price=False))
+    told = estimate(world.seen)
+    assert told is not None
+    assert (told.identified, len(world.seen) > 12, world.refused) == (True, True, 0)
+
+
 @pytest.mark.untraced
 @pytest.mark.parametrize(
     "more",

@@ -239,6 +239,17 @@ def test_traces_that_hide_the_order() -> None:
     assert told["high_water_mark"] is not None
 
 
+def test_refusals_where_there_was_room() -> None:
+    """Two refusals far below the mark that headers show: no constant is told, and why; one alone may be somebody else's doing."""
+    world = asked()
+    room = [dataclasses.replace(o, status=429, outcome=Outcome.THROTTLED, cost=None, server_time_s=0.003) for o in world.seen[-2:]]
+    told = found([*world.seen[:-2], *room])
+    said = "2 calls were refused where the bucket that the headers show had room: none of its constants is told."
+    assert told.bucket() is None
+    assert ("unforeseen_refusals", said) in told.signs
+    assert found([*world.seen[:-1], room[1]]).bucket() is not None
+
+
 def test_older_script_is_said() -> None:
     """The script without the floor is a remark."""
     world = World(BucketSettings(floor_after_leak=False), Law(0.4, 4.0), seed=3)
