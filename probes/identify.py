@@ -145,6 +145,7 @@ def _covariance(found: Solution) -> NDArray[np.float64]:
     used = found.rows * np.array([0.0 if found.exact_mark else 1.0, 1.0, 1.0])
     heavy = weights(found.residuals[None, :], found.swaps[None, :], np.array([found.noise]))[0]
     informed = np.sum(np.abs(used), axis=0) > 1e-6
+    informed[1] &= bool(np.any(found.rows[:, 1] != found.swaps))  # a swap alone, where no calls overlapped, is an odd header
     normal = used.T @ (used * heavy[:, None])
     bread = np.linalg.pinv(normal, rcond=1e-10)
     scores = used * (heavy * found.residuals)[:, None]
