@@ -68,7 +68,7 @@ def test_an_odd_header_is_no_reservation(jump: float) -> None:
     """Calls one after another, one header of which jumps: the reservation is unknown, and not the jump."""
     world = World(law=Law(0.3, 0.4), seed=2)
     for _ in range(11):
-        world.round([0.0], 0.3)
+        world.round([0.0])
     touches = touches_of(world.seen)
     touches[5] = dataclasses.replace(touches[5], remaining=(touches[5].remaining or 0.0) + jump)
     assert fitted(touches).errors[1] == np.inf
