@@ -33,7 +33,7 @@ class Size:
 
     scenarios: tuple[str, ...] = ("reach", "latency", "pagination", "queue", "vocabulary")
     repeat: int = 12
-    pairs: int = 10
+    pairs: int = 8
     rate_budget: int = 170
     confirmed: bool = True
 
