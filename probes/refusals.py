@@ -24,6 +24,8 @@ WORTH_CLIMBING = 2
 """Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
 WORTH_VOLLEYS = 12
 """Calls that fit from which volleys fill the bucket quicker than a train that waits for refusals to be known."""
+MOST_VOLLEYED = 300
+"""Calls in volleys: what to ask next is reckoned anew for each, and takes longer the more was seen."""
 SURELY = 0.1
 """Odds that a volley meets a refusal; its size follows what the answers allow."""
 PROBING_S = 330.0
@@ -111,7 +113,7 @@ class RefusalDesign(Probing):
         hurries = slow >= 0.7 * quick
         share = 0.4 if hurries else 0.25
         if not hurries and (self.limit or 0) >= WORTH_VOLLEYS:
-            self._volleys_to = len(self.seen) + self._left - (self.limit or 0) // 2
+            self._volleys_to = len(self.seen) + min(MOST_VOLLEYED, self._left - (self.limit or 0) // 2)
             return self._volley(self._rest_s(self.bursts[-1][0]))
         return self._train(slow, share * self._left, self._rest_s(self.bursts[-1][0]), self._read if hurries else self._second_train)
 
