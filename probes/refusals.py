@@ -143,7 +143,7 @@ class RefusalDesign(Probing):
         steady = float(np.median(ratios.steady_per_s))
         drain = min(LONGEST_DRAIN_S, FILL / steady, DRAINED_SHARE * float(np.median(ratios.level / ratios.outflow_per_s)))
         drain = min(drain, max(0.0, PROBING_S - 30.0 - self._elapsed_s()))
-        if self._volleys_to:
+        if len(self.seen) < self._volleys_to:
             return self._volley(max(drain, network_s(self.seen)))
         rate = max(0.5 * rate, min(rate, 3.0 * steady))
         count = self._left if self._touches > 1 else 0.6 * self._left

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from probes.metrics import MOST_CALLS, template_of
 from probes.report import facts
-from probes.report.queues import labelled
+from probes.report.queues import is_number, labelled
 from probes.runs import MANIFEST
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def _rates(rates: Entries) -> Iterator[Metric]:
         ("in_flight", "canvas_probe_safe_in_flight_calls", "Safe number of calls in flight."),
         ("burst", "canvas_probe_safe_burst_calls", "Calls that may be sent at one instant from rest."),
     ):
-        yield _family(name, says, ASKED, [(key, float(one[field_name])) for key, one in safe.items() if _is_number(one.get(field_name))])
+        yield _family(name, says, ASKED, [(key, float(one[field_name])) for key, one in safe.items() if is_number(one.get(field_name))])
     bound = [((*key, str(one["bound_by"])), 1.0) for key, one in safe.items() if one.get("bound_by")]
     yield _family("canvas_probe_safe_bound_info", "What bounds the safe rate.", (*ASKED, "bound_by"), bound)
     buckets = [(key, entry["bucket"]) for key, entry in rates.items() if isinstance(entry.get("bucket"), dict)]
@@ -186,7 +186,7 @@ def _intervals(numbers: Iterable[tuple[tuple[str, str], Any]]) -> Iterator[tuple
 def _page_sizes(pages: Entries) -> Iterator[tuple[tuple[str, ...], float]]:
     for key, row in pages.items():
         for bound, field_name in (("default", "default_per_page"), ("max", "max_per_page")):
-            if _is_number(row.get(field_name)):
+            if is_number(row.get(field_name)):
                 yield (*key, bound), float(row[field_name])
 
 
@@ -194,7 +194,3 @@ def _severities(findings: Mapping[str, list[str]]) -> Iterator[tuple[tuple[str, 
     for name, severities in findings.items():
         for severity in facts.SEVERITIES:
             yield (name, severity), float(severities.count(severity))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -72,7 +72,7 @@ def gauges(row: Mapping[str, Any]) -> Iterator[tuple[Gauge, str | None, float]]:
         *((waits, name, row.get(f"{name}_wait_s")) for name in ("median", "max")),
         *((runs, name, row.get(f"{name}_run_s")) for name in ("median", "max")),
     )
-    yield from ((gauge, label, float(number)) for gauge, label, number in values if number is not None and _is_number(number))
+    yield from ((gauge, label, float(number)) for gauge, label, number in values if number is not None and is_number(number))
 
 
 def labelled(queues: Iterable[Mapping[str, Any]]) -> Iterator[tuple[Gauge, list[tuple[Labels, float]]]]:
@@ -88,8 +88,9 @@ def _label(gauge: Gauge, value: str | None) -> Labels:
 
 
 def _seconds(values: Any) -> Sequence[float]:
-    return [float(value) for value in values or () if _is_number(value)]
+    return [float(value) for value in values or () if is_number(value)]
 
 
-def _is_number(value: Any) -> bool:
+def is_number(value: Any) -> bool:
+    """Whether JSON told a number there."""
     return isinstance(value, int | float) and not isinstance(value, bool)
