@@ -20,6 +20,7 @@ REST_A_CALL_S = 0.8
 """Rest for each call of the burst before: as long as a dear call needs to drain."""
 SURE_SPREAD = 1.7
 """Calls in flight fluctuate by this times their number's root, as far up as one job in twenty goes (3.2 deviations at a Gini of 0.28)."""
+MOST_AT_RISK = 3
 DESIGN_CANDIDATES = 1000
 DESIGN_DRAWS = 200
 
@@ -68,13 +69,22 @@ class Probing:
     @property
     def _quick(self) -> float:
         """Calls/s at which the calls in flight just stay below the limit, by reservations alone."""
-        root = (-SURE_SPREAD + math.sqrt(SURE_SPREAD**2 + 4.0 * max(0.5, (self.limit or 1) - 0.5))) / 2.0
+        return self._evenly(self.limit or 1)
+
+    def _evenly(self, fits: int) -> float:
+        """Calls/s of which seldom more than `fits` are in flight."""
+        root = (-SURE_SPREAD + math.sqrt(SURE_SPREAD**2 + 4.0 * max(0.5, fits - 0.5))) / 2.0
         return max(0.6, root**2) / self._time_s()
 
     @property
     def _slow(self) -> float:
-        """Calls/s at which two are sent before a refusal is known."""
-        return 2.0 / (network_s(self.seen) + 0.01)
+        """Calls/s of which no more than may be refused are sent before a refusal is known."""
+        return self._at_risk / (network_s(self.seen) + 0.01)
+
+    @property
+    def _at_risk(self) -> int:
+        """Calls that may be on their way when a first refusal comes: all of them could be refused as well."""
+        return max(1, min(MOST_AT_RISK, self._spare - 1))
 
     def _ratios(self) -> Ratios | None:
         return ratios_of(self.seen, self.limit, DESIGN_DRAWS, DESIGN_CANDIDATES)

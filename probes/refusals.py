@@ -8,6 +8,7 @@ them shows how much room is left. `ratios` makes of the answers what they allow.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,22 +17,25 @@ import numpy as np
 from probes.calls import Round
 from probes.observation import Observation, Outcome
 from probes.probing import LARGEST_BURST, Probing, most_at_once
-from probes.ratios import network_s
+from probes.ratios import Ratios, network_s, served
 from probes.safety import FASTEST_PER_S
 
 FIRST_BURST = 5
 WORTH_CLIMBING = 2
 """Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
-WORTH_VOLLEYS = 12
+WORTH_VOLLEYS = 6
 """Calls that fit from which volleys fill the bucket quicker than a train that waits for refusals to be known."""
-MOST_VOLLEYED = 300
-"""Calls in volleys: what to ask next is reckoned anew for each, and takes longer the more was seen."""
+FILLINGS = 8
+"""Of the calls left one in so many goes into the next volley and the calls before it, or as many as make the volley."""
+TRAIN_SHARE = 0.35
+FASTER = 1.2
+"""From one train to the next: about from one refusal in 1,000 calls to one in 50."""
 SURELY = 0.1
 """Odds that a volley meets a refusal; its size follows what the answers allow."""
+MORE_SURELY = 0.02
+"""Odds that even calls fill the bucket sooner than they should: all that are on their way are refused then."""
 PROBING_S = 330.0
 SHORTEST_TRAIN_S = 10.0
-GROUP = 2
-"""Calls sent together where a network is slow against the rate: more could be refused before the first refusal is known."""
 FILL = 40.0
 """Calls whose cost drains between two touches of the mark: the outflow is then known to about one in so many."""
 DRAINED_SHARE = 0.6
@@ -50,7 +54,6 @@ class RefusalDesign(Probing):
     _next: Step | None = None
     _fits: int = 0
     _climbs: bool = False
-    _volleys_to: int = 0
     _touches: int = 0
     _readings: int = 0
 
@@ -109,25 +112,50 @@ class RefusalDesign(Probing):
     # -- does cost fill the bucket
 
     def _first_train(self) -> Round | None:
-        slow, quick = min(self._quick, self._slow), self._quick
-        hurries = slow >= 0.7 * quick
-        share = 0.4 if hurries else 0.25
-        if not hurries and (self.limit or 0) >= WORTH_VOLLEYS:
-            self._volleys_to = len(self.seen) + min(MOST_VOLLEYED, self._left - (self.limit or 0) // 2)
-            return self._volley(self._rest_s(self.bursts[-1][0]))
-        return self._train(slow, share * self._left, self._rest_s(self.bursts[-1][0]), self._read if hurries else self._second_train)
+        slow, quick, rest = min(self._quick, self._slow), self._quick, self._rest_s(self.bursts[-1][0])
+        if slow < 0.7 * quick and (self.limit or 0) >= WORTH_VOLLEYS:
+            return self._volley(rest)
+        return self._train(slow, self._share(slow), rest, self._faster)
+
+    def _share(self, rate: float) -> float:
+        """Calls of the next of several trains: a part of those, and of the time, that are left."""
+        return TRAIN_SHARE * min(self._left, rate * (PROBING_S - self._elapsed_s()))
+
+    def _faster(self) -> Round | None:
+        """Where all of a train was let through a quicker one follows: how fast calls in flight may be is met first hand."""
+        if self._refused(self._latest()):
+            return self._touched()
+        last = self.trains[-1][0]
+        rate = min(FASTER * last, self._slow)
+        count = min(self._share(rate), self._left - (self.limit or 0) - 1)
+        if count < MARGIN or rate < 1.01 * last:
+            return self._reading(0.0, self._read_on)
+        return self._train(rate, count, 0.0, self._faster)
 
     def _volley(self, after_s: float | None = None) -> Round | None:
         """As many at once as surely fit, again and again as soon as all are back; after a refusal as after a train."""
         ratios = self._ratios()
         rest = network_s(self.seen) if after_s is None else after_s
         room = int(np.quantile(ratios.room(rest), SURELY)) if ratios is not None else 0
-        if after_s is None and (self._refused(self._latest()) or len(self.seen) >= self._volleys_to or room < 3):
+        if after_s is None and (self._refused(self._latest()) or self._left < 1.5 * (self.limit or 0) or room < 3):
             return self._touched() if self._refused(self._latest()) else self._reading(0.0, self._read_on)
-        return self._burst(max(3, room), rest, self._volley)
+        return self._volleys(max(3, room), rest, ratios)
 
-    def _second_train(self) -> Round | None:
-        return self._touched() or self._train(self._quick, 0.4 * self._left, 0.0, self._read)
+    def _volleys(self, size: int, after_s: float, ratios: Ratios | None) -> Round | None:
+        """A volley; before it, where more calls are left, even calls that surely fit: they fill the bucket, the volley shows how far."""
+        times, rate = served(self.seen, network_s(self.seen)), self._evenly(size)
+        gap, step, most = float(np.quantile(times, 0.98)), max(1, size // 2), self._left // FILLINGS - size
+        fill = 0
+        while ratios is not None and fill + step <= most and self._surely_fits(ratios, size, fill + step, rate, after_s + gap):
+            fill += step
+        self._climbs, self._next = False, self._volley
+        self.bursts.append((size, len(self.seen)))
+        offsets = [n / rate for n in range(fill)] + [(fill / rate + gap) * (fill > 0)] * size
+        return Round(tuple((offset, self.calls[n % len(self.calls)]) for n, offset in enumerate(offsets[: self._left])), after_s)
+
+    def _surely_fits(self, ratios: Ratios, size: int, before: int, rate: float, after_s: float) -> bool:
+        """Whether `size` calls still fit when `before` calls were paid for at `rate`."""
+        return bool(np.quantile(ratios.room(before / rate + after_s, before), MORE_SURELY) >= size)
 
     def _touched(self) -> Round | None:
         """After a train that was refused: rest until most of what was paid has drained, not all, then fill the bucket again.
@@ -143,7 +171,7 @@ class RefusalDesign(Probing):
         steady = float(np.median(ratios.steady_per_s))
         drain = min(LONGEST_DRAIN_S, FILL / steady, DRAINED_SHARE * float(np.median(ratios.level / ratios.outflow_per_s)))
         drain = min(drain, max(0.0, PROBING_S - 30.0 - self._elapsed_s()))
-        if len(self.seen) < self._volleys_to:
+        if not self.trains:
             return self._volley(max(drain, network_s(self.seen)))
         rate = max(0.5 * rate, min(rate, 3.0 * steady))
         count = self._left if self._touches > 1 else 0.6 * self._left
@@ -210,9 +238,9 @@ class RefusalDesign(Probing):
         return Round(tuple((0.0, self.calls[n % len(self.calls)]) for n in range(size)), after_s)
 
     def _train(self, rate: float, count: float, after_s: float, then: Step) -> Round | None:
-        """Even calls, in groups of two where one call's round trip is too long for the rate."""
+        """Even calls, in groups where one call's round trip is too long for the rate."""
         round_trip = network_s(self.seen) + 0.01
-        group = 1 if rate * round_trip <= 1.0 or self._spare <= GROUP else GROUP
+        group = max(1, min(math.ceil(rate * round_trip - 0.01), self._at_risk))
         rate = min(rate, group / round_trip, self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
         self._next = then
         self.trains.append((rate, len(self.seen)))
@@ -223,7 +251,7 @@ class RefusalDesign(Probing):
 
 def _growth(size: int) -> int:
     """By so many may a burst be refused in part."""
-    return 2 if size < 15 else 3
+    return 2 if size < 15 else 3 if size < 18 else 4
 
 
 def _failing(seen: Sequence[Observation]) -> bool:

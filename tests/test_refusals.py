@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import httpx
@@ -113,6 +114,33 @@ def test_volleys_fill_the_bucket_of_quick_calls() -> None:
     assert float(np.median(ratios.steady_per_s)) == pytest.approx(16.0 / 2.3, rel=0.5)
 
 
+@pytest.mark.untraced
+def test_a_train_that_was_let_through_is_followed_by_a_quicker_one() -> None:
+    """Cheap slow calls of which 10 fit: each train is a fifth quicker than the one before until one is refused."""
+    world = World(BucketSettings(530.0, 706.0, 10.0, 50.0), Law(1.0, 0.05), rtt_s=0.05, headers=False, seed=4)
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    rates = [rate for rate, _ in design.trains]
+    first = next(o.sent_s for o in world.seen[design.trains[0][1] :] if o.outcome is Outcome.THROTTLED)
+    quicker = [rate for rate, at in design.trains if (world.seen[at].sent_s or 0.0) < (first or 0.0)]
+    assert [round(b / a, 6) for a, b in itertools.pairwise(quicker)] == [1.2] * (len(quicker) - 1)
+    assert (len(quicker) >= 3, max(rates) == quicker[-1], design.limit, world.refused <= 5) == (True, True, 10, True)
+
+
+@pytest.mark.untraced
+def test_a_large_budget_fills_the_bucket_of_quick_calls_by_trains_before_volleys() -> None:
+    """15 quick calls fit, one costs 3 of 74.5: even calls, then a volley, tell outflow over cost within a fifth at five refusals."""
+    world = World(BucketSettings(1177.0, 4708 / 3, 20.7, 74.5), Law(0.065, 3.0), rtt_s=0.12, headers=False, seed=3)
+    design = RefusalDesign((SELF,), 700)
+    world.carry_out(design)
+    rounds = [(later[1] - at, size) for (size, at), later in zip(design.bursts, design.bursts[1:], strict=False)]
+    assert max(calls / size for calls, size in rounds) > 1.5
+    assert world.refused <= 5
+    ratios = ratios_of(world.seen, design.limit, 200)
+    assert ratios is not None
+    assert float(np.median(ratios.steady_per_s)) == pytest.approx(20.7 / 3.0, rel=0.2)
+
+
 def test_nothing_is_added_while_a_refusal_would_be_known_late() -> None:
     """Where no answer tells the server's time, and no connection was made, bursts grow as for quick calls."""
     world = World(BucketSettings(615.0, 820.0, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, runtime=False, seed=5)
@@ -153,9 +181,9 @@ def test_a_small_budget_is_never_passed(budget: int) -> None:
 
 @pytest.mark.untraced
 def test_the_true_bucket_contradicts_no_answer() -> None:
-    """On eight random buckets the true ratios have a log likelihood above -12, on most of them above -3."""
+    """On five random buckets the true ratios have a log likelihood above -12, on four of them above -3."""
     losses = []
-    for seed in range(8):
+    for seed in range(5):
         world = random_world(seed, "wide", headers=False)
         world.carry_out(RefusalDesign((SELF,), 400))
         twin, unit = world.law.twin(world.bucket), world.bucket.up_front_cost
@@ -163,7 +191,7 @@ def test_the_true_bucket_contradicts_no_answer() -> None:
         logs = [math.log(value) for value in (mark, drain, twin.mean_cost / world.bucket.outflow_per_s)]
         points = np.array([*logs, -1.0])[:, None]
         losses.append(float(likelihood(points, events_of(world.seen))[0][0]))
-    assert sorted(losses)[2] > -3.0
+    assert sorted(losses)[1] > -3.0
     assert min(losses) > -12.0
 
 

@@ -16,7 +16,8 @@ app()
 """
 PROBES = "from probes.cli import main; main()"
 MOST = 1.6
-TRIES = 6
+TRIES = 30
+"""At most: on a busy machine the least of a few is not the least there is."""
 
 
 def cpu_s(code: str, *words: str, folder: Path) -> float:
@@ -42,5 +43,6 @@ def test_help_and_list_start_quickly(tmp_path: Path) -> None:
     for _ in range(TRIES):
         for name, (code, word) in programs.items():
             least[name] = min(least[name], cpu_s(code, word, folder=tmp_path))
-    assert least["help"] <= MOST * least["five lines"], least
-    assert least["list"] <= MOST * least["five lines"], least
+        if max(least["help"], least["list"]) <= MOST * least["five lines"]:
+            return
+    raise AssertionError(least)
