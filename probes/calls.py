@@ -107,16 +107,29 @@ def template(call: Call) -> str:
 def refuse_unknown_task(call: Call) -> None:
     """Raises UsageError for DELETE enrollment with a task that Canvas does not know: it would silently conclude the enrolment."""
     path, _, query = call.path.partition("#")[0].partition("?")
-    if call.method != "DELETE" or not _ENROLLMENT.search(unquote(path)):
+    if _real_method(call, query) != "DELETE" or not _ENROLLMENT.search(unquote(path)):
         return
-    # Rack, unlike urllib, also separates parameters by a semicolon
-    tasks = [value for key, value in parse_qsl(query.replace(";", "&"), keep_blank_values=True) if key == "task"]
-    if isinstance(call.body, dict) and "task" in call.body:
-        tasks.append(str(call.body["task"]))
+    given = [*_parameters(query), *(call.body.items() if isinstance(call.body, dict) else ())]
+    for key, _ in given:
+        if key != "task" and key.strip().lower().partition("[")[0] == "task":
+            raise UsageError(
+                f"'{key}' in '{call.name}' is no task to Canvas, which would conclude the enrolment: write task=... in small letters."
+            )
+    tasks = [str(value) for key, value in given if key == "task"]
     for task in tasks:
         if task not in ENROLLMENT_TASKS:
             known = ", ".join(sorted(ENROLLMENT_TASKS))
             raise UsageError(f"task={task} in '{call.name}' is unknown to Canvas, which would conclude the enrolment: use one of {known}.")
+
+
+def _parameters(query: str) -> list[tuple[str, str]]:
+    return parse_qsl(query.replace(";", "&"), keep_blank_values=True)  # Rack, unlike urllib, also separates by a semicolon
+
+
+def _real_method(call: Call, query: str) -> str:
+    """Rails takes a POST for what its parameter `_method` says."""
+    given = [*_parameters(query), *(call.body.items() if isinstance(call.body, dict) else ())]
+    return next((str(value).upper() for key, value in given if key == "_method" and call.method == "POST"), call.method)
 
 
 def _body(text: str | None, line: str) -> Any:

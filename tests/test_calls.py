@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from probes.calls import Call, parse, parse_lines, template
@@ -74,6 +76,22 @@ def test_a_task_that_canvas_would_take_for_conclude(text: str) -> None:
     """DELETE enrolment with an unknown task is refused: Canvas would silently conclude the enrolment."""
     with pytest.raises(UsageError, match=r"is unknown to Canvas, which would conclude the enrolment: use one of conclude, deac.*, inac"):
         parse(text)
+
+
+@pytest.mark.parametrize("parameter", ["Task=inactivate", "task[]=inactivate", "TASK=delete", "task[x]=delete"])
+def test_a_task_that_canvas_would_not_see(parameter: str) -> None:
+    """A parameter that only looks like task is refused: Canvas would see none, and conclude."""
+    key = parameter.partition("=")[0]
+    with pytest.raises(UsageError, match=rf"'{re.escape(key)}' in .* is no task to Canvas, which would conclude the enrolment"):
+        parse(f"DELETE /api/v1/courses/1/enrollments/2?{parameter}")
+
+
+def test_a_post_that_rails_takes_for_a_delete() -> None:
+    """`_method=DELETE` makes a POST a DELETE, and its task is looked at."""
+    for text in ("?_method=delete&task=suspend", '?task=suspend {"_method": "DELETE"}'):
+        with pytest.raises(UsageError, match=r"task=suspend in .* is unknown to Canvas"):
+            parse(f"POST /api/v1/courses/1/enrollments/2{text}")
+    assert parse("POST /api/v1/courses/1/enrollments/2?task=suspend").writes
 
 
 @pytest.mark.parametrize("task", ["conclude", "delete", "inactivate", "deactivate"])
