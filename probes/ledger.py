@@ -34,6 +34,8 @@ BLUR_KEPT = 1.5
 """So many standard errors of an outflow that is still being learnt count as drift since the last header."""
 LONGEST_WAIT_S = 3600.0
 """A longer Retry-After is taken for this; Canvas's store forgets a bucket after an hour."""
+BARE_IN_A_ROW = 8
+"""After so many answers in a row without a header no more are waited for."""
 MOST_UNITS = 1e6
 """Larger values are no costs and no levels."""
 
@@ -52,6 +54,8 @@ class Ledger:
     """When each call that is out was sent, in the order of sending."""
     sent: int = 0
     headers: int = 0
+    bare_in_a_row: int = 0
+    """Answers without a header since the last one that had it."""
     refusals_in_a_row: int = 0
     learned_once: bool = False
     refused_s: float = -math.inf
@@ -121,6 +125,11 @@ class Ledger:
         self._touch(paid - self.settings.up_front_cost, now_s)
         if not refused:
             self.passage.flown(now_s - sent_s)
+        self.bare_in_a_row = 0 if remaining is not None else self.bare_in_a_row + (not refused)
+        if self._headless and self.headers > 0:
+            self.neighbours.last_header_s = now_s  # what was learnt stands; more is not to be heard of them
+        if not self.out and (remaining is None or refused):
+            self.learner.sent_together = 0  # a burst that was to tell something is over, though its last answer told nothing
         if remaining is not None:
             self._read(sent_s, now_s, paid, remaining, refused)
         self.overtaking.release(now_s, max(0.0, self.settings.up_front_cost - paid))
@@ -136,8 +145,12 @@ class Ledger:
         """
         if cost is not None:
             return cost
-        lost = remaining is None and self.headers > 0
+        lost = remaining is None and self.headers > 0 and not self._headless
         return flight_s + (self.settings.up_front_cost if lost else 0.0)
+
+    @property
+    def _headless(self) -> bool:
+        return self.bare_in_a_row >= BARE_IN_A_ROW
 
     def _read(self, sent_s: float, now_s: float, paid: float, remaining: float, refused: bool) -> None:
         self.headers += 1

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from probes.bucket import BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run
@@ -64,6 +66,10 @@ class Limiter:
             raise UsageError("max_rate must be a positive number of calls per second.")
         if not (0.0 < up_front_cost < high_water_mark < math.inf and 0.0 < outflow_per_s < math.inf):
             raise UsageError("A limiter needs 0 < up_front_cost < high_water_mark and outflow_per_s > 0, all finite.")
+        if not 0.0 <= margin < high_water_mark - up_front_cost:
+            raise UsageError("A limiter's margin must leave room for one call: 0 <= margin < high_water_mark - up_front_cost.")
+        if max_in_flight is not None and max_in_flight < 1:
+            raise UsageError("max_in_flight must be 1 or more calls.")
         settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.refused = 0
@@ -72,6 +78,7 @@ class Limiter:
         self._clock = clock
         self._lock = threading.RLock()
         self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
+        _LIMITERS.add(self)
 
     @classmethod
     def canvas(cls, **options: Any) -> Limiter:
@@ -123,15 +130,19 @@ class Limiter:
     def release(
         self,
         ticket: int,
-        cost: float | None = None,
-        remaining: float | None = None,
+        cost: float | str | None = None,
+        remaining: float | str | None = None,
         refused: bool = False,
-        retry_after_s: float | None = None,
+        retry_after_s: float | str | None = None,
     ) -> None:
-        """Books the answer to a call: its cost and Remaining as the headers gave them (units), None where they gave none."""
+        """Books the answer to a call: its cost and Remaining as the headers gave them (units), None where they gave none.
+
+        What is no number counts as not given.
+        """
+        told = _number(cost), _number(remaining), refused, _number(retry_after_s)
         with self._lock:
             self.refused += refused
-            self.ledger.answer(ticket, self._clock(), cost, remaining, refused, retry_after_s)
+            self.ledger.answer(ticket, self._clock(), *told)
         self._pump()
 
     def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:
@@ -193,6 +204,31 @@ class Limiter:
                     self.ledger.unsend(first.ticket, self._clock())
             while (first := self._first()) is not None and first is not awake and not first.wake():
                 del self._waiting[first]
+
+    def _forked(self) -> None:
+        """In a child process: those who waited or hold tickets are in the parent; the level they left is as good as it was there."""
+        self._lock = threading.RLock()
+        self._waiting.clear()
+        self.ledger.out.clear()
+
+
+_LIMITERS: WeakSet[Limiter] = WeakSet()
+
+
+def _after_fork() -> None:
+    for limiter in tuple(_LIMITERS):
+        limiter._forked()  # noqa: SLF001 - a class's own module
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def _number(value: float | str | None) -> float | None:
+    try:
+        return None if value is None else float(value)
+    except (TypeError, ValueError):
+        return None
 
 
 class _Waiter:

@@ -365,3 +365,30 @@ def test_a_server_without_headers_is_taken_for_the_worst() -> None:
         assert len(numbers) <= 2
         for number in numbers:
             book.answer(number, 10.0 * step + 1.0, None, None, False, None)
+
+
+class Silenced(Booked):
+    """Headers come with the first answers only."""
+
+    def __init__(self, case: Case, book: Ledger, heard: int) -> None:
+        super().__init__(case, book)
+        self.heard = heard
+
+    def received(self, now: float, call: int, cost: float, remaining: float, refused: bool) -> None:
+        """Books it, without its headers after so many."""
+        self.heard -= 1
+        if self.heard >= 0:
+            super().received(now, call, cost, remaining, refused)
+        else:
+            self.book.answer(self.numbers.pop(call), now, None, None, refused, None)
+
+
+@pytest.mark.parametrize("heard", [0, 1, 2, 3, 4, 6, 9, 14, 30, 100])
+def test_headers_that_stop_hold_no_job_up(heard: int) -> None:
+    """Wherever headers stop, also within a burst that was to tell the bucket, the job ends: within four times the oracle's after 30."""
+    case = FAMILIES["canvas"](2).changed(rtt_s=0.05, jitter_s=0.003)
+    oracle = Greedy(case).run().seconds
+    for book, most in ((known(case), 4.0), (unknown(case), 4.0 if heard >= 30 else 20.0)):
+        job = Silenced(case, book, heard).run()
+        assert job.seconds < most * oracle
+        assert job.refused == 0

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import threading
 import time
 from pathlib import Path
@@ -37,6 +39,48 @@ def test_constants_that_no_bucket_has() -> None:
     for mark, outflow, reservation in ((50.0, 10.0, 50.0), (600.0, 0.0, 50.0), (float("inf"), 10.0, 50.0), (600.0, 10.0, -1.0)):
         with pytest.raises(UsageError, match="A limiter needs 0 < up_front_cost < high_water_mark"):
             Limiter(mark, outflow, reservation)
+
+
+def test_ceilings_and_margins_that_let_nothing_through() -> None:
+    """No call in flight, or a margin that leaves no room for one, are refused in words."""
+    for most in (0, -1):
+        with pytest.raises(UsageError, match="max_in_flight must be 1 or more calls"):
+            Limiter(max_in_flight=most)
+    for margin in (float("nan"), 1e9, -100.0, 550.0):
+        with pytest.raises(UsageError, match="margin must leave room for one call"):
+            Limiter(margin=margin)
+
+
+def test_headers_may_be_given_as_they_came() -> None:
+    """Text is read as the number it holds; what is no number counts as not given, and the ticket is back all the same."""
+    limiter, exact = Limiter(), Limiter()
+    limiter.release(limiter.acquire(), cost="0.3", remaining="549.7", retry_after_s="Wed, 21 Oct 2026 07:28:00 GMT")
+    exact.release(exact.acquire(), cost=0.3, remaining=549.7)
+    assert limiter.ledger.level == pytest.approx(exact.ledger.level, abs=0.05)
+    assert (limiter.ledger.headers, limiter.in_flight) == (1, 0)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is not there on this system")
+@pytest.mark.filterwarnings("ignore:This process.*is multi-threaded:DeprecationWarning")  # that is what is tested
+def test_a_forked_child_starts_with_a_queue_of_its_own() -> None:
+    """A lock that a thread of the parent held, and the parent's waiters, hold up no child; the level stays."""
+    limiter = full()
+    for _ in range(2):
+        limiter.acquire()
+    waiting = threading.Thread(target=limiter.acquire, daemon=True)
+    waiting.start()
+    with limiter._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(5)
+            level = limiter.ledger.level
+            limiter.acquire()
+            os._exit(0 if level > 90.0 and limiter.in_flight == 1 else 1)
+        _, status = os.waitpid(child, 0)
+    for ticket in tuple(limiter.ledger.out):
+        limiter.release(ticket)
+    waiting.join(5)
+    assert os.waitstatus_to_exitcode(status) == 0
 
 
 def test_in_flight_counts_tickets() -> None:
