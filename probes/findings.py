@@ -22,6 +22,7 @@ KINDS: dict[str, str] = {
     "wrong_url": "a web page came in place of JSON",
     "maintenance": "503: maintenance or a refresh",
     "server_errors": "500, 502, 504 and the like",
+    "connections_lost": "connections broke before an answer came",
     "answers": "it answers, who the token is, which revision",
     "certificate_ends": "its certificate ends soon",
     "kind_differs": "its host name looks like another kind than configured",

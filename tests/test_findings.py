@@ -117,6 +117,7 @@ CASES: dict[str, Callable[[], Told]] = {
     "server_errors": lambda: seen(
         made(status=502, outcome=Outcome.GATEWAY_ERROR), made(status=500, outcome=Outcome.SERVER_ERROR, request_id="r1")
     ),
+    "connections_lost": lambda: seen(made(), made(status=None, outcome=Outcome.PROTOCOL_ERROR, error="Server disconnected")),
     "answers": lambda: seen(made(scenario="reach", facts={"kind": "test", "revision": "2026", "user_id": 7})),
     "certificate_ends": lambda: seen(made(scenario="reach", facts={"certificate_days": 12.4})),
     "kind_differs": lambda: seen(made(scenario="reach", facts={"kind": "production", "kind_by_host": "beta"})),
@@ -203,6 +204,7 @@ SAYS = {
     "credentials": "test refused the token: 1 of 1 request ended with 401.",
     "answers": "test answers in 0.20 s (test, revision 2026), as user 7; n = 1.",
     "server_errors": "test failed on 2 of 2 requests: 502 once, 500 once.",
+    "connections_lost": "test gave no answer to 1 of 2 requests: the connection broke.",
     "latency": f"'{SELF}' takes 0.20 s at test in the median (0.20 s to 0.20 s), 95th percentile 0.20 s (0.20 s to 0.20 s); n = 80.",
     "slow": f"'{SELF}' takes 3.0 s at test in the median (3.0 s to 3.0 s); 8 calls carry no 95th percentile; n = 8.",
     "timeouts": "1 of 3 requests to test timed out (6% to 79%): 1 while waiting for the answer.",

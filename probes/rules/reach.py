@@ -11,6 +11,7 @@ from probes.stats import median
 
 TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
 """Scenarios that try paths which an instance need not have."""
+BROKEN = frozenset({Outcome.CONNECT_ERROR, Outcome.PROTOCOL_ERROR, Outcome.TLS_ERROR, Outcome.DNS_ERROR})
 SOON_DAYS = 21.0
 VERY_SOON_DAYS = 4.0
 
@@ -25,6 +26,7 @@ def judge(view: View) -> Iterator[Finding]:
         yield from _refused(name, seen)
         yield from _misled(name, seen)
         yield from _maintenance(name, seen)
+        yield from _lost(name, seen)
         yield from _identity(name, view.of(name, "reach"))
 
 
@@ -106,6 +108,16 @@ def _maintenance(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
             ids,
             "Quote the request ids to the vendor's support; without one the answer came from the edge.",
         )
+
+
+def _lost(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Connections that broke; timeouts and pages in place of JSON have findings of their own."""
+    broken = [o for o in seen if o.status is None and o.outcome in BROKEN]
+    if broken:
+        errors = tuple(dict.fromkeys(o.error for o in broken if o.error))[:3]
+        says = f"{name} gave no answer to {len(broken)} of {plural(len(seen), 'request')}: the connection broke."
+        advice = "Whether a call that writes was carried out cannot be told then: look before it is sent again. Ask why: probes diagnose"
+        yield Finding("connections_lost", Severity.WARNING, name, says, errors, f"{advice} -i {name}")
 
 
 def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:

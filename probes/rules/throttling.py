@@ -40,6 +40,7 @@ BOUNDS = {
 REMEDIES = {
     "shared_token": "Ask again with a token that no other job uses.",
     "unforeseen_refusals": "Ask again when nothing else runs with this token; on a network with much jitter, ask from nearer by.",
+    "remaining_jumps": "Ask again: the limit may stand now; where several servers answer by turns, none of them can be told.",
     "no_overlap": "Allow more in flight or a higher rate in the configuration, or ask with a call that takes longer.",
     "headers_missing": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
