@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from probes.distance import Distance, distance
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, jitter_s, network_s, predicted, touches_of, usable_cost, usable_remaining
+from probes.replay import Touch, jitter_s, predicted, touches_of, usable_cost
+from probes.signatures import Signs, jumping, less_outflow, regime_of
 from probes.twin import Twin
 
 LEAST_PRICED = 5
@@ -23,16 +25,11 @@ CLEAR_OUTLIERS, UNCLEAR_OUTLIERS = 0.08, 0.25
 """Above this share somebody else seems to use the token: where the order of calls is clear, and where they overtake one another."""
 HEADERS_MISSING = 0.05
 """Share of answers without a header from which it is said, and from which a misfit is not blamed on somebody else."""
-FEW_METERED = 10
-"""Headers that are enough to tell a bucket by, however many answers came without."""
 FREE_AT_REFUSALS = 2.2
 OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
-
-Signs = tuple[tuple[str, str], ...]
-"""Remarks of (kind, sentence)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +57,15 @@ class Estimate:
     regime: str
     fit: Fit | None
     prices: dict[str, Prices]
-    round_trip_s: float
+    away: Distance
     n: int
     refused: int
     signs: Signs = field(default=())
+
+    @property
+    def round_trip_s(self) -> float:
+        """The network's share of a call, seconds."""
+        return self.away.round_trip_s
 
     @property
     def identified(self) -> bool:
@@ -93,26 +95,28 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     answered = [o for o in mine if o.status is not None]
     if not answered:
         return None
-    touches = touches_of(mine)
-    regime, signs = _regime(answered, touches)
+    away = distance(mine)
+    touches = touches_of(mine, away.round_trip_s)
+    regime, signs = regime_of(answered, touches)
     found = fit(touches) if regime in ("headers", "not_enforced") else None
     if found is not None and not _explains(found) and _out_of_order(mine):
         found, signs = _by_the_first(found, touches, signs)
-    fitted = _whole(found) if found is not None and _explains(found) else None
+    fitted = _whole(found, away) if found is not None and _explains(found) else None
     if fitted is not None and (unforeseen := _unforeseen(fitted, touches)):
         fitted, signs = None, (*signs, ("unforeseen_refusals", unforeseen))
+    if regime == "headers" and not away.told:
+        signs = (*signs, ("no_server_time", away.says))
     if regime == "headers":
         signs = (*signs, *_signs_of_fit(found, touches, mine))
     refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
-    base = network_s(mine)
-    return Estimate(answered[0].instance, regime, fitted, _prices(mine, base), base, len(answered), refused, signs)
+    return Estimate(answered[0].instance, regime, fitted, _prices(mine, away.round_trip_s), away, len(answered), refused, signs)
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:
     """Whether calls overtake one another on their way so often that dense ones do not show in which order the bucket saw them."""
     times = [o.server_time_s for o in seen if o.ok and o.server_time_s is not None]
     jitter = jitter_s(seen)
-    return jitter is not None and bool(times) and jitter > OVERTAKING * float(np.median(times))
+    return jitter is None or (bool(times) and jitter > OVERTAKING * float(np.median(times)))
 
 
 def _by_the_first(found: Fit, touches: Sequence[Touch], signs: Signs) -> tuple[Fit, Signs]:
@@ -140,11 +144,13 @@ def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
     return f"{len(free)} calls were refused where the bucket that the headers show had room: none of its constants is told."
 
 
-def _whole(fitted: Fit) -> Fit:
-    """A mark that is a whole number of reservations within the fit's error is taken for one: it then admits one call less, the safe side.
+def _whole(fitted: Fit, away: Distance) -> Fit:
+    """The fit, as much in doubt as the distance; a mark that is a whole number of reservations within its error is taken for one.
 
-    Configured marks are round (600 / 50 = 12) and so is such a ratio; a mark that is not a round number earns no such trust.
+    It then admits one call less, the safe side. Configured marks are round (600 / 50 = 12) and so is such a ratio; a mark that is not a
+    round number earns no such trust.
     """
+    fitted = replace(fitted, covariance=fitted.covariance + away.covariance)
     bucket = fitted.bucket
     ratio = bucket.high_water_mark / bucket.up_front_cost
     error = ratio * fitted.errors[1] / bucket.up_front_cost
@@ -154,60 +160,20 @@ def _whole(fitted: Fit) -> Fit:
     return replace(fitted, bucket=replace(bucket, up_front_cost=bucket.high_water_mark / round(ratio)))
 
 
-def _regime(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, Signs]:
-    """(regime, signs) by the signatures of `throttle-physics`, section 1."""
-    metered = [o for o in answered if usable_remaining(o) is not None]
-    refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
-    if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
-        return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
-    if len(metered) < min(FEW_METERED, 0.2 * len(answered)) or not metered:
-        said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
-        return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
-    still = _constant_although_overlapping(touches)
-    if still and not refused:
-        return "unthrottled", (
-            (
-                "approve_listed",
-                f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls: no bucket is kept for this token.",
-            ),
-        )
-    if _passed_above(touches) >= 3 and not refused:
-        return "not_enforced", (
-            ("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),
-        )
-    return "headers", ()
-
-
-def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
-    """How many headers were read while another call was surely in flight, if all headers are one value; else 0."""
-    values = {t.remaining for t in touches if t.remaining is not None}
-    if len(values) != 1:
-        return 0
-    sure = [
-        t
-        for t in touches
-        if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
-    ]
-    return len(sure) if len(sure) >= 2 else 0
-
-
-def _passed_above(touches: Sequence[Touch]) -> int:
-    """How many calls were served although the header just before them showed that the bucket was at or above its mark."""
-    headers = sorted((t.departed_s, t.remaining) for t in touches if t.remaining is not None)
-    count = 0
-    for touch in touches:
-        before = [remaining for departed, remaining in headers if departed < touch.arrived_s and touch.arrived_s - departed < 0.5]
-        count += bool(before and before[-1] < -5.0 and not touch.refused)
-    return count
-
-
 def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> Signs:
     signs: list[tuple[str, str]] = []
     shared = None if fitted is None else _shared_token(fitted, seen)
-    if shared is not None:
+    jumps = jumping(touches)
+    if jumps is not None:
+        signs.append(("remaining_jumps", jumps))
+    elif shared is not None:
         signs.append(("shared_token", shared))
+    elif fitted is not None and (less := less_outflow(fitted.bucket, fitted.errors[2])) is not None:
+        signs.append(("less_outflow", less))
     if fitted is not None and not math.isfinite(fitted.errors[1]):
-        said = f"None of {fitted.n} headers was read while another call was in flight: the reservation and the safe rate are unknown."
+        beside = int(np.sum(fitted.solution.rows[:, 1] != 0.0))
+        told = "None" if beside == 0 else f"Only {beside}"
+        said = f"{told} of {fitted.n} headers was read while another call was in flight: the reservation and the safe rate are unknown."
         signs.append(("no_overlap", said))
     if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))

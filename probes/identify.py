@@ -145,6 +145,7 @@ def _covariance(found: Solution) -> NDArray[np.float64]:
     used = found.rows * np.array([0.0 if found.exact_mark else 1.0, 1.0, 1.0])
     heavy = weights(found.residuals[None, :], found.swaps[None, :], np.array([found.noise]))[0]
     informed = np.sum(np.abs(used), axis=0) > 1e-6
+    informed &= ~_undetermined(used * np.sqrt(heavy)[:, None])
     informed[1] &= bool(np.any(found.rows[:, 1] != found.swaps))  # a swap alone, where no calls overlapped, is an odd header
     normal = used.T @ (used * heavy[:, None])
     bread = np.linalg.pinv(normal, rcond=1e-10)
@@ -158,3 +159,11 @@ def _covariance(found: Solution) -> NDArray[np.float64]:
         if not informed[column] and not (found.exact_mark and column == 0):
             covariance[column, column] = np.inf
     return np.asarray(covariance)
+
+
+def _undetermined(used: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which columns take part in a combination that no row says anything of: two unknowns and one equation leave both unknown."""
+    norms = np.linalg.norm(used, axis=0)
+    scaled = used / np.where(norms > 0.0, norms, 1.0)
+    _, values, combinations = np.linalg.svd(np.vstack([scaled, np.zeros((3, 3))]), full_matrices=False)
+    return np.asarray(np.any(np.abs(combinations[values <= 1e-5 * values[0]]) > 1e-3, axis=0))

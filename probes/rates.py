@@ -84,7 +84,12 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
     if middle >= FASTEST_PER_S or middle <= 0.0:
         return None
     slopes = elasticities(twin, job_calls, ODDS, middle)
-    error = UNSEEN * math.sqrt(_variance_of_prices(prices, slopes) + _variance_of_bucket(found, slopes) + MONTE_CARLO_ERROR**2)
+    error = UNSEEN * math.sqrt(
+        _variance_of_prices(prices, slopes)
+        + _variance_of_bucket(found, slopes)
+        + _variance_of_distance(found, twin, slopes)
+        + MONTE_CARLO_ERROR**2
+    )
     half = student(prices.n - 1) * error
     value = middle * math.exp(-CAUTION * error)
     return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
@@ -153,6 +158,12 @@ def _variance_of_bucket(found: Estimate, slopes: Elasticities) -> float:
     )
     covariance = np.where(np.isfinite(found.fit.covariance), found.fit.covariance, (0.5 * bucket.outflow_per_s) ** 2)
     return max(0.0, float(weights @ covariance @ weights))
+
+
+def _variance_of_distance(found: Estimate, twin: Twin, slopes: Elasticities) -> float:
+    """Variance of log rate from not knowing which part of each flight is the server's time."""
+    error = (found.away.high - found.away.low) / 4.0
+    return (slopes.time * math.log1p(error / twin.mean_time_s)) ** 2
 
 
 def _document(number: Number | None) -> dict[str, Any] | None:

@@ -41,7 +41,7 @@ def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceili
     seen = design.seen
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     ratios = ratios_of(seen, design.limit, DRAWS)
-    limit = None if ratios is None else _promised(design.limit, ratios)
+    limit = None if ratios is None or refused == len(seen) else _promised(design.limit, ratios)
     times = np.array(served([o for o in seen if o.call == call], network_s(seen)))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
@@ -78,6 +78,10 @@ def steady_rate(ratios: Ratios, n: int) -> Number | None:
 
 def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dict[str, Any] | None) -> list[dict[str, str]]:
     n = len(design.seen)
+    if refused == n > 0:
+        return [
+            {"kind": "blocked", "says": f"All {n} calls were refused: the token may be blocked, or its bucket full of another job's calls."}
+        ]
     told = f"No budget headers: told from {refused} refusals in {n} calls."
     rough = safe is not None and safe["rate_per_s"]["high"] > ROUGH * safe["rate_per_s"]["low"]
     more = f" A budget of {AMPLE} calls tells it more closely." if refused and rough and design.budget < AMPLE else ""

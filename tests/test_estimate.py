@@ -299,3 +299,34 @@ def test_student() -> None:
 def test_number_document() -> None:
     """Six significant digits."""
     assert Number(1 / 3, 0.123456789, 2.0, 7).document() == {"value": 0.333333, "low": 0.123457, "high": 2.0, "n": 7}
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_one_overlapping_header_tells_neither_reservation_nor_outflow(seed: int) -> None:
+    """Five calls, one header read beside another call: one equation with two unknowns leaves both unknown."""
+    world = World(law=Law(0.3, 0.2), seed=seed)
+    world.carry_out(Design((SELF,), 4))
+    one = found(world.seen)
+    told = one.bucket()
+    assert told is not None
+    assert (told["up_front_cost"], told["outflow_per_s"]) == (None, None)
+    assert told["high_water_mark"] is not None
+    assert dict(one.signs)["no_overlap"].startswith("Only 1 of 4 headers was read while another call was in flight")
+
+
+def test_headers_above_a_rested_bucket() -> None:
+    """A Remaining that jumps by 600 is no other job's doing: the limit was changed, or there are several buckets."""
+    world = asked(lambda n, fields: fields | {"remaining": fields["remaining"] + (600.0 if n > 10 else 0.0)})
+    one = found(world.seen)
+    assert "shared_token" not in kinds(one)
+    assert dict(one.signs)["remaining_jumps"].startswith("Remaining jumped from 600 to as much as 1")
+
+
+def test_an_outflow_below_canvas_own() -> None:
+    """600 and 50 are Canvas's own: an outflow of 7 beside them may be what another job leaves, and is said to be."""
+    world = World(BucketSettings(outflow_per_s=7.0), Law(0.3, 0.2), seed=5)
+    world.carry_out(Design((SELF,), price=False))
+    assert dict(found(world.seen).signs)["less_outflow"].startswith("The outflow is 7 units/s where Canvas's own is 10: it is configured")
+    other = World(BucketSettings(640.0, 853.0, 7.0), Law(0.3, 0.2), seed=5)
+    other.carry_out(Design((SELF,), price=False))
+    assert found(other.seen).signs == ()

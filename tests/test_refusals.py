@@ -171,6 +171,18 @@ def test_nothing_more_is_asked_when_all_fails() -> None:
     assert len(world.seen) == 5
 
 
+def test_nothing_is_told_when_all_is_refused() -> None:
+    """Of calls that were all refused no number in flight is known."""
+    world = World(headers=False, answers=lambda _, fields: fields | {"status": 429, "outcome": Outcome.THROTTLED})
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    assert document["ratios"] == {"in_flight_limit": None, "steady_calls_per_s": None}
+    assert document["safe"] is None
+    said = f"All {len(world.seen)} calls were refused: the token may be blocked, or its bucket full of another job's calls."
+    assert document["signs"] == [{"kind": "blocked", "says": said}]
+
+
 @pytest.mark.parametrize("budget", [5, 12, 40, 90])
 def test_a_small_budget_is_never_passed(budget: int) -> None:
     """The design asks for no more calls than it may."""

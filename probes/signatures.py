@@ -1,0 +1,90 @@
+"""What answers show before any fit: whether there is a bucket, whether its limit is enforced, whether its headers can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from probes.bucket import BucketSettings
+from probes.observation import Observation, Outcome
+from probes.replay import Touch, usable_remaining
+
+FEW_METERED = 10
+"""Headers that are enough to tell a bucket by, however many answers came without."""
+CANVAS_MARKS, CANVAS_RESERVATION, CANVAS_OUTFLOW = (600.0, 700.0), 50.0, 10.0
+"""Canvas's own constants: where the first two are met, an outflow clearly below the third is what another job leaves."""
+LESS = 0.97
+JUMPS = 1.05
+
+Signs = tuple[tuple[str, str], ...]
+"""Remarks of (kind, sentence)."""
+
+
+def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, Signs]:
+    """(regime, signs) by the signatures of `throttle-physics`, section 1."""
+    metered = [o for o in answered if usable_remaining(o) is not None]
+    refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
+    if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
+        return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
+    if len(metered) < min(FEW_METERED, 0.2 * len(answered)) or not metered:
+        said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
+        return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
+    still = _constant_although_overlapping(touches)
+    if still and not refused:
+        return "unthrottled", (
+            (
+                "approve_listed",
+                f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls: no bucket is kept for this token.",
+            ),
+        )
+    if _passed_above(touches) >= 3 and not refused:
+        return "not_enforced", (
+            ("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),
+        )
+    return "headers", ()
+
+
+def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
+    """How many headers were read while another call was surely in flight, if all headers are one value; else 0."""
+    values = {t.remaining for t in touches if t.remaining is not None}
+    if len(values) != 1:
+        return 0
+    sure = [
+        t
+        for t in touches
+        if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
+    ]
+    return len(sure) if len(sure) >= 2 else 0
+
+
+def _passed_above(touches: Sequence[Touch]) -> int:
+    """How many calls were served although the header just before them showed that the bucket was at or above its mark."""
+    headers = sorted((t.departed_s, t.remaining) for t in touches if t.remaining is not None)
+    count = 0
+    for touch in touches:
+        before = [remaining for departed, remaining in headers if departed < touch.arrived_s and touch.arrived_s - departed < 0.5]
+        count += bool(before and before[-1] < -5.0 and not touch.refused)
+    return count
+
+
+def jumping(touches: Sequence[Touch]) -> str | None:
+    """Headers above what a rested bucket shows, twice the same at first, which no other job can cause: it only takes."""
+    told = [t.remaining for t in touches if t.remaining is not None]
+    rested = len(told) > FEW_METERED // 2 and told[0] == told[1]
+    above = sum(value > JUMPS * told[0] for value in told) if rested else 0
+    if above < 2:
+        return None
+    return (
+        f"Remaining jumped from {told[0]:g} to as much as {max(told):g}, in {above} of {len(told)} headers: the limit was changed "
+        "meanwhile, or several servers answer, each with its own bucket."
+    )
+
+
+def less_outflow(bucket: BucketSettings, error: float) -> str | None:
+    """Why the outflow may be what another job leaves: mark and reservation are Canvas's own, and it is clearly less than Canvas's."""
+    own = abs(bucket.up_front_cost - CANVAS_RESERVATION) < 0.1 and any(abs(bucket.high_water_mark - mark) < 0.5 for mark in CANVAS_MARKS)
+    if not own or bucket.outflow_per_s + 3.0 * error > LESS * CANVAS_OUTFLOW:
+        return None
+    return (
+        f"The outflow is {bucket.outflow_per_s:.3g} units/s where Canvas's own is {CANVAS_OUTFLOW:g}: it is configured so, or another job "
+        "on this token takes the rest bit by bit, and what is told here holds while that goes on."
+    )

@@ -1,0 +1,106 @@
+"""Servers that do not tell their own time: which part of each flight is the network's."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from worlds import SELF, Law, World, observed, random_world
+
+from probes.bucket import BucketSettings
+from probes.design import Design
+from probes.distance import distance
+from probes.estimate import Estimate, estimate
+from probes.rates import Ceilings, rate_document
+from probes.replay import network_s
+from probes.safety import even_rate
+
+
+def found(world: World) -> Estimate:
+    one = estimate(world.seen)
+    assert one is not None
+    return one
+
+
+def off(one: Estimate, world: World) -> list[float]:
+    """Relative errors of mark, reservation and outflow."""
+    assert one.fit is not None
+    fitted, true = one.fit.bucket, world.bucket
+    names = ("high_water_mark", "up_front_cost", "outflow_per_s")
+    return [getattr(fitted, name) / getattr(true, name) - 1.0 for name in names]
+
+
+def test_a_server_that_tells_its_time_is_as_far_as_that_says() -> None:
+    """Flight less server time, at its smallest, is the distance; no constant is in doubt for it."""
+    world = World(law=Law(0.3, 0.2), seed=5)
+    world.carry_out(Design((SELF,), price=False))
+    away = distance(world.seen)
+    assert (away.round_trip_s, away.low, away.high, away.told) == (*(3 * [network_s(world.seen)]), True)
+    assert not away.covariance.any()
+
+
+def test_few_answers_tell_no_distance() -> None:
+    """Of seven answers the connect is taken for the round trip, else nothing."""
+    answers = [observed(n, n + 0.3, remaining=600.0, cost=0.1) for n in range(7)]
+    assert distance(answers).round_trip_s == 0.0
+    assert distance([dataclasses.replace(o, connect_s=0.04, reused=False) for o in answers]).round_trip_s == pytest.approx(0.04)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(
+    ("mark", "time_s", "rtt_s", "jitter_s"),
+    [(701.0, 0.06, 0.05, 0.003), (600.0, 0.05, 0.05, 0.01), (900.0, 0.15, 0.15, 0.003)],
+)
+def test_the_reservation_is_no_half_of_the_true_one(mark: float, time_s: float, rtt_s: float, jitter_s: float) -> None:
+    """Where calls take as long as their way, flights taken for server times would make the reservation half as large as it is."""
+    bucket = BucketSettings(mark, mark * 4 / 3)
+    world = World(bucket, Law(time_s, share=(0.3, 0.5)), rtt_s=rtt_s, jitter_s=jitter_s, runtime=False, seed=101)
+    world.carry_out(Design((SELF,), price=False))
+    one = found(world)
+    errors = off(one, world)
+    assert max(abs(error) for error in errors[:2]) < 0.005
+    assert one.away.low - 0.005 < rtt_s + 1.6 * jitter_s < one.away.high + 0.005
+    assert [kind for kind, _ in one.signs] == ["no_server_time"]
+
+
+def test_it_is_said() -> None:
+    """The remark gives the range in milliseconds."""
+    world = World(law=Law(0.3, 0.2), rtt_s=0.08, runtime=False, seed=5)
+    world.carry_out(Design((SELF,), price=False))
+    one = found(world)
+    low, high = (round(1e3 * share) for share in (one.away.low, one.away.high))
+    assert dict(one.signs) == {
+        "no_server_time": f"No answer tells the server's own time: {low} to {high} ms of each call are taken for the network, "
+        "with which a bucket explains the headers best."
+    }
+    assert low <= 85 <= high + 1
+
+
+def test_a_connect_that_fits_is_believed() -> None:
+    """Where a bucket explains the headers with the connect's time as well as with any, it is the distance; a proxy's is not."""
+    world = World(law=Law(0.3, 0.2), rtt_s=0.08, runtime=False, seed=5)
+    world.carry_out(Design((SELF,), price=False))
+    for connect, believed in ((0.083, True), (0.002, False)):
+        away = distance([dataclasses.replace(o, connect_s=connect, reused=False) for o in world.seen])
+        assert (away.round_trip_s == pytest.approx(connect)) is believed
+
+
+@pytest.mark.untraced
+@pytest.mark.slow
+def test_random_servers_that_do_not_tell_their_time() -> None:
+    """Four wide buckets: mark and reservation within 1 %, rates within 15 %, and three intervals or four hold the truth."""
+    errors, held = [], 0
+    for seed in range(2000, 2004):
+        world = random_world(seed, "wide", runtime=False)
+        design = Design((SELF,), 400)
+        world.carry_out(design)
+        one = found(world)
+        assert max(abs(error) for error in off(one, world)[:2]) < 0.01
+        told = rate_document(one, SELF.name, 1000, Ceilings())["safe"]["rate_per_s"]
+        truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
+        errors.append(told["value"] / truth - 1.0)
+        held += told["low"] <= truth <= told["high"]
+        assert world.refused == 0
+    assert float(np.max(np.abs(errors))) < 0.15
+    assert held >= 3
