@@ -29,10 +29,10 @@ FEWEST, MOST = 8, 60
 """Calls that are looked at: the first ones, which were sent to tell the bucket."""
 BLUR = 0.02
 """The share is not known better than to this part of the shortest flight."""
-FINE = np.linspace(-0.03, 0.03, 9)
+FINE = np.linspace(-0.06, 0.06, 9)
 GUESSED = (0.12, 0.45, 0.75, 0.95)
 """Parts of the shortest flight at which any bucket is looked for."""
-PARTS = np.linspace(0.0, 0.98, 29)
+PARTS = np.linspace(0.0, 0.98, 15)
 """Parts at which the buckets found so are fitted anew."""
 DOUBTS = ((0.25, 0.9, 1.3, 2.4), (0.001, 0.0015, 0.006, 0.015), (0.0, 0.015, 0.7, 1.0))
 """Cost of the best fit; standard errors of reservation and outflow beside those of the formulas, as shares; measured on 60 buckets."""
@@ -66,7 +66,7 @@ def distance(observations: Sequence[Observation]) -> Distance:
     """The distance of the one server that was asked."""
     usual = network_s(observations)
     touches = tuple(t for t in touches_of(observations, 0.0) if t.remaining is not None)
-    if len(touches) < FEWEST or _tells_time(observations):
+    if len(touches) < FEWEST or len({t.remaining for t in touches}) < 3 or _tells_time(observations):
         return Distance(usual, usual, usual, np.zeros((3, 3)))
     return _found(_first(touches), usual)
 
