@@ -82,6 +82,7 @@ def test_it_is_said() -> None:
     assert low <= 85 <= high + 1
 
 
+@pytest.mark.untraced
 def test_a_connect_that_fits_is_believed() -> None:
     """Where a bucket explains the headers with the connect's time as well as with any, it is the distance; a proxy's is not."""
     world = World(law=Law(0.3, 0.2), rtt_s=0.08, runtime=False, seed=5)
