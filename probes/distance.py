@@ -42,9 +42,9 @@ AS_GOOD = (1.25, 0.05)
 
 @dataclass(frozen=True)
 class Distance:
-    """The network's share of a call, seconds: between `low` and `high`; `told` by the server's time or the connects, or found by a fit.
+    """The network's share of a call, seconds, between `low` and `high`.
 
-    `covariance` (3 x 3: mark, reservation, outflow) is what the constants owe to not knowing it better.
+    `told` by the server's time, or taken from a connect where headers say nothing of it; else found by fits. `covariance` (3 x 3: mark, reservation, outflow) is what the constants owe to not knowing it better.
     """
 
     round_trip_s: float

@@ -143,7 +143,9 @@ class RefusalDesign(Probing):
 
     def _volleys(self, size: int, after_s: float, ratios: Ratios | None) -> Round | None:
         """A volley; before it, where more calls are left, even calls that surely fit: they fill the bucket, the volley shows how far."""
-        times, rate = served(self.seen, network_s(self.seen)), self._evenly(size)
+        size = min(size, self._widest, (self.limit or LARGEST_BURST) + 1)
+        times = served(self.seen, network_s(self.seen))
+        rate = min(self._evenly(size), self.max_rate or FASTEST_PER_S)
         gap, step, most = float(np.quantile(times, 0.98)), max(1, size // 2), self._left // FILLINGS - size
         fill = 0
         while ratios is not None and fill + step <= most and self._surely_fits(ratios, size, fill + step, rate, after_s + gap):
