@@ -44,7 +44,8 @@ AS_GOOD = (1.25, 0.05)
 class Distance:
     """The network's share of a call, seconds, between `low` and `high`.
 
-    `told` by the server's time, or taken from a connect where headers say nothing of it; else found by fits. `covariance` (3 x 3: mark, reservation, outflow) is what the constants owe to not knowing it better.
+    `told` by the server's time, or taken from a connect where headers say nothing of it; else found by fits. `covariance` (3 x 3: mark,
+    reservation, outflow) is what the constants owe to not knowing it better.
     """
 
     round_trip_s: float
