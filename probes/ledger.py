@@ -158,6 +158,9 @@ class Ledger:
             self._relearn(now_s, remaining)
         if self.known or self.learner.free:
             self._correct(now_s, max(0.0, self.settings.high_water_mark - remaining))
+        elif not refused and not self.out:  # all that was sent is back: the header holds all there is
+            shown = max(0.0, self.settings.high_water_mark - remaining)
+            self._set(min(self.level_at(now_s), shown), min(self._own_at(now_s), shown), now_s)
         self.neighbours.header(now_s)
 
     def _relearn(self, now_s: float, remaining: float | None) -> None:
@@ -218,14 +221,18 @@ class Ledger:
         self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
 
     def _refused(self, sent_s: float, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:
-        """Waits for what the server says, else until the level that Remaining shows has leaked, else until the bucket must have room."""
+        """Waits for what the server says, else until the level that Remaining shows has leaked, else until the bucket must have room.
+
+        A Remaining that shows room, or that nothing is known of yet, explains no refusal.
+        """
         again = sent_s >= self.refused_s
         if again:
             self.refused_s = now_s
             self._doubt(now_s, remaining)
-        if retry_after_s is not None and retry_after_s >= 0.0:
+        understood = remaining is not None and (self.known or self.learner.free) and remaining <= 2.0 * self.settings.up_front_cost
+        if retry_after_s is not None and retry_after_s > 0.0:
             self._block(now_s + min(retry_after_s, LONGEST_WAIT_S))
-        elif remaining is None and again:
+        elif again and not understood:
             self._refused_blindly(now_s)
 
     def _refused_blindly(self, now_s: float) -> None:

@@ -15,7 +15,8 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
@@ -113,6 +114,16 @@ class Limiter:
             self._leave(waiter)
             raise
         return waiter.ticket
+
+    @contextmanager
+    def ticket(self) -> Iterator[int]:
+        """`acquire` for a block; a ticket that the block did not release, for an exception of its own perhaps, is released at its end."""
+        number = self.acquire()
+        try:
+            yield number
+        finally:
+            if number in self.ledger.out:
+                self.release(number)
 
     async def acquire_async(self) -> int:
         """Waits until one more call may be sent; the ticket to release it with. A cancelled wait leaves the queue."""

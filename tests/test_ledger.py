@@ -242,6 +242,35 @@ def test_retry_after_is_waited_for_exactly() -> None:
     assert waits_of(unknown(FAMILIES["canvas"](1)), 3, 2.5) == pytest.approx([2.5] * 3, abs=1e-3)
 
 
+@pytest.mark.parametrize(("remaining", "retry_after_s"), [(0.0, None), (-20.0, None), (None, 0.0), (None, -1.0), (600.0, 0.0)])
+def test_refusals_of_an_unknown_bucket_are_always_waited_for(remaining: float | None, retry_after_s: float | None) -> None:
+    """A Remaining that nothing is known of, and a Retry-After that says now, leave the wait that doubles."""
+    book, now, waits = unknown(FAMILIES["canvas"](1)), 0.0, []
+    for _ in range(4):
+        book.answer(book.send(now), now + 0.1, None, remaining, True, retry_after_s)
+        waits.append(book.wait_s(now + 0.1))
+        now += 0.1 + waits[-1]
+    assert waits == pytest.approx([5.0, 10.0, 20.0, 40.0])
+
+
+def test_a_refusal_that_shows_room_is_waited_for() -> None:
+    """A known bucket that refuses and shows Remaining 600 is full in some other way: a reservation must leak."""
+    book = ledger()
+    book.answer(book.send(0.0), 0.1, None, 600.0, True, None)
+    assert book.wait_s(0.1) == pytest.approx(5.2, abs=0.01)
+
+
+def test_one_after_another_lost_calls_do_not_add_up() -> None:
+    """A job that never has two calls out learns no reservation; a header with nothing out frees it of what lost calls left behind."""
+    book, now = unknown(FAMILIES["canvas"](1)), 0.0
+    for step in range(60):
+        now += book.wait_s(now)
+        lost = step % 3 == 2
+        book.answer(book.send(now), now + 0.1, None if lost else 0.1, None if lost else 600.0, False, None)
+        now += 0.1
+    assert now < 60 * 0.1 + 1.0
+
+
 def test_a_refusal_costs_nothing() -> None:
     """A refused call pays no cost; the header of the refusal is the level."""
     book = ledger()

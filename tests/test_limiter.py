@@ -51,6 +51,19 @@ def test_ceilings_and_margins_that_let_nothing_through() -> None:
             Limiter(margin=margin)
 
 
+def test_a_ticket_is_released_whatever_happens() -> None:
+    """An exception between sending and booking leaves no call in flight for ever; what was booked in the block is booked once."""
+    limiter = Limiter.canvas()
+    for _ in range(3):
+        with pytest.raises(ValueError, match="mine"), limiter.ticket():
+            raise ValueError("mine")
+    assert limiter.in_flight == 0
+    known = Limiter()
+    with known.ticket() as number:
+        known.release(number, cost=0.3, remaining=549.7)
+    assert (known.in_flight, known.ledger.headers) == (0, 1)
+
+
 def test_headers_may_be_given_as_they_came() -> None:
     """Text is read as the number it holds; what is no number counts as not given, and the ticket is back all the same."""
     limiter, exact = Limiter(), Limiter()
