@@ -190,7 +190,8 @@ class Design:
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
         step = self.steps[-1]
-        base, now = _flights(seen[: self.steps[0].first]), _flights(seen[step.first + step.calls // 3 :])
+        alone = seen[: self.steps[0].first]
+        base, now = _flights(alone, alone), _flights(seen[step.first + step.calls // 3 :], alone)
         slower = len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now)
         slower = slower or _queueing(seen[: self.steps[0].first], seen[step.first + step.calls // 2 :])
         if slower and self._suspected is not None:
@@ -254,8 +255,15 @@ def _median_time(found: Estimate) -> float:
     return float(np.median(np.concatenate(times))) if times else 0.2
 
 
-def _flights(observations: Sequence[Observation]) -> np.ndarray:
-    return np.array([o.flight_s for o in observations if o.ok and o.flight_s is not None])
+def _flights(observations: Sequence[Observation], alone: Sequence[Observation]) -> np.ndarray:
+    """Flights, seconds, of the calls that were also made `alone`; of several kinds each as if it usually took as long as all do."""
+    usual: dict[str, list[float]] = {}
+    for o in alone:
+        if o.ok and o.flight_s:
+            usual.setdefault(o.call, []).append(o.flight_s)
+    typical = {call: float(np.median(flights)) for call, flights in usual.items()}
+    middle = float(np.median([flight for flights in usual.values() for flight in flights] or [1.0]))
+    return np.array([o.flight_s / typical[o.call] * middle for o in observations if o.ok and o.flight_s is not None and o.call in typical])
 
 
 def _queueing(before: Sequence[Observation], late: Sequence[Observation]) -> bool:

@@ -61,6 +61,8 @@ class Estimate:
     n: int
     refused: int
     signs: Signs = field(default=())
+    lost: int = 0
+    """Calls that were sent and brought no answer in time: the server may hold their reservations still."""
 
     @property
     def round_trip_s(self) -> float:
@@ -104,12 +106,15 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     fitted = _whole(found, away) if found is not None and _explains(found) else None
     if fitted is not None and (unforeseen := _unforeseen(fitted, touches)):
         fitted, signs = None, (*signs, ("unforeseen_refusals", unforeseen))
+    lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in mine)
+    if lost:
+        signs = (*signs, ("timeouts", f"{lost} of {len(mine)} calls brought no answer in time, and may fill the bucket unseen."))
     if regime == "headers" and not away.told:
         signs = (*signs, ("no_server_time", away.says))
     if regime == "headers":
         signs = (*signs, *_signs_of_fit(found, touches, mine))
     refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
-    return Estimate(answered[0].instance, regime, fitted, _prices(mine, away.round_trip_s), away, len(answered), refused, signs)
+    return Estimate(answered[0].instance, regime, fitted, _prices(mine, away.round_trip_s), away, len(answered), refused, signs, lost)
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:
@@ -166,7 +171,7 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     jumps = jumping(touches)
     if jumps is not None:
         signs.append(("remaining_jumps", jumps))
-    elif shared is not None:
+    elif shared is not None and not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):
         signs.append(("shared_token", shared))
     elif fitted is not None and (less := less_outflow(fitted.bucket, fitted.errors[2])) is not None:
         signs.append(("less_outflow", less))

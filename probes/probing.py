@@ -16,6 +16,8 @@ LARGEST_BURST = 80
 MOST_REFUSALS = 5
 SHORTEST_REST_S = 1.5
 MOST_REST_S = 30.0
+LONGEST_ASKED_S = 60.0
+"""A server that asks for a longer wait after a refusal is not asked any more."""
 REST_A_CALL_S = 0.8
 """Rest for each call of the burst before: as long as a dear call needs to drain."""
 SURE_SPREAD = 1.7
@@ -107,8 +109,12 @@ class Probing:
 
     def _rest_s(self, together: int) -> float:
         """Long enough for reservations to be given back and for costs to drain; what Retry-After says, when it is longer."""
-        asked = [o.retry_after_s for o in self.seen[-10:] if o.retry_after_s is not None]
-        return min(max([MOST_REST_S, *asked]), max([SHORTEST_REST_S, 2.0 * self._flight_s(), REST_A_CALL_S * together, *asked]))
+        asked = self._asked_s()
+        return min(max(MOST_REST_S, asked), max(SHORTEST_REST_S, 2.0 * self._flight_s(), REST_A_CALL_S * together, asked))
+
+    def _asked_s(self) -> float:
+        """The longest Retry-After of the last round."""
+        return max([o.retry_after_s for o in self._latest() if o.retry_after_s is not None], default=0.0)
 
 
 def most_at_once(answers: Sequence[Observation]) -> int:

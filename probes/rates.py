@@ -15,6 +15,8 @@ from probes.prices import Prices
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
 from probes.twin import Twin
 
+MOST_LOST = 0.01
+"""Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
 ODDS = 0.05
 """Odds of any refusal at which a rate is called the greatest safe one (contract)."""
 CAUTION = 0.75
@@ -102,7 +104,7 @@ def relative_error(rate: Number) -> float:
 
 def _safe(found: Estimate, call: str, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
     twin, prices = found.twin(call), found.prices.get(call)
-    if twin is None or prices is None:
+    if twin is None or prices is None or found.lost > MOST_LOST * found.n:
         return None
     answer = safe_rate(twin, found, prices, job_calls)
     if answer is None and twin.burst < 1:

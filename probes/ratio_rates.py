@@ -11,6 +11,7 @@ from probes.bucket import BucketSettings
 from probes.estimate import LEAST_PRICED, Number, mean_of
 from probes.observation import Outcome
 from probes.prices import Prices, normal_quantile
+from probes.probing import LONGEST_ASKED_S
 from probes.rates import ODDS, Ceilings
 from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
 from probes.refusals import RefusalDesign
@@ -86,6 +87,10 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
     rough = safe is not None and safe["rate_per_s"]["high"] > ROUGH * safe["rate_per_s"]["low"]
     more = f" A budget of {AMPLE} calls tells it more closely." if refused and rough and design.budget < AMPLE else ""
     signs = [{"kind": "no_headers", "says": told + more}]
+    asked = max((o.retry_after_s for o in design.seen if o.retry_after_s is not None), default=0.0)
+    if asked > LONGEST_ASKED_S:
+        said = f"The server asks to wait {asked:.0f} s after a refusal: nothing more was sent; ask again after that."
+        signs.append({"kind": "retry_after", "says": said})
     if refused and steady is None:
         said = f"Costs did not fill the bucket in {n} calls: for a longer job the answer rests on what calls in flight reserve."
         signs.append({"kind": "tested_shortly", "says": said})

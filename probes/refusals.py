@@ -16,7 +16,7 @@ import numpy as np
 
 from probes.calls import Round
 from probes.observation import Observation, Outcome
-from probes.probing import LARGEST_BURST, Probing, most_at_once
+from probes.probing import LARGEST_BURST, LONGEST_ASKED_S, Probing, most_at_once
 from probes.ratios import Ratios, network_s, served
 from probes.safety import FASTEST_PER_S
 
@@ -60,7 +60,7 @@ class RefusalDesign(Probing):
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
         """The next round."""
         self.seen = seen
-        if self._left < 2 or self._spare <= 0 or self._elapsed_s() > PROBING_S or _failing(seen):
+        if self._left < 2 or self._spare <= 0 or self._elapsed_s() > PROBING_S or _failing(seen) or self._asked_s() > LONGEST_ASKED_S:
             return None
         return (self._next or self._grow)()
 

@@ -31,13 +31,17 @@ class Elasticities:
     spread: float
 
 
+MOST_REPLAYED = 5000
+"""Calls of a job that are replayed; of a longer one what it pays is reckoned with beside that."""
+
+
 def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, replicas: int = EVEN_REPLICAS) -> float:
     """Greatest even rate, requests/s, at which a job of `calls` from rest meets any refusal with probability `odds`.
 
     It is 0 when even one call is refused. The (1 - odds) quantile of the peak grows smoothly with the rate; its crossing of the mark is
     found on a logarithmic scale by regula falsi.
     """
-    calls = min(calls, 5000)
+    job, calls = calls, min(calls, MOST_REPLAYED)
     if twin.burst < 1:
         return 0.0
     start = guess or analytic_rate(twin)
@@ -46,7 +50,16 @@ def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, r
         return float(np.quantile(twin.even_peaks(math.exp(log_rate), calls, replicas), 1.0 - odds)) - twin.bucket.high_water_mark
 
     bracket = _bracket(excess, math.log(max(start, 1e-3)), 0.05 if guess else 0.3)
-    return math.exp(_root(excess, *bracket)) if bracket is not None else FASTEST_PER_S
+    rate = math.exp(_root(excess, *bracket)) if bracket is not None else FASTEST_PER_S
+    return min(rate, _lasting_rate(twin, job))
+
+
+def _lasting_rate(twin: Twin, job: int) -> float:
+    """Calls/s at which all that a job longer than is replayed pays, but for what the bucket stores, drains while it lasts."""
+    stored = (twin.bucket.high_water_mark - twin.bucket.up_front_cost) / job
+    if job <= MOST_REPLAYED or twin.mean_cost <= stored:
+        return FASTEST_PER_S
+    return min(FASTEST_PER_S, twin.bucket.outflow_per_s / (twin.mean_cost - stored))
 
 
 def _bracket(excess: Callable[[float], float], start: float, step: float) -> tuple[Point, Point] | None:
@@ -93,8 +106,9 @@ def analytic_rate(twin: Twin) -> float:
 
 def workers(twin: Twin, calls: int, odds: float) -> int:
     """Greatest number of workers, all starting at one instant without pause, that meet any refusal with at most `odds`; may be 0."""
-    calls = min(calls, 5000)
-    low, high = 0, min(twin.burst, calls)
+    lasting = _lasting_rate(twin, calls) * twin.mean_time_s
+    calls = min(calls, MOST_REPLAYED)
+    low, high = 0, int(min(twin.burst, calls, lasting))
     while low < high:
         middle = (low + high + 1) // 2
         if twin.workers_odds(middle, calls) <= odds:

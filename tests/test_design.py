@@ -10,7 +10,7 @@ from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.calls import Call, Round
-from probes.design import Design
+from probes.design import Design, Step
 from probes.estimate import estimate
 from probes.observation import Observation, Outcome
 
@@ -193,3 +193,18 @@ def test_awkward_servers(more: dict[str, Any]) -> None:
     world.carry_out(Design((SELF,), 150))
     assert len(world.seen) <= 150
     assert world.refused <= 1
+
+
+@pytest.mark.parametrize(("factor", "slowed_at"), [(1.0, None), (2.0, 5.0)])
+def test_a_mix_of_quick_and_slow_calls_is_no_slower_server(factor: float, slowed_at: float | None) -> None:
+    """Flights are compared kind by kind: a median that lies now among the quick, now among the slow says nothing of the server."""
+    slow = Call("GET", "/api/v1/accounts/1/users")
+
+    def answers(start: float, quick: int, dear: int, factor: float) -> list[Observation]:
+        kinds = [(SELF, 0.2)] * quick + [(slow, 1.2)] * dear
+        return [observed(start + n, start + n + time * factor * (1.0 + 0.01 * (n % 5)), call) for n, (call, time) in enumerate(kinds)]
+
+    seen = [*answers(0.0, 12, 9, 1.0), *answers(100.0, 9, 21, factor)]
+    design = Design((SELF, slow), 150, steps=[Step(5.0, 21, 30)])
+    design.finish(seen)
+    assert design.slowed_at == slowed_at

@@ -14,6 +14,7 @@ from probes.calls import Call
 from probes.design import Design
 from probes.estimate import Estimate, Number, estimate, mean_of, student
 from probes.observation import Observation, Outcome
+from probes.rates import Ceilings, rate_document
 
 Answers = Callable[[int, dict[str, Any]], dict[str, Any]]
 
@@ -330,3 +331,16 @@ def test_an_outflow_below_canvas_own() -> None:
     other = World(BucketSettings(640.0, 853.0, 7.0), Law(0.3, 0.2), seed=5)
     other.carry_out(Design((SELF,), price=False))
     assert found(other.seen).signs == ()
+
+
+def test_calls_that_time_out_leave_the_rate_untold() -> None:
+    """The server may hold what they reserved: that is said, no other job is blamed, and above one in a hundred no rate is told."""
+    world = asked()
+    lost = [dataclasses.replace(o, status=None, outcome=Outcome.READ_TIMEOUT, remaining=None, cost=None) for o in world.seen[:4]]
+    seen = [*world.seen, *lost]
+    one = found(seen)
+    assert dict(one.signs)["timeouts"] == f"4 of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
+    assert "shared_token" not in kinds(one)
+    assert one.identified
+    assert rate_document(one, SELF.name, 1000, Ceilings())["safe"] is None
+    assert rate_document(found(world.seen), SELF.name, 1000, Ceilings())["safe"] is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import httpx
 import numpy as np
@@ -169,6 +170,25 @@ def test_nothing_more_is_asked_when_all_fails() -> None:
     design = RefusalDesign((SELF,), 400)
     world.carry_out(design)
     assert len(world.seen) == 5
+
+
+def test_a_long_retry_after_ends_it() -> None:
+    """A server that asks to wait a day is not asked again, and the answer says so; one that asks for 20 s is waited for."""
+    said = "The server asks to wait 86400 s after a refusal: nothing more was sent; ask again after that."
+    for wait, asked in ((86400.0, said), (20.0, None)):
+
+        def told(_: int, fields: dict[str, Any], wait: float = wait) -> dict[str, Any]:
+            return fields | ({"retry_after_s": wait} if fields["status"] == 429 else {})
+
+        world = World(headers=False, seed=3, answers=told)
+        design = RefusalDesign((SELF,), 60)
+        world.carry_out(design)
+        first = next(n for n, o in enumerate(world.seen) if o.outcome is Outcome.THROTTLED)
+        after = [o.sent_s or 0.0 for o in world.seen if (o.sent_s or 0.0) > (world.seen[first].received_s or 0.0)]
+        signs = {sign["kind"]: sign["says"] for sign in refusal_document(design, SELF.name, 1000, Ceilings())["signs"]}
+        assert signs.get("retry_after") == asked
+        assert (len(after) == 0) is (asked is not None)
+        assert min(after, default=1e9) - (world.seen[first].received_s or 0.0) >= 20.0
 
 
 def test_nothing_is_told_when_all_is_refused() -> None:

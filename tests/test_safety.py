@@ -97,3 +97,12 @@ def test_elasticities_by_outflow() -> None:
     assert slopes.outflow_per_s == pytest.approx(1.0, abs=0.1)
     flat = elasticities(equal(4.0, 0.05), 1000, 0.05, even_rate(equal(4.0, 0.05), 1000, 0.05))
     assert flat.spread == 0.0
+
+
+def test_a_job_longer_than_is_replayed() -> None:
+    """Of 100,000 calls at cost 0.33 the bucket stores 550 units: 30.8 calls/s drain, however many more 5,000 calls would allow."""
+    twin = Twin(BucketSettings(), np.full(50, 0.33), np.full(50, 0.1))
+    assert even_rate(twin, 5000, 0.05) > 33.0
+    assert even_rate(twin, 100_000, 0.05) == pytest.approx(10.0 / (0.33 - 550.0 / 100_000), rel=1e-6)
+    assert workers(twin, 100_000, 0.05) == 3
+    assert workers(twin, 1000, 0.05) > 3

@@ -52,7 +52,7 @@ def _confirmed(
 ) -> dict[str, Any]:
     safe = document["safe"]
     rate, workers = float(safe["rate_per_s"]["low"]), int(safe["in_flight"])
-    count = max(2, min(CLEAN_CALLS, int(rate * LONGEST_S)))
+    count = max(2, min(CLEAN_CALLS, int(safe["job_calls"]), int(rate * LONGEST_S)))
     settings.say(f"Confirming {calls[0].name}: {count} calls at {rate:.3g}/s.")
     _rest(document)
     even = _loaded(settings, _even(instance, calls, rate, count), run)
@@ -64,7 +64,12 @@ def _confirmed(
             instance, calls, users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, max_refusals=3, scenario="confirm"
         )
         outcomes.append(_loaded(settings, plan, run))
-    beyond = _beyond(settings, instance, calls, document, run) if go_beyond and instance.allow_load and not even.refused else None
+    refused = any(outcome.refused for outcome in outcomes)
+    beyond = (
+        _beyond(settings, instance, calls, document, run, refused=refused)
+        if go_beyond and instance.allow_load and not even.refused
+        else None
+    )
     return _document(rate, workers, outcomes, beyond, document)
 
 
@@ -82,13 +87,15 @@ def _even(instance: Instance, calls: tuple[Call, ...], rate: float, count: int) 
     return LoadPlan(instance, calls, schedule, duration_s=count / rate, max_refusals=3, requests=count, scenario="confirm")
 
 
-def _beyond(settings: Settings, instance: Instance, calls: tuple[Call, ...], document: dict[str, Any], run: Run) -> dict[str, Any] | None:
+def _beyond(
+    settings: Settings, instance: Instance, calls: tuple[Call, ...], document: dict[str, Any], run: Run, *, refused: bool
+) -> dict[str, Any] | None:
     """15 % beyond the estimate until the first refusal: shows that the limit is real; skipped where a ceiling forbids it."""
     faster = float(document["safe"]["rate_per_s"]["high"]) * BEYOND
     if (instance.max_rate is not None and faster > instance.max_rate) or document["safe"]["bound_by"] in ("ceiling", "latency"):
         return None
     settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
-    _rest(document)
+    _rest(document, full=refused)
     plan = replace(_even(instance, calls, faster, max(2, min(1000, int(faster * 60.0)))), max_refusals=0)
     outcome = _loaded(settings, plan, run)
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
@@ -112,11 +119,11 @@ def _document(
     }
 
 
-def _rest(document: dict[str, Any]) -> None:
-    """Lets the bucket drain, so that what is tested starts from rest."""
+def _rest(document: dict[str, Any], *, full: bool = False) -> None:
+    """Lets the bucket drain, so that what is tested starts from rest; a `full` one altogether."""
     import time
 
     bucket = document.get("bucket") or {}
     mark, outflow = bucket.get("high_water_mark"), bucket.get("outflow_per_s")
     full_s = mark["value"] / max(outflow["value"], 0.5) if mark and outflow else 20.0
-    time.sleep(min(90.0, full_s if document["safe"]["bound_by"] == "outflow" else full_s / 20))
+    time.sleep(min(90.0, full_s if full or document["safe"]["bound_by"] == "outflow" else full_s / 20))

@@ -41,6 +41,7 @@ REMEDIES = {
     "shared_token": "Ask again with a token that no other job uses.",
     "unforeseen_refusals": "Ask again when nothing else runs with this token; on a network with much jitter, ask from nearer by.",
     "remaining_jumps": "Ask again: the limit may stand now; where several servers answer by turns, none of them can be told.",
+    "timeouts": "Raise timeout_s of the instance until calls come back, or ask why they do not: probes diagnose.",
     "no_overlap": "Allow more in flight or a higher rate in the configuration, or ask with a call that takes longer.",
     "headers_missing": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
@@ -103,7 +104,8 @@ def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number:
         f"with odds of {odds:.0%} of any refusal in a job of {job:,} calls; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
     )
     evidence = tuple(_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
-    advice = f"Send through probes.Limiter, or keep to {safe.get('in_flight')} workers; probes plan RUN --calls N says how long it takes."
+    keep = f"keep to {safe.get('in_flight')} workers" if safe.get("in_flight") else "to that rate with pauses: no worker may go without one"
+    advice = f"Send through probes.Limiter, or {keep}; probes plan RUN --calls N says how long it takes."
     severity = Severity.WARNING if bound == "latency" else Severity.INFO
     return Finding("bound_by_latency" if bound == "latency" else "safe_rate", severity, name, says, evidence, advice)
 
