@@ -195,7 +195,7 @@ def test_snippets_are_valid() -> None:
     assert set(instances["instances"]["beta"]) <= {field.name for field in fields(config.Instance)}
     assert settings_of(simulator, "README").slots == 4
     assert list(entry_points["project"]["entry-points"]) == ["probes.dialects"]
-    assert [len(ast.parse(text).body) for text in blocks(README, "python")] == [9]
+    assert [len(ast.parse(text).body) for text in blocks(README, "python")] == [8]
     calls = parse_lines(next(text for text in blocks(README, "") if text.startswith("# comment")).splitlines(), "README")
     assert [(call.weight, call.method) for call in calls] == [(3.0, "GET"), (1.0, "POST")]
 
@@ -210,10 +210,20 @@ def test_the_first_configuration_is_one(tmp_path: Path) -> None:
 
 
 def test_limiter_snippet_names_what_exists() -> None:
-    """What the README says of the limiter is there: its constructors, its gates, acquire and release."""
+    """What the README says of the limiter is there: its constructors, its gates, tickets, acquire and release."""
     limiter = import_module("probes").Limiter
     used = set(re.findall(r"[Ll]imiter\.(\w+)\(", README))
-    assert used == {"from_run", "canvas", "transport", "async_transport", "requests_adapter", "acquire", "acquire_async", "release"}
+    assert used == {
+        "from_run",
+        "canvas",
+        "transport",
+        "async_transport",
+        "requests_adapter",
+        "ticket",
+        "acquire",
+        "acquire_async",
+        "release",
+    }
     assert [name for name in used if not callable(getattr(limiter, name, None))] == []
 
 
