@@ -181,9 +181,6 @@ class RefusalDesign(Probing):
 
     # -- how much room is left after a train
 
-    def _read(self) -> Round | None:
-        return self._touched() or self._reading(0.0, self._read_on)
-
     def _reading(self, after_s: float, then: Step) -> Round | None:
         """A burst as large as would pass with odds of nine in ten, and one more; above what surely passes by fewer than are spare."""
         ratios = self._ratios()

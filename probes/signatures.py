@@ -13,7 +13,9 @@ FEW_METERED = 10
 CANVAS_MARKS, CANVAS_RESERVATION, CANVAS_OUTFLOW = (600.0, 700.0), 50.0, 10.0
 """Canvas's own constants: where the first two are met, an outflow clearly below the third is what another job leaves."""
 LESS = 0.97
+"""Below this share of Canvas's outflow, by three standard errors, it is."""
 JUMPS = 1.05
+"""A header above this share of what the rested bucket showed is more than one can hold."""
 
 Signs = tuple[tuple[str, str], ...]
 """Remarks of (kind, sentence)."""
