@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -58,11 +58,13 @@ class RefusalDesign(Probing):
     _readings: int = 0
 
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
-        """The next round."""
+        """The next round, not before the last one's Retry-After."""
         self.seen = seen
         if self._left < 2 or self._spare <= 0 or self._elapsed_s() > PROBING_S or _failing(seen) or self._asked_s() > LONGEST_ASKED_S:
             return None
-        return (self._next or self._grow)()
+        asked_s = self._asked_s()
+        wanted = (self._next or self._grow)()
+        return None if wanted is None else replace(wanted, after_s=max(wanted.after_s, asked_s))
 
     # -- from rest: how many calls fit
 
