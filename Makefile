@@ -50,7 +50,7 @@ report: $(READY)
 
 lock:
 	@python3 -m venv .lock && .lock/bin/python -m pip install --quiet uv
-	@.lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes --only-binary :all: --upgrade --quiet \
+	@.lock/bin/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --no-strip-extras --generate-hashes --only-binary :all: --upgrade --quiet \
 	  --no-emit-index-url --no-emit-find-links --no-annotate --custom-compile-command 'make lock' --output-file requirements.lock
 	@rm -rf .lock
 
