@@ -17,5 +17,5 @@ def asked_with_extras() -> set[str]:
 
 
 def test_what_is_asked_with_an_extra_is_locked_with_it() -> None:
-    """pip before 23.3 takes the newest release of `coverage[toml]` where only `coverage` is pinned, and then refuses it as unpinned."""
-    assert set() < asked_with_extras() <= set(re.findall(r"^(\S+\[\S+\])==", LOCK, re.M))
+    """Pip before 23.3 takes the newest release of `coverage[toml]` where only `coverage` is pinned, and then refuses it as unpinned."""
+    assert set() < asked_with_extras() <= set(re.findall(r"^(\S+\[\S+\])==", LOCK, re.MULTILINE))
