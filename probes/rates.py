@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from probes.estimate import LEAST_PRICED, Estimate, Number, estimate, mean_of, student
+from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import Prices
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
@@ -48,17 +49,37 @@ class Ceilings:
 
 def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: Ceilings | None = None) -> dict[str, Any]:
     """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
-    prices = found.prices.get(call)
+    twin, prices = found.twin(call), found.prices.get(call)
+    return {"call": call, **_entry(found, twin, prices, job_calls, ceilings or Ceilings())}
+
+
+def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
+    """The same for a job of several calls in `shares` (by name; they add up to 1), which stand in `mix`."""
+    twin, prices = mixture(found, shares) or (None, None)
+    return {"call": mix_name(shares), **_entry(found, twin, prices, job_calls, ceilings), "mix": _shares(shares)}
+
+
+def mix_name(shares: Mapping[str, float]) -> str:
+    """How a job of several calls is named: `mix of 2 calls: 75 % GET /a, 25 % GET /b`, the two most frequent by name."""
+    first = sorted(shares, key=shares.__getitem__, reverse=True)[:2]
+    told = ", ".join(f"{shares[call]:.0%} {call}".replace("%", " %", 1) for call in first)
+    return f"mix of {len(shares)} calls: {told}" + (" ..." if len(shares) > len(first) else "")
+
+
+def _shares(shares: Mapping[str, float]) -> dict[str, float]:
+    return {call: round(share, 6) for call, share in shares.items()}
+
+
+def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
     bucket = found.bucket()
     return {
-        "call": call,
         "regime": found.regime,
         "bucket": None
         if bucket is None or found.regime == "refusals"
         else {k: None if v is None else v.document() for k, v in bucket.items()},
         "cost": _document(None if prices is None else mean_of(prices.costs)),
         "server_time_s": _document(None if prices is None else mean_of(prices.times_s)),
-        "safe": _safe(found, call, job_calls, ceilings or Ceilings()),
+        "safe": _safe(found, twin, prices, job_calls, ceilings),
         "confirmed": None,
         "signs": [{"kind": kind, "says": says} for kind, says in found.signs],
     }
@@ -102,8 +123,7 @@ def relative_error(rate: Number) -> float:
     return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
 
 
-def _safe(found: Estimate, call: str, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
-    twin, prices = found.twin(call), found.prices.get(call)
+def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
     if twin is None or prices is None or found.lost > MOST_LOST * found.n:
         return None
     answer = safe_rate(twin, found, prices, job_calls)

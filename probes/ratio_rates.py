@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.estimate import LEAST_PRICED, Number, mean_of
-from probes.observation import Outcome
+from probes.observation import Observation, Outcome
 from probes.prices import Prices, normal_quantile
 from probes.probing import LONGEST_ASKED_S
-from probes.rates import ODDS, Ceilings
+from probes.rates import ODDS, Ceilings, mix_name
 from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
 from probes.refusals import RefusalDesign
 from probes.safety import even_rate, workers
@@ -39,16 +40,24 @@ BINDS = 1.2
 
 def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
     """The contract's entry: `bucket` null, `ratios` in its place."""
+    return {"call": call, **_entry(design, [o for o in design.seen if o.call == call], job, ceilings)}
+
+
+def refusal_mix(design: RefusalDesign, shares: Mapping[str, float], job: int, ceilings: Ceilings) -> dict[str, Any]:
+    """The same for a job of several calls in `shares` (by name; they add up to 1), which stand in `mix`."""
+    return {"call": mix_name(shares), **_entry(design, design.seen, job, ceilings), "mix": dict(shares)}
+
+
+def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceilings: Ceilings) -> dict[str, Any]:
     seen = design.seen
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     ratios = ratios_of(seen, design.limit, DRAWS)
     limit = None if ratios is None or refused == len(seen) else _promised(design.limit, ratios)
-    times = np.array(served([o for o in seen if o.call == call], network_s(seen)))
+    times = np.array(served(mine, network_s(seen)))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
     safe = _safe(limit, ratios, steady, times, job, ceilings) if refused else _highest_clean(design, job)
     return {
-        "call": call,
         "regime": "refusals" if refused else "unthrottled",
         "bucket": None,
         "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
@@ -87,6 +96,9 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
     rough = safe is not None and safe["rate_per_s"]["high"] > ROUGH * safe["rate_per_s"]["low"]
     more = f" A budget of {AMPLE} calls tells it more closely." if refused and rough and design.budget < AMPLE else ""
     signs = [{"kind": "no_headers", "says": told + more}]
+    if len({o.call for o in design.seen}) > 1:
+        said = "Without cost headers calls cannot be priced apart: each is told as if it cost what all of them in turn do."
+        signs.append({"kind": "mixed", "says": said})
     asked = max((o.retry_after_s for o in design.seen if o.retry_after_s is not None), default=0.0)
     if asked > LONGEST_ASKED_S:
         said = f"The server asks to wait {asked:.0f} s after a refusal: nothing more was sent; ask again after that."

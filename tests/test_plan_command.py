@@ -17,6 +17,7 @@ from worlds import SELF, Law, World, recorded
 from probes.design import Design
 from probes.estimate import estimate
 from probes.jobs import plan as job
+from probes.mixture import mixture
 from probes.observation import Observation
 from probes.runs import Run
 
@@ -139,10 +140,12 @@ def test_mix_of_calls(priced: list[Observation]) -> None:
     mixed = [dataclasses.replace(o, call="GET /a" if n % 4 else "GET /b") for n, o in enumerate(priced)]
     found = estimate(mixed)
     assert found is not None
-    twin = job.mixed_twin(found)
+    twin, prices = mixture(found) or (None, None)
     assert twin is not None
+    assert prices is not None
     assert twin.mean_cost == pytest.approx(0.8, rel=0.15)
     assert len(twin.costs) == pytest.approx(8000, abs=60)
+    assert prices.n == pytest.approx(len(mixed), abs=3)
 
 
 def test_durations() -> None:

@@ -19,6 +19,7 @@ from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.errors import GuardStop
+from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation, Outcome
@@ -126,6 +127,30 @@ def test_several_calls(tmp_path: Path) -> None:
     assert entries[0]["bucket"] == entries[1]["bucket"]
     assert entries[1]["cost"]["value"] > 5 * entries[0]["cost"]["value"]
     assert entries[1]["safe"]["rate_per_s"]["low"] < entries[0]["safe"]["rate_per_s"]["low"]
+
+
+@pytest.mark.untraced
+def test_weights(tmp_path: Path) -> None:
+    """Calls of a file are made by their weights; the job they make up has a rate of its own in `mix`, between those of its calls."""
+    file = tmp_path / "calls.txt"
+    file.write_text(f"9 {SELF.name}\n1 GET /api/v1/courses\n", encoding="utf-8")
+    settings = QUICK.changed(
+        services={"GET /api/v1/users/self": Service(0.2, 0.3, cost_mean=0.2), "GET /api/v1/courses": Service(0.4, 0.3, cost_mean=8.0)}
+    )
+    one = rated(tmp_path, settings, 200, job._calls(place("w"), job.Asked(["w"], [], file, budget=200)))
+    document = one.told.document
+    mix, (often, rare) = document["mix"], document["calls"]
+    assert [o.call for o in one.seen].count("GET /api/v1/courses") == pytest.approx(20, abs=1)
+    assert (mix["call"], mix["mix"]) == (
+        "mix of 2 calls: 90 % GET /api/v1/users/self, 10 % GET /api/v1/courses",
+        {SELF.name: 0.9, "GET /api/v1/courses": 0.1},
+    )
+    assert mix["cost"]["value"] == pytest.approx(0.9 * often["cost"]["value"] + 0.1 * rare["cost"]["value"], rel=0.05)
+    assert rare["safe"]["rate_per_s"]["value"] < 0.7 * mix["safe"]["rate_per_s"]["value"] < 0.9 * often["safe"]["rate_per_s"]["value"]
+    assert one.told.text.startswith(f"test: {mix['call']}: go at {mix['safe']['rate_per_s']['low']:.3g} calls/s")
+    planned = plan_job.do(Settings(config=None, quiet=True), one.run.folder, 1000, None, False).document
+    even = next(strategy for strategy in planned["strategies"] if strategy["name"] == "even_rate")
+    assert even["rate_per_s"] == pytest.approx(mix["safe"]["rate_per_s"]["low"], rel=0.02)
 
 
 @pytest.mark.untraced

@@ -33,30 +33,46 @@ def calls_of(words: Sequence[str], file: Path | None) -> tuple[Call, ...]:
 def in_turns(calls: Sequence[Call], turns: int) -> tuple[Call, ...]:
     """`calls` as they are to be made one after another, so that `turns` of them tell the price of every kind.
 
-    Where more than `MANY` differ in ids only, they get one name, with `:id` in it, and the kinds take turns by their weight in the list.
-    Reads are drawn from all over the list; writes keep its order. A list without such calls comes back as it is.
+    A kind is a call, or more than `MANY` that differ in ids only: those get one name, with `:id` in it. Kinds take turns by their weight
+    in the list, which each call then carries. Of many alike reads are drawn from all over the list; writes keep its order. A list of
+    single calls of one weight comes back as it is.
     """
-    kinds: dict[str, list[Call]] = {}
-    for call in calls:
-        kinds.setdefault(template(call), []).append(call)
-    if all(len({call.name for call in same}) <= MANY for same in kinds.values()):
+    kinds = [kind for same in _by_template(calls) for kind in _kinds(same)]
+    weights = [sum(call.weight for call in kind) for kind in kinds]
+    if all(len(kind) == 1 for kind in kinds) and len(set(weights)) == 1:
         return tuple(calls)
-    lists = [_one_kind(name, same) for name, same in kinds.items()]
-    weights = [sum(call.weight for call in same) for same in lists]
-    picked, taken = [], [0] * len(lists)
+    picked, taken = [], [0] * len(kinds)
     for chosen in _by_weight([max(weight / sum(weights), LEAST_SHARE) for weight in weights], turns):
-        picked.append(lists[chosen][taken[chosen] % len(lists[chosen])])
+        call = kinds[chosen][taken[chosen] % len(kinds[chosen])]
+        picked.append(replace(call, weight=weights[chosen]))
         taken[chosen] += 1
     return tuple(picked)
 
 
-def _one_kind(name: str, same: list[Call]) -> list[Call]:
-    if len({call.name for call in same}) <= MANY:
-        return same
-    alike = [replace(call, alike=name) for call in same]
+def shares_of(turns: Sequence[Call]) -> dict[str, float]:
+    """Which share of a job each kind of call is, by name, of `turns` as `in_turns` makes them."""
+    weights = {call.name: call.weight for call in turns}
+    return {name: weight / sum(weights.values()) for name, weight in weights.items()}
+
+
+def _by_template(calls: Sequence[Call]) -> list[list[Call]]:
+    groups: dict[str, list[Call]] = {}
+    for call in calls:
+        groups.setdefault(template(call), []).append(call)
+    return list(groups.values())
+
+
+def _kinds(same: list[Call]) -> list[list[Call]]:
+    """One kind of many that differ in ids only, else one of each call."""
+    different: dict[str, list[Call]] = {}
+    for call in same:
+        different.setdefault(call.name, []).append(call)
+    if len(different) <= MANY:
+        return list(different.values())
+    alike = [replace(call, alike=template(call)) for call in same]
     if not alike[0].writes:
         random.Random(1).shuffle(alike)
-    return alike
+    return [alike]
 
 
 def _by_weight(weights: Sequence[float], turns: int) -> list[int]:

@@ -6,6 +6,7 @@ over a job, and where the outflow binds the bucket's credit hides the truth for 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -42,9 +43,16 @@ def confirm(
     """Fills `confirmed` of each entry that has a safe rate; `beyond`: also a little faster, until the first refusal."""
     for document in documents:
         safe = document["safe"]
-        same = tuple({call.path: call for call in calls if call.name == document["call"]}.values())
+        same = _calls_of(document, calls)
         if safe is not None and safe["rate_per_s"] is not None and safe["rate_per_s"]["low"] > 0.0:
             document["confirmed"] = _confirmed(settings, instance, same, document, run, beyond)
+
+
+def _calls_of(document: dict[str, Any], calls: Sequence[Call]) -> tuple[Call, ...]:
+    """The calls of an entry; of a mix all, each kind's weight shared out among its calls."""
+    mine = {(call.method, call.path, str(call.body)): call for call in calls if "mix" in document or call.name == document["call"]}
+    alike = Counter(call.name for call in mine.values())
+    return tuple(replace(call, weight=call.weight / alike[call.name]) for call in mine.values())
 
 
 def _confirmed(
@@ -53,7 +61,7 @@ def _confirmed(
     safe = document["safe"]
     rate, workers = float(safe["rate_per_s"]["low"]), int(safe["in_flight"])
     count = max(2, min(CLEAN_CALLS, int(safe["job_calls"]), int(rate * LONGEST_S)))
-    settings.say(f"Confirming {calls[0].name}: {count} calls at {rate:.3g}/s.")
+    settings.say(f"Confirming {document['call']}: {count} calls at {rate:.3g}/s.")
     _rest(document)
     even = _loaded(settings, _even(instance, calls, rate, count), run)
     outcomes = [even]

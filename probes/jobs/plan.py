@@ -6,15 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from probes.buckets import ceilings_of_run
 from probes.errors import ProbesError, UsageError
 from probes.estimate import Estimate, Number, estimate
 from probes.jobs.session import Settings, Told
 from probes.jobs.terminal import answers_to, progress
+from probes.mixture import mixture
 from probes.observation import Observation
 from probes.plan import Plan, plan
+from probes.prices import Prices
 from probes.rates import ODDS, relative_error, safe_rate
 from probes.runs import Run
 from probes.twin import Twin
@@ -28,15 +28,16 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
         raise UsageError("--calls must be at least 1.")
     run = Run.open(folder)
     found = _estimate(run, instance)
-    twin = mixed_twin(found)
-    if twin is None:
+    mixed = mixture(found, _shares(run, found.instance))
+    if mixed is None:
         raise ProbesError(
             f"{folder} does not identify the bucket of '{found.instance}' ({found.regime}): "
             f"make a run with 'probes rate -i {found.instance}'."
         )
+    twin, prices = mixed
     ceilings = ceilings_of_run(run, found.instance)
     max_rate, max_in_flight = ceilings.get("max_rate"), ceilings.get("max_in_flight")
-    rate = _safe_rate(found, twin, calls)
+    rate = _safe_rate(found, twin, prices, calls)
     low, error = (None, 0.0) if rate is None else (rate.low, relative_error(rate))
     planned = plan(twin, calls, ODDS, max_rate, max_in_flight, low, error)
     rehearsal = None
@@ -50,17 +51,6 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     document = planned.document(rehearsal)
     run.note(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
     return Told(document, text(found.instance, planned, rehearsal, folder))
-
-
-def mixed_twin(found: Estimate) -> Twin | None:
-    """The twin of the measured mix: all calls together, each as often as it was made."""
-    twins = [(twin, prices.n) for call, prices in found.prices.items() if (twin := found.twin(call)) is not None]
-    if not twins:
-        return None
-    share = max(1, sum(n for _, n in twins))
-    rows = [_resampled(twin, max(50, 8000 * n // share)) for twin, n in twins]
-    costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return Twin(twins[0][0].bucket, costs, times, found.round_trip_s)
 
 
 def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path) -> str:
@@ -93,16 +83,26 @@ def _estimate(run: Run, instance: str | None) -> Estimate:
     return found
 
 
-def _safe_rate(found: Estimate, twin: Twin, calls: int) -> Number | None:
+def _shares(run: Run, instance: str) -> dict[str, float] | None:
+    """In which shares the run was asked to mix its calls; None where it was not: then as often as each was made."""
+    from probes.report.facts import entries
+
+    for entry in entries(run.manifest, "rates", "instance", "mix"):
+        mix = entry["mix"]
+        if (
+            entry["instance"] == instance
+            and isinstance(mix, dict)
+            and mix
+            and all(isinstance(n, float | int) and n > 0 for n in mix.values())
+        ):
+            return mix
+    return None
+
+
+def _safe_rate(found: Estimate, twin: Twin, prices: Prices, calls: int) -> Number | None:
     """The safe rate for a job of this length; None when no rate is refused."""
-    call = max(found.prices, key=lambda name: found.prices[name].n)
-    answer = safe_rate(twin, found, found.prices[call], calls)
+    answer = safe_rate(twin, found, prices, calls)
     return None if answer is None else answer[0]
-
-
-def _resampled(twin: Twin, n: int) -> tuple[np.ndarray, np.ndarray]:
-    picks = np.random.default_rng(2).integers(0, len(twin.costs), size=n)
-    return twin.costs[picks], twin.times_s[picks]
 
 
 def _duration(seconds: float) -> str:

@@ -16,13 +16,13 @@ from probes.design import Design
 from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
 from probes.findings import Finding
-from probes.jobs.calls import calls_of, in_turns, one_instance
+from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
 from probes.jobs.confirm import confirm, refuse_to_confirm
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, rate_document
-from probes.ratio_rates import refusal_document
+from probes.rates import Ceilings, mix_document, rate_document
+from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
 from probes.runs import Run
 from probes.scenarios import Options, scenario
@@ -123,17 +123,21 @@ def may_be_refused(instance: Instance) -> bool:
 def documents_of(
     measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance
 ) -> list[dict[str, Any]]:
-    """The `calls` entries of the contract, one for each call in the order asked."""
+    """The `calls` entries of the contract, one for each call in the order asked; of several one more, with `mix`, for all of them as one job."""
     design = measured.design
     design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
     ceilings = Ceilings(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
+    names, shares = [call.name for call in _different(calls)], shares_of(calls)
+    mixed = len(names) > 1
     if measured.by_refusals is not None:
-        return [refusal_document(measured.by_refusals, call.name, job, ceilings) for call in _different(calls)]
+        mix = [refusal_mix(measured.by_refusals, shares, job, ceilings)] if mixed else []
+        return [refusal_document(measured.by_refusals, name, job, ceilings) for name in names] + mix
     found = estimate(seen)
     if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
-        return [_nothing(call, seen) for call in _different(calls)]
-    return [rate_document(found, call.name, job, ceilings) for call in _different(calls)]
+        return [_nothing(name, seen) for name in names]
+    mix = [mix_document(found, shares, job, ceilings)] if mixed else []
+    return [rate_document(found, name, job, ceilings) for name in names] + mix
 
 
 def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:
@@ -148,13 +152,15 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     run.note(findings=[finding.document() for finding in found])
     run.finish("done" if measured.stopped is None else f"guard: {measured.stopped}")
     report.write(run)
-    document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, "calls": documents, "spent": spent}
+    single, mix = [one for one in documents if "mix" not in one], [one for one in documents if "mix" in one]
+    told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
+    document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
     return Told(document, text(instance.name, documents, spent, found, run), found)
 
 
 def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], found: Sequence[Finding], run: Run) -> str:
-    """For a person: what is recommended first, then what it rests on."""
-    lines = [line for document in documents for line in _told(name, document)]
+    """For a person: what is recommended first, that of the whole mix before its calls; then what it rests on."""
+    lines = [line for document in sorted(documents, key=lambda one: "mix" not in one) for line in _told(name, document)]
     lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
     lines.append(f"Spent {spent['requests']} requests, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
     following = f"Next: probes plan {run.folder} --calls 10000" if any(d["safe"] for d in documents) else f"Next: probes diagnose -i {name}"
@@ -236,12 +242,12 @@ def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
     return reached and found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
 
 
-def _nothing(call: Call, seen: Sequence[Observation]) -> dict[str, Any]:
+def _nothing(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
     """The entry of a call that was never answered."""
     last = seen[-1].outcome.value if seen else "nothing was sent"
     signs = [{"kind": "no_answer", "says": f"No call was answered ({last})."}]
     return {
-        "call": call.name,
+        "call": call,
         "regime": "headers",
         "bucket": None,
         "cost": None,
