@@ -123,7 +123,7 @@ def may_be_refused(instance: Instance) -> bool:
 def documents_of(
     measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance
 ) -> list[dict[str, Any]]:
-    """The `calls` entries of the contract, one for each call in the order asked; of several one more, with `mix`, for all of them as one job."""
+    """The `calls` entries of the contract, one a call in the order asked; of several one more, with `mix`, for all of them as one job."""
     design = measured.design
     design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
