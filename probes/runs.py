@@ -29,6 +29,7 @@ class Run:
     folder: Path
     manifest: dict[str, Any]
     origin_s: float | None = None
+    unkept: str | None = None
 
     @classmethod
     def create(cls, out: Path, command: list[str], instances: Iterable[Instance]) -> Run:
@@ -106,16 +107,27 @@ class Run:
         except OSError as error:
             raise RunFolderError(f"{self.folder / MANIFEST} cannot be written: {error.strerror}.") from None
 
+    def keep(self, **facts: Any) -> None:
+        """As `note`, when all is measured: what cannot be written is said in `unkept`, so that the answer can still be told."""
+        try:
+            self.note(**facts)
+        except RunFolderError as error:
+            self.unkept = self.unkept or str(error)
+
     def finish(self, ended: str, **facts: Any) -> None:
-        """Says how the run ended: `done`, `interrupted`, `guard: ...`, `failed: ...`."""
-        self.note(ended=ended, ended_at=_now(), **facts)
+        """Says how the run ended: `done`, `interrupted`, `guard: ...`, `failed: ...`; as `keep` where it cannot be written."""
+        self.keep(ended=ended, ended_at=_now(), **facts)
 
 
 def write_atomically(path: Path, text: str) -> None:
     """Writes `path` so that a reader sees the old text or the new, never half of one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    except OSError:
+        draft.unlink(missing_ok=True)
+        raise
 
 
 def described(instance: Instance) -> dict[str, Any]:

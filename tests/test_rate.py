@@ -467,3 +467,26 @@ def test_confirming_production_by_name(tmp_path: Path, monkeypatch: pytest.Monke
             "probes: --confirm loads 'live', a production instance: repeat its name with --production live, or leave --confirm out.\n"
         )
         assert not ended.results.exists()
+
+
+@pytest.mark.parametrize("words", [["rate", "--budget", "12"], ["run", "latency", "--repeat", "3"], ["diagnose"]])
+def test_answer_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: list[str]) -> None:
+    """A run folder that can be written no longer when all is measured: the answer is told all the same, then the reason, exit 1."""
+    with Server(told={"X-Rate-Limit-Remaining": "600", "X-Request-Cost": "0.1", "X-Runtime": "0.004"}) as server:
+        handler: Any = server.http.RequestHandlerClass
+        answer = handler.do_GET
+
+        def spoil(self: Any) -> None:
+            for manifest in (tmp_path / "results").glob("*/manifest.json"):
+                if manifest.is_file():
+                    manifest.rename(manifest.with_name("was.json"))
+                    (manifest / "in the way").mkdir(parents=True)
+            answer(self)
+
+        handler.do_GET = spoil
+        configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+        ended = command(tmp_path, *words, "-i", "test", "--json", "--quiet")
+    assert ended.code == 1
+    assert Path(ended.document["run"]).name == ended.run.folder.name
+    assert ended.err == f"probes: {ended.run.folder / 'manifest.json'} cannot be written: Is a directory.\n"
+    assert not list(ended.run.folder.glob(".manifest*"))

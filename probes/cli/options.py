@@ -53,9 +53,11 @@ def tell(common: Settings, told: Told) -> None:
     import json
 
     from probes.config import redact
-    from probes.errors import ExitCode
+    from probes.errors import ExitCode, RunFolderError
 
     printed(redact(json.dumps(told.document, indent=2) if common.as_json else told.text))
+    if told.unkept:
+        raise RunFolderError(told.unkept)
     limit = common.fail_on
     if limit is not None and any(finding.severity.rank >= limit.rank for finding in told.findings):
         raise typer.Exit(ExitCode.FINDING)

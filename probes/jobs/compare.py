@@ -14,7 +14,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.runs import Run
 from probes.scenarios.asking import Patience, get, record_of, scalar
@@ -51,7 +51,7 @@ def compare(
         pairs, found = conclude(folder)
     document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
-    return Told(document, text, found), stop or _refused(folder)
+    return Told(document, text, found, folder.unkept), stop or _refused(folder)
 
 
 def _refuse(instances: Sequence[Instance], names: list[str], calls: Sequence[Call]) -> None:
@@ -126,13 +126,11 @@ async def _blocks(clients: dict[str, Client], calls: list[Call], blocks: list[bo
 
 def conclude(folder: Run) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Comparisons and findings of the finished run, noted in its manifest, and its report written."""
-    from probes import report
-
     observations = list(folder.observations())
     pairs = pairs_of(folder)
     found = findings.judge(observations, comparisons=pairs, facts=folder.manifest)
-    folder.note(comparisons=pairs, findings=[finding.document() for finding in found])
-    report.write(folder)
+    folder.keep(comparisons=pairs, findings=[finding.document() for finding in found])
+    write_report(folder)
     return pairs, found
 
 

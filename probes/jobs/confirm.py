@@ -86,7 +86,7 @@ def _loaded(settings: Settings, plan: LoadPlan, run: Run) -> LoadOutcome:
     with live(settings) as progress:
         outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
     told = {"instance": plan.instance.name, **outcome.document(str(run.folder))}
-    run.note(loads=[*run.manifest.get("loads", []), told])
+    run.keep(loads=[*run.manifest.get("loads", []), told])
     return outcome
 
 

@@ -15,7 +15,7 @@ from probes.design import Design
 from probes.jobs import compare, run
 from probes.jobs.confirm import confirm
 from probes.jobs.rate import Measured, documents_of
-from probes.jobs.session import Settings, Told, open_run, run_async
+from probes.jobs.session import Settings, Told, open_run, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
 from probes.runs import Run
@@ -55,7 +55,7 @@ def demo(settings: Settings, size: Size = Size()) -> Told:
             confirm(settings, instance, [CALL], documents[instance.name], folder, beyond=False)
         rates = [{"instance": name, **document} for name, entries in documents.items() for document in entries]
         found = _concluded(folder, rates)
-    return Told(report.document(folder), text(folder, rates, found), found)
+    return Told(report.document(folder), text(folder, rates, found), found, folder.unkept)
 
 
 @contextmanager
@@ -96,8 +96,8 @@ def _concluded(folder: Run, rates: list[dict[str, Any]]) -> list[findings.Findin
     folder.finish("done", rates=rates)
     pairs = compare.pairs_of(folder)
     found = findings.judge(list(folder.observations()), rates=rates, comparisons=pairs, facts=folder.manifest)
-    folder.note(comparisons=pairs, findings=[finding.document() for finding in found])
-    report.write(folder)
+    folder.keep(comparisons=pairs, findings=[finding.document() for finding in found])
+    write_report(folder)
     return found
 
 

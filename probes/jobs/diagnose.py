@@ -17,7 +17,7 @@ from probes.diagnosis import diagnose as diagnosed
 from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
-from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.session import Settings, Told, client_for, open_run, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.runs import Run
 from probes.scenarios import suspects
@@ -55,7 +55,7 @@ def diagnose(
         folder.finish(f"guard: {stops[0]}" if stops else "done")
         entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s)
     document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries}
-    return Told(document, _text(entries, folder), found), stops[0] if stops else None
+    return Told(document, _text(entries, folder), found, folder.unkept), stops[0] if stops else None
 
 
 async def measure(
@@ -164,7 +164,6 @@ def conclude(
     timeout_s: float | None,
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
     """Causes and findings of the finished run, noted in its manifest, and its report written."""
-    from probes import report
     from probes.dialects import dialect
 
     observations = list(folder.observations())
@@ -175,8 +174,8 @@ def conclude(
         causes = diagnosed(mine, Job(asked, workers, total, timeout_s or one.timeout_s), around.get(one.name))
         entries.append({"instance": one.name, "causes": [cause.document() for cause in causes], "n": len(mine)})
     found = findings.judge(observations, causes=entries, facts=folder.manifest)
-    folder.note(diagnosis=entries, findings=[finding.document() for finding in found])
-    report.write(folder)
+    folder.keep(diagnosis=entries, findings=[finding.document() for finding in found])
+    write_report(folder)
     return entries, found
 
 

@@ -56,13 +56,12 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
             outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
         document = outcome.document(str(run.folder))
         found = findings(instance.name, outcome)
-        run.note(loads=[{"instance": instance.name, **document}])
+        run.keep(loads=[{"instance": instance.name, **document}])
         if outcome.requests and outcome.outcomes.get("unauthorized") == outcome.requests:
             raise CredentialsError(f"Every call to {instance.name} was refused for its credentials (401): check the token.")
         stop = None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
-        if stop is not None:
-            run.finish(f"guard: {stop}")
-    return Told(document, text(instance.name, outcome, str(run.folder)), found), stop
+        run.finish("done" if stop is None else f"guard: {stop}")
+    return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
 
 
 def plan_of(instance: Instance, asked: Asked) -> LoadPlan:

@@ -49,8 +49,8 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
         with progress(settings, f"rehearsing {planned.recommended.replace('_', '-')}", min(calls, MOST_CALLS)) as bar:
             rehearsal = carry_out(planned, twin, max_rate, max_in_flight, answers_to(bar))
     document = planned.document(rehearsal)
-    run.note(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
-    return Told(document, text(found.instance, planned, rehearsal, folder))
+    run.keep(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
+    return Told(document, text(found.instance, planned, rehearsal, folder), unkept=run.unkept)
 
 
 def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path) -> str:

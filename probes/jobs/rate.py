@@ -18,7 +18,7 @@ from probes.estimate import Estimate, estimate
 from probes.findings import Finding
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
 from probes.jobs.confirm import confirm, refuse_to_confirm
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, mix_document, rate_document
@@ -142,20 +142,18 @@ def documents_of(
 
 def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:
     """Notes rates and findings in the run, writes its report, and makes the document and the text."""
-    from probes import report
-
     observations = list(run.observations())
     rates = [{"instance": instance.name, **document} for document in documents]
     spent = _spent(observations, measured)
-    run.note(rates=rates, spent=spent)
+    run.keep(rates=rates, spent=spent)
     found = findings.judge(observations, rates=rates, facts=run.manifest)
-    run.note(findings=[finding.document() for finding in found])
+    run.keep(findings=[finding.document() for finding in found])
     run.finish("done" if measured.stopped is None else f"guard: {measured.stopped}")
-    report.write(run)
+    write_report(run)
     single, mix = [one for one in documents if "mix" not in one], [one for one in documents if "mix" in one]
     told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
     document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
-    return Told(document, text(instance.name, documents, spent, found, run), found)
+    return Told(document, text(instance.name, documents, spent, found, run), found, run.unkept)
 
 
 def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], found: Sequence[Finding], run: Run) -> str:

@@ -14,7 +14,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
 from probes.findings import Finding, Severity
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
@@ -64,7 +64,7 @@ def run(settings: Settings, words: list[str], names: list[str], options: Options
             stops = run_async(measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar)))
         folder.finish(f"guard: {stops[0]}" if stops else "done")
         found = conclude(folder)
-    told = Told(_document(folder), _text(folder, found), found)
+    told = Told(_document(folder), _text(folder, found), found, folder.unkept)
     return told, stops[0] if stops else _refused(folder, scenarios)
 
 
@@ -163,13 +163,11 @@ def designed(scenario: Scenario, client: Client, options: Options) -> Options:
 
 def conclude(folder: Run) -> list[Finding]:
     """Estimates and findings of the finished run, noted in its manifest, and its report written."""
-    from probes import report
-
     observations = list(folder.observations())
-    folder.note(rates=_rates(observations))
+    folder.keep(rates=_rates(observations))
     found = findings.judge(observations, rates=folder.manifest["rates"], facts=folder.manifest)
-    folder.note(findings=[finding.document() for finding in found])
-    report.write(folder)
+    folder.keep(findings=[finding.document() for finding in found])
+    write_report(folder)
     return found
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from probes.config import Config, Instance, load, redact
-from probes.errors import CredentialsError, GuardStop, ProbesError
+from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError
 from probes.findings import Finding, Severity
 from probes.observation import Observation, Outcome
 from probes.runs import Run
@@ -50,6 +50,8 @@ class Told:
     document: dict[str, Any]
     text: str
     findings: Sequence[Finding] = field(default=())
+    unkept: str | None = None
+    """What of it could not be written, one sentence: said after it is told, and exit 1."""
 
 
 @contextmanager
@@ -74,6 +76,18 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
     else:
         if run.manifest.get("ended") is None:
             run.finish("done")
+            if run.unkept:
+                raise RunFolderError(run.unkept)
+
+
+def write_report(run: Run) -> None:
+    """The run's report; what cannot be written is said in `unkept`."""
+    from probes import report
+
+    try:
+        report.write(run)
+    except RunFolderError as error:
+        run.unkept = run.unkept or str(error)
 
 
 def client_for(
