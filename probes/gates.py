@@ -25,7 +25,9 @@ class _SyncGate(httpx.BaseTransport):
         ticket = self._limiter.acquire()
         try:
             response = self._inner.handle_request(request)
-            refused = is_refusal(response.status_code, response.read() if response.status_code == 403 else b"")
+            if response.status_code == 403 and not response.is_stream_consumed:
+                response = _unread(response, b"".join(response.iter_raw()))
+            refused = is_refusal(response.status_code, _body(response))
         except BaseException:
             self._limiter.release(ticket)
             raise
@@ -45,7 +47,9 @@ class _AsyncGate(httpx.AsyncBaseTransport):
         ticket = await self._limiter.acquire_async()
         try:
             response = await self._inner.handle_async_request(request)
-            refused = is_refusal(response.status_code, await response.aread() if response.status_code == 403 else b"")
+            if response.status_code == 403 and not response.is_stream_consumed:
+                response = _unread(response, b"".join([part async for part in response.aiter_raw()]))
+            refused = is_refusal(response.status_code, _body(response))
         except BaseException:
             self._limiter.release(ticket)
             raise
@@ -54,6 +58,24 @@ class _AsyncGate(httpx.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _unread(response: httpx.Response, body: bytes) -> httpx.Response:
+    """The same answer with its `body` still to be read, raw or decoded, as from a transport without a gate."""
+    return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(body), extensions=response.extensions)
+
+
+def _body(response: httpx.Response) -> bytes:
+    """The decoded body of a 403, which stays unread; nothing of other answers."""
+    if response.status_code != 403:
+        return b""
+    if response.is_stream_consumed:
+        return response.content
+    raw = b"".join(response.stream) if isinstance(response.stream, httpx.SyncByteStream) else b""
+    try:
+        return httpx.Response(403, headers=response.headers, content=raw).content
+    except httpx.DecodingError:  # whoever reads the answer will meet it
+        return raw
 
 
 def sync_transport(limiter: Limiter, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:

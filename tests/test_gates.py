@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import gzip
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
 from typing import Any
 
@@ -24,6 +25,20 @@ SELF = "/api/v1/users/self"
 AGENT = {"user-agent": "limiter-tests", "authorization": f"Bearer {TOKEN}"}
 SMALL = BucketSettings(high_water_mark=300.0, maximum=400.0, outflow_per_s=20.0, up_front_cost=50.0)
 SETTINGS = SimulatorSettings(bucket=SMALL, services={"*": Service(0.02, 0.3, cost_mean=0.05)}, slots=1000)
+
+
+class Parts(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """A body that comes in two parts, and once only."""
+
+    def __init__(self, body: bytes) -> None:
+        self._parts = iter((body[:7], body[7:]))
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._parts
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        for part in self._parts:
+            yield part
 
 
 def limiter() -> Limiter:
@@ -169,6 +184,27 @@ def test_refused_calls_are_not_sent_again() -> None:
     statuses, _, world = virtual(settings, gate, 60)
     assert world.counts.requests == 60
     assert statuses.count(429) == gate.refused > 0
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "broken"])
+def test_a_streamed_403_is_still_a_stream(encoding: str) -> None:
+    """A compressed refusal counts as one and reaches a streaming caller raw, sync and async; one that cannot be decoded counts as none."""
+    packed = gzip.compress(b"403 Forbidden (Rate Limit Exceeded)") if encoding == "gzip" else b"(Rate Limit)"
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(403, headers={"Content-Encoding": "gzip"}, stream=Parts(packed))
+
+    gates = [limiter(), limiter()]
+    with httpx.Client(transport=gates[0].transport(httpx.MockTransport(answer))) as client, client.stream("GET", "http://x/") as response:
+        assert b"".join(response.iter_raw()) == packed
+
+    async def main() -> bytes:
+        transport = gates[1].async_transport(httpx.MockTransport(answer))
+        async with httpx.AsyncClient(transport=transport) as client, client.stream("GET", "http://x/") as response:
+            return b"".join([part async for part in response.aiter_raw()])
+
+    assert asyncio.run(main()) == packed
+    assert [gate.refused for gate in gates] == [int(encoding == "gzip")] * 2
 
 
 def test_a_403_that_is_the_throttles_can_still_be_read() -> None:
