@@ -138,7 +138,7 @@ def _by_the_first(found: Fit, touches: Sequence[Touch], signs: Signs) -> tuple[F
 
 def _explains(fitted: Fit) -> bool:
     """Whether a bucket of our own calls alone explains the headers well enough for its constants to be told."""
-    return fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY
+    return fitted.possible and fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY
 
 
 def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:

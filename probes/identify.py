@@ -32,8 +32,8 @@ MEND_FROM = 4
 """Turns of the regression before a header's reservations are taken out, where a guess is a rough one."""
 CLOCK_BIAS_S = 0.0015
 """What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
-ORDER_DOUBT = (0.04, 0.2), (1.3, 2.8)
-"""Scatter of the headers, units, and how much larger than by the formula the outflow's error then is, as measured on 80 random buckets.
+ORDER_DOUBT = (0.02, 0.03, 0.06, 0.1), (1.0, 1.0, 1.5, 1.9), (1.6, 2.5, 3.0, 3.0)
+"""Scatter of the headers, units; how much larger than by the formula the errors of reservation and outflow then are, by 600 random buckets.
 
 When the floor was touched last rests on an order of events that jitter can change, and headers share the mistake.
 """
@@ -75,6 +75,11 @@ class Fit:
     def outliers(self) -> float:
         """Share of headers that the replay does not explain."""
         return self.solution.outliers
+
+    @property
+    def possible(self) -> bool:
+        """Whether the bucket admits a call at all."""
+        return self.solution.possible
 
     @property
     def exact_mark(self) -> bool:
@@ -153,7 +158,8 @@ def _covariance(found: Solution) -> NDArray[np.float64]:
     grouped = np.array([scores[found.origins == origin].sum(axis=0) for origin in np.unique(found.origins)])
     meat = grouped.T @ grouped + normal * found.noise**2 * 0.25
     shift = bread @ (used.T @ (heavy * found.bucket.outflow_per_s * CLOCK_BIAS_S))
-    doubt = np.array([1.0, 1.0, float(np.interp(found.noise, *ORDER_DOUBT))])
+    scatter, *factors = ORDER_DOUBT
+    doubt = np.array([1.0, *(float(np.interp(found.noise, scatter, factor)) for factor in factors)])
     covariance = (bread @ meat @ bread + np.outer(shift, shift)) * np.outer(doubt, doubt)
     for column in range(3):
         if not informed[column] and not (found.exact_mark and column == 0):

@@ -56,8 +56,15 @@ class Solution:
         return float(np.mean(np.abs(self.residuals) > 6.0 * self.noise + 0.5)) if self.n else 0.0
 
     @property
+    def possible(self) -> bool:
+        """Whether such a bucket admits a call at all; one that does not can show the same headers, as its level is held at the maximum."""
+        return self.bucket.up_front_cost < self.bucket.high_water_mark
+
+    @property
     def cost(self) -> float:
         """How badly the headers are explained: mean of a bounded loss, and a fine for reservations taken out; smaller is better."""
+        if not self.possible:
+            return np.inf
         overlapping = int(np.sum(self.rows[:, 1] != 0.0))
         scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
         return float(np.mean(scaled) + 0.8 * np.sum(np.abs(self.swaps)) / max(1, overlapping)) if self.n else 0.0

@@ -10,7 +10,9 @@ from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.guesses import doubtful_orders
 from probes.identify import Fit, fit
+from probes.regression import refined
 from probes.replay import Touch, touches_of
+from probes.timeline import timeline
 
 TOLD = ["calm-mix-700", "calm-mix", "nine-workers", "one-two-three-other", "one-two-three", "overload-10-per-s", "parallel-30"]
 """Traces that hold all three constants; hard-mix and recovery do in a shape that is not always found, sequential-dear has two."""
@@ -49,6 +51,22 @@ def test_recorded_traces_without_runtime(name: str) -> None:
     mark, reservation, outflow = errors(fitted(touches_of(seen)), bucket)
     assert max(mark, reservation) < 0.002
     assert outflow < 0.03
+
+
+def test_a_reservation_above_the_mark_is_none() -> None:
+    """Two pairs of calls also fit a bucket that its maximum cuts: maximum less the reservation. It admits no call: it is not told."""
+    bucket = BucketSettings(436.0, 436.0 * 4 / 3, 16.0, 80.0)
+    world = World(bucket, Law(1.2, 4.1), 0.03, 0.0, seed=3)
+    for size in (1, 1, 2, 2, 1, 1):
+        world.round([0.0] * size, 1.0)
+    touches = touches_of(world.seen)
+    mirrored = dataclasses.replace(bucket, up_front_cost=bucket.maximum - 80.0)
+    line = timeline(touches)
+    as_well, right = (refined(line, [start], [0])[0] for start in (mirrored, bucket))
+    assert np.abs(as_well.residuals).max() < 0.1 > np.abs(right.residuals).max()
+    assert (as_well.possible, right.possible) == (False, True)
+    assert as_well.cost == np.inf
+    assert errors(fitted(touches), bucket)[1] < 0.002
 
 
 def test_calls_one_after_another_hold_no_reservation() -> None:
