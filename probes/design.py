@@ -18,6 +18,7 @@ from probes.calls import Call, Round
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.safety import even_rate
+from probes.slowing import queueing, slowed
 from probes.twin import Twin
 
 MARGIN = 0.2
@@ -30,6 +31,9 @@ IDENTIFY_S = 20.0
 UNCLEAR_CALLS = 30
 """Until so many, two at a time are asked where the bucket is still unclear: a few headers whose order was lost need not be another job."""
 ROOMY = 0.6
+STILL, STILL_S = (3, 6, 12), 10.0
+"""How many calls start together while Remaining never moves; not where they take longer than this, s: a bucket could fill meanwhile."""
+SIGNED_CALLS = 12
 TRAIN_CALLS = 22
 TRAIN_S = 7.0
 OUTFLOW_ERROR = 0.004
@@ -37,10 +41,6 @@ OUTFLOW_ERROR = 0.004
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
 LEAST_STEP = 12
-SLOWER = 1.5
-"""The server has slowed down when the median latency of a step exceeds that of the calls made alone by this factor ..."""
-SLOWER_S = 0.03
-"""... and by this many seconds."""
 PRICING_S = 300.0
 BARE_IN_A_ROW = 20
 REFUSALS_BORNE = 2
@@ -78,6 +78,7 @@ class Design:
     _to_price: int = 0
     _suspected: float | None = None
     _identify_turns: int = 0
+    _still: int = 0
 
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
         """The next round. A bucket that shows no headers, or refuses more than twice, ends the design."""
@@ -101,16 +102,23 @@ class Design:
         """Alone, alone, two, two, three, three, then trains, until the outflow is known or calls and time are spent."""
         self._identify_turns += 1
         size = (0, 1, 1, 2, 2, 3, 3)[self._identify_turns] if self._identify_turns <= 6 else 0
-        unclear = found is not None and not found.identified and len(seen) < UNCLEAR_CALLS and _roomy(seen)
-        size = size or (2 if unclear else 0)
+        most = IDENTIFY_CALLS - STILL[-1] if self._still else UNCLEAR_CALLS
+        unclear = found is not None and not found.identified and len(seen) < most and _roomy(seen)
+        size = size or (self._unclear_size if unclear else 0)
         asked = self._together(size, found, seen) if size else self._train(seen, found, min(left, IDENTIFY_CALLS - len(seen)))
         if asked is None:
             self.identified_after = (len(seen), _elapsed(seen))
         return asked
 
+    @property
+    def _unclear_size(self) -> int:
+        """How many calls may start together while the bucket is unclear: two, or as many as first moved a level that seemed still."""
+        return STILL[self._still - 1] if self._still else 2
+
     def _together(self, size: int, found: Estimate | None, seen: Sequence[Observation]) -> Round | None:
         size = min(size, self.max_in_flight or size)
-        size = min(size, 2) if found is None or not found.identified else max(1, min(size, self._room(found, size)))
+        unclear = found is None or not found.identified
+        size = min(size, self._unclear_size) if unclear or found is None else max(1, min(size, self._room(found, size)))
         return self._round([0.0] * size, found, seen)
 
     def _train(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
@@ -124,8 +132,9 @@ class Design:
         outflow, error = found.fit.bucket.outflow_per_s, found.fit.errors[2]
         if math.isfinite(error) and error < OUTFLOW_ERROR * outflow and self._identify_turns > 7:
             return None
-        in_flight = max(1, min(self._room(found, 9), 3 if self._identify_turns < 8 else 4))
         time_s = max(_median_time(found), 0.005)
+        leaked = math.ceil(outflow * time_s / found.fit.bucket.up_front_cost)
+        in_flight = max(1, min(self._room(found, 9), leaked + (2 if self._identify_turns < 8 else 3)))
         gap = max(time_s / in_flight, 1.0 / self.max_rate if self.max_rate else 0.0)
         most = max(4, min(left, TRAIN_CALLS, int(TRAIN_S / gap) + 1))
         return self._round([n * gap for n in range(self._affordable(most, gap, found))], found, seen)
@@ -189,22 +198,25 @@ class Design:
         """Whether the server is slower at the last step's rate, seen twice in a row; then the rate is kept in `slowed_at`."""
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
-        step = self.steps[-1]
-        alone = seen[: self.steps[0].first]
-        base, now = _flights(alone, alone), _flights(seen[step.first + step.calls // 3 :], alone)
-        slower = len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now)
-        slower = slower or _queueing(seen[: self.steps[0].first], seen[step.first + step.calls // 2 :])
+        step, first = self.steps[-1], self.steps[0].first
+        slower = slowed(seen[:first], seen[step.first + step.calls // 3 :]) or queueing(seen[:first], seen[step.first + step.calls // 2 :])
         if slower and self._suspected is not None:
             self.slowed_at = step.rate_per_s
         self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
         return self.slowed_at is not None
 
     def _without_level(self, seen: Sequence[Observation], found: Estimate) -> Round | None:
-        """A few more overlapping calls when headers say nothing of a level: enough to name the signature, then the end."""
-        self.identified_after = self.identified_after or (len(seen), _elapsed(seen))
-        if len(seen) >= 12 or found.regime in ("blocked", "refusals"):
+        """A few more overlapping calls when headers say nothing of a level: enough to name the signature, then the end.
+
+        Where the level stays at rest more are sent together each time: a bucket may leak what a few calls reserve before the first returns.
+        """
+        still = any(kind == "approve_listed" for kind, _ in found.signs)
+        size = (STILL[self._still] if self._still < len(STILL) else 0) if still else 3 * (len(seen) < SIGNED_CALLS)
+        if not size or found.regime in ("blocked", "refusals") or (still and _usual_s(seen) > STILL_S):
+            self.identified_after = self.identified_after or (len(seen), _elapsed(seen))
             return None
-        return self._round([0.0] * min(3, self.max_in_flight or 3), None, seen)
+        self._still += still
+        return self._round([0.0] * min(size, self.max_in_flight or size), None, seen)
 
     def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""
@@ -255,39 +267,8 @@ def _median_time(found: Estimate) -> float:
     return float(np.median(np.concatenate(times))) if times else 0.2
 
 
-def _flights(observations: Sequence[Observation], alone: Sequence[Observation]) -> np.ndarray:
-    """Flights, seconds, of the calls that were also made `alone`; of several kinds each as if it usually took as long as all do."""
-    usual: dict[str, list[float]] = {}
-    for o in alone:
-        if o.ok and o.flight_s:
-            usual.setdefault(o.call, []).append(o.flight_s)
-    typical = {call: float(np.median(flights)) for call, flights in usual.items()}
-    middle = float(np.median([flight for flights in usual.values() for flight in flights] or [1.0]))
-    return np.array([o.flight_s / typical[o.call] * middle for o in observations if o.ok and o.flight_s is not None and o.call in typical])
-
-
-def _queueing(before: Sequence[Observation], late: Sequence[Observation]) -> bool:
-    """Whether calls wait in front of the server: flight less the server's own time has grown by a fifth of that time, and by `SLOWER_S`.
-
-    That difference has next to no spread of its own, so that few calls show it.
-    """
-    waits = [
-        np.array([o.flight_s - o.server_time_s for o in part if o.flight_s is not None and o.server_time_s is not None])
-        for part in (before, late)
-    ]
-    times = [o.server_time_s for o in late if o.server_time_s is not None]
-    if len(waits[0]) < 4 or len(waits[1]) < 6:
-        return False
-    return float(np.median(waits[1]) - np.median(waits[0])) > max(SLOWER_S, 0.2 * float(np.median(times)))
-
-
-def _clearly_slower(base: np.ndarray, now: np.ndarray) -> bool:
-    """By the medians, and beyond what the base's own spread could make of so few calls."""
-    ratio = float(np.median(now)) / max(float(np.median(base)), 1e-6)
-    if ratio < SLOWER or float(np.median(now) - np.median(base)) < SLOWER_S:
-        return False
-    spread = float(np.std(np.log(np.maximum(np.concatenate([base, now]), 1e-6)))) * 1.25
-    return math.log(ratio) > 2.6 * spread * math.sqrt(1 / len(base) + 1 / len(now)) * 0.8
+def _usual_s(seen: Sequence[Observation]) -> float:
+    return float(np.median([o.flight_s for o in seen if o.flight_s is not None] or [0.0]))
 
 
 def _elapsed(seen: Sequence[Observation]) -> float:

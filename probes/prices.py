@@ -111,4 +111,4 @@ def _ginis(samples: Floats) -> Floats:
     n = ordered.shape[1]
     weights = 2.0 * np.arange(1, n + 1) - n - 1.0
     totals = np.maximum(ordered.sum(axis=1), 1e-300)
-    return np.asarray((ordered @ weights) / (n * totals))
+    return np.asarray(np.maximum((ordered @ weights) / (n * totals), 0.0))  # equal values come to 0 but for rounding, on either side

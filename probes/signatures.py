@@ -32,12 +32,11 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
         return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
     still = _constant_although_overlapping(touches)
     if still and not refused:
-        return "unthrottled", (
-            (
-                "approve_listed",
-                f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls: no bucket is kept for this token.",
-            ),
+        said = (
+            f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls, up to {_together(touches)} at one time: "
+            "no bucket is kept for this token, or it leaks what so many reserve before the first returns."
         )
+        return "unthrottled", (("approve_listed", said),)
     if _passed_above(touches) >= 3 and not refused:
         return "not_enforced", (
             ("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),
@@ -56,6 +55,11 @@ def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0
         if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
     ]
     return len(sure) if len(sure) >= 2 else 0
+
+
+def _together(touches: Sequence[Touch]) -> int:
+    """The greatest number of calls that were in flight at one time."""
+    return max(sum(o.arrived_s <= t.arrived_s < o.departed_s for o in touches) for t in touches)
 
 
 def _passed_above(touches: Sequence[Touch]) -> int:

@@ -208,3 +208,23 @@ def test_a_mix_of_quick_and_slow_calls_is_no_slower_server(factor: float, slowed
     design = Design((SELF, slow), 150, steps=[Step(5.0, 21, 30)])
     design.finish(seen)
     assert design.slowed_at == slowed_at
+
+
+@pytest.mark.parametrize("ceiling", [2, 12])
+def test_a_bucket_that_leaks_what_a_few_calls_reserve(ceiling: int) -> None:
+    """Remaining that never moves with three calls together is asked with six and twelve, where a bucket that leaks quickly shows.
+
+    No more together than may be in flight: there it is said how many were.
+    """
+    world = World(BucketSettings(250.0, 250.0 * 4 / 3, 16.0, 7.0), Law(1.5, 0.5), seed=5)
+    world.carry_out(Design((SELF,), 60, max_in_flight=ceiling))
+    told = estimate(world.seen)
+    assert told is not None
+    assert world.refused == 0
+    if ceiling == 2:
+        assert (told.regime, told.fit) == ("unthrottled", None)
+        assert "up to 2 at one time" in told.signs[0][1]
+    else:
+        assert told.fit is not None
+        constants = (told.fit.bucket.high_water_mark, told.fit.bucket.outflow_per_s, told.fit.bucket.up_front_cost)
+        assert constants == pytest.approx((250.0, 16.0, 7.0), rel=0.01)

@@ -31,8 +31,8 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "infer": (
         5,
         frozenset(
-            "replay timeline guesses regression identify distance signatures prices mixture twin safety estimate rates design".split()
-            + "ratios probing refusals ratio_rates".split()
+            "replay timeline guesses regression identify distance signatures prices mixture twin safety estimate rates".split()
+            + "slowing design ratios probing refusals ratio_rates".split()
             + "compare diagnosis plan findings rules".split()
         ),
     ),

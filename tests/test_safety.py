@@ -106,3 +106,10 @@ def test_a_job_longer_than_is_replayed() -> None:
     assert even_rate(twin, 100_000, 0.05) == pytest.approx(10.0 / (0.33 - 550.0 / 100_000), rel=1e-6)
     assert workers(twin, 100_000, 0.05) == 3
     assert workers(twin, 1000, 0.05) > 3
+
+
+@pytest.mark.parametrize("time_s", [0.586, 0.1, 0.3])
+def test_calls_that_all_take_as_long(time_s: float) -> None:
+    """A service time without any spread, in hundreds of observed pairs, has a rate as well."""
+    twin = Twin(BucketSettings(), np.full(400, 1e-6), np.full(400, time_s))
+    assert even_rate(twin, 1000, 0.05) == pytest.approx(12.0 / time_s, rel=0.02)

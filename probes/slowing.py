@@ -1,0 +1,56 @@
+"""Whether the server itself slows down at a higher rate: the second bound of a safe rate, before the bucket fills."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.observation import Observation
+
+SLOWER = 1.5
+"""The server has slowed down when the median latency of a step exceeds that of the calls made alone by this factor ..."""
+SLOWER_S = 0.03
+"""... and by this many seconds."""
+
+
+def slowed(alone: Sequence[Observation], late: Sequence[Observation]) -> bool:
+    """Whether `late` calls fly clearly longer than those made `alone`: by `SLOWER` and `SLOWER_S`, and beyond chance."""
+    base, now = _flights(alone, alone), _flights(late, alone)
+    return len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now)
+
+
+def _flights(observations: Sequence[Observation], alone: Sequence[Observation]) -> np.ndarray:
+    """Flights, seconds, of the calls that were also made `alone`; of several kinds each as if it usually took as long as all do."""
+    usual: dict[str, list[float]] = {}
+    for o in alone:
+        if o.ok and o.flight_s:
+            usual.setdefault(o.call, []).append(o.flight_s)
+    typical = {call: float(np.median(flights)) for call, flights in usual.items()}
+    middle = float(np.median([flight for flights in usual.values() for flight in flights] or [1.0]))
+    return np.array([o.flight_s / typical[o.call] * middle for o in observations if o.ok and o.flight_s is not None and o.call in typical])
+
+
+def queueing(before: Sequence[Observation], late: Sequence[Observation]) -> bool:
+    """Whether calls wait in front of the server: flight less the server's own time has grown by a fifth of that time, and by `SLOWER_S`.
+
+    That difference has next to no spread of its own, so that few calls show it.
+    """
+    waits = [
+        np.array([o.flight_s - o.server_time_s for o in part if o.flight_s is not None and o.server_time_s is not None])
+        for part in (before, late)
+    ]
+    times = [o.server_time_s for o in late if o.server_time_s is not None]
+    if len(waits[0]) < 4 or len(waits[1]) < 6:
+        return False
+    return float(np.median(waits[1]) - np.median(waits[0])) > max(SLOWER_S, 0.2 * float(np.median(times)))
+
+
+def _clearly_slower(base: np.ndarray, now: np.ndarray) -> bool:
+    """By the medians, and beyond what the base's own spread could make of so few calls."""
+    ratio = float(np.median(now)) / max(float(np.median(base)), 1e-6)
+    if ratio < SLOWER or float(np.median(now) - np.median(base)) < SLOWER_S:
+        return False
+    spread = float(np.std(np.log(np.maximum(np.concatenate([base, now]), 1e-6)))) * 1.25
+    return math.log(ratio) > 2.6 * spread * math.sqrt(1 / len(base) + 1 / len(now)) * 0.8
