@@ -28,6 +28,8 @@ HEADERS_MISSING = 0.05
 FREE_AT_REFUSALS = 2.2
 OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
+TOO_MANY_MOVED = 2.0
+"""Nor where each header takes so many events for swapped: jitter of 30 ms and calls of 50 ms made it 1.0, a wrong reservation 3."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
 
@@ -138,7 +140,7 @@ def _by_the_first(found: Fit, touches: Sequence[Touch], signs: Signs) -> tuple[F
 
 def _explains(fitted: Fit) -> bool:
     """Whether a bucket of our own calls alone explains the headers well enough for its constants to be told."""
-    return fitted.possible and fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY
+    return fitted.possible and fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY and fitted.moved <= TOO_MANY_MOVED
 
 
 def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
@@ -176,10 +178,7 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     elif fitted is not None and (less := less_outflow(fitted.bucket, fitted.errors[2])) is not None:
         signs.append(("less_outflow", less))
     if fitted is not None and not math.isfinite(fitted.errors[1]):
-        beside = int(np.sum(fitted.solution.rows[:, 1] != 0.0))
-        told = "None" if beside == 0 else f"Only {beside}"
-        said = f"{told} of {fitted.n} headers was read while another call was in flight: the reservation and the safe rate are unknown."
-        signs.append(("no_overlap", said))
+        signs.append(("no_overlap", _no_overlap(fitted)))
     if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
     bare = sum(1 for t in touches if t.remaining is None and not t.refused)
@@ -196,6 +195,17 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     return tuple(signs)
 
 
+def _no_overlap(fitted: Fit) -> str:
+    """Why the reservation is unknown."""
+    beside = int(np.sum(fitted.solution.rows[:, 1] != 0.0))
+    if beside > fitted.n // 2:
+        return (
+            f"The {beside} headers read while other calls were in flight do not agree on a reservation: it and the safe rate are unknown."
+        )
+    few = {0: "None of {} headers was", 1: "Only 1 of {} headers was"}.get(beside, f"Only {beside} of {{}} headers were").format(fitted.n)
+    return f"{few} read while another call was in flight: the reservation and the safe rate are unknown."
+
+
 def _bare_at_the_end(touches: Sequence[Touch]) -> int:
     """How many calls in a row, up to the last, came back without a header."""
     bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s)]
@@ -205,7 +215,7 @@ def _bare_at_the_end(touches: Sequence[Touch]) -> int:
 def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
     """Why somebody else seems to use this token; None where these calls and the network's jitter explain the headers."""
     if not _explains(fitted) or fitted.outliers > (UNCLEAR_OUTLIERS if _out_of_order(seen) else CLEAR_OUTLIERS):
-        share = round(100 * float(np.mean(np.abs(fitted.residuals) > 0.5)))
+        share = round(100 * float(np.mean((np.abs(fitted.residuals) > 0.5) | (fitted.solution.swaps != 0.0))))
         return f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token."
     jitter = jitter_s(seen)
     if jitter is not None and fitted.noise > max(0.15, 5.0 * jitter * fitted.bucket.outflow_per_s):

@@ -15,7 +15,7 @@ import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.guesses import combs, doubtful_orders, grid
-from probes.regression import Solution, refined, weights
+from probes.regression import Solution, refined, scales, weights
 from probes.replay import Touch
 from probes.timeline import Timeline, timeline
 
@@ -75,6 +75,11 @@ class Fit:
     def outliers(self) -> float:
         """Share of headers that the replay does not explain."""
         return self.solution.outliers
+
+    @property
+    def moved(self) -> float:
+        """Events taken for swapped by each header that counts reservations."""
+        return self.solution.moved
 
     @property
     def possible(self) -> bool:
@@ -148,7 +153,8 @@ def _reordered(line: Timeline, best: Solution, guesses: Sequence[BucketSettings]
 def _covariance(found: Solution) -> NDArray[np.float64]:
     """Sandwich over groups that share a touch of the floor, as their times share its error; inf where the data say nothing."""
     used = found.rows * np.array([0.0 if found.exact_mark else 1.0, 1.0, 1.0])
-    heavy = weights(found.residuals[None, :], found.swaps[None, :], np.array([found.noise]))[0]
+    alone = found.residuals[None, :]
+    heavy = weights(alone, found.swaps[None, :], scales(alone, found.rows[None, :]))[0]
     informed = np.sum(np.abs(used), axis=0) > 1e-6
     informed &= ~_undetermined(used * np.sqrt(heavy)[:, None])
     informed[1] &= bool(np.any(found.rows[:, 1] != found.swaps))  # a swap alone, where no calls overlapped, is an odd header

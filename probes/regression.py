@@ -65,9 +65,13 @@ class Solution:
         """How badly the headers are explained: mean of a bounded loss, and a fine for reservations taken out; smaller is better."""
         if not self.possible:
             return np.inf
-        overlapping = int(np.sum(self.rows[:, 1] != 0.0))
         scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
-        return float(np.mean(scaled) + 0.8 * np.sum(np.abs(self.swaps)) / max(1, overlapping)) if self.n else 0.0
+        return float(np.mean(scaled) + 0.8 * self.moved) if self.n else 0.0
+
+    @property
+    def moved(self) -> float:
+        """Reservations taken out of the residuals for each header that counts any."""
+        return float(np.sum(np.abs(self.swaps)) / max(1, int(np.sum(self.rows[:, 1] != 0.0))))
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def refined(line: Timeline, guesses: Sequence[BucketSettings], mend_from: Sequen
     for turn in range(TURNS):
         found = _linearised(line, constants[moving], floor_after_leak, turn >= mending[moving])
         # at first a guess is far off: headers it misses are pulled in, not put aside, and put aside more strictly with each turn
-        noise = np.maximum(_scales(found.residuals), 0.1 * constants[moving, 1] * 0.5**turn)
+        noise = np.maximum(scales(found.residuals, found.rows), 0.1 * constants[moving, 1, None] * 0.5**turn)
         solved = _solved(found.rows, found.target, weights(found.residuals, found.swaps, noise), constants[moving])
         resting = np.all(np.abs(solved - constants[moving]) < 1e-9, axis=1) & (turn >= mending[moving])
         constants[moving] = solved
@@ -101,10 +105,10 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
     if exact.any():
         constants[exact] = _with_exact_mark(line, constants[exact], top, floor_after_leak)
     found = _linearised(line, constants, floor_after_leak, np.full(len(constants), True))
-    scales = _scales(found.residuals)
+    noise = _scales(found.residuals)
     buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
     return [
-        Solution(buckets[n], found.rows[n], found.residuals[n], found.swaps[n], found.origins[n], float(scales[n]), bool(exact[n]))
+        Solution(buckets[n], found.rows[n], found.residuals[n], found.swaps[n], found.origins[n], float(noise[n]), bool(exact[n]))
         for n in range(len(buckets))
     ]
 
@@ -123,7 +127,7 @@ def _with_exact_mark(line: Timeline, constants: Floats, mark: float, floor_after
     moving = np.arange(len(constants))
     for _ in range(8):
         found = _linearised(line, constants[moving], floor_after_leak, np.full(len(moving), True))
-        weighed = weights(found.residuals, found.swaps, _scales(found.residuals))
+        weighed = weights(found.residuals, found.swaps, scales(found.residuals, found.rows))
         held = _solved(found.rows * np.array([0.0, 1.0, 1.0]), found.target - mark, weighed, constants[moving])
         change = np.sum(np.abs(held[:, 1:] - constants[moving, 1:]), axis=1)
         constants[moving, 1:] = held[:, 1:]
@@ -171,10 +175,20 @@ def _solved(rows: Floats, target: Floats, weighed: Floats, prior: Floats) -> Flo
 
 
 def weights(residuals: Floats, swaps: Floats, noise: Floats) -> Floats:
-    """Tukey's biweight (noise of shape (B,)); a header whose reservations had to be mended counts less, as a cost may have swapped too."""
-    scaled = np.minimum(np.abs(residuals) / (6.0 * noise[:, None]), 1.0)
+    """Tukey's biweight; a header whose reservations had to be mended counts less, as a cost may have swapped too."""
+    scaled = np.minimum(np.abs(residuals) / (6.0 * noise), 1.0)
     found = (1.0 - scaled**2) ** 2 * np.where(swaps == 0.0, 1.0, 0.3)
     return np.where(np.sum(found, axis=1, keepdims=True) > 2.0, found, 1.0)
+
+
+def scales(residuals: Floats, rows: Floats) -> Floats:
+    """The scale of each header, (B, n): headers that count reservations have their own, as jitter moves these and not a call's own time.
+
+    By one scale for all, many exact headers of calls made alone would put the few aside that tell the reservation.
+    """
+    beside = rows[:, :, 1] != 0.0
+    of_all, of_those = _scales(residuals), _scales(np.where(beside, residuals, 0.0))
+    return np.where(beside, np.maximum(of_all, of_those)[:, None], of_all[:, None])
 
 
 def _scales(residuals: Floats) -> Floats:
