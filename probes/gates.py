@@ -1,37 +1,73 @@
-"""A Limiter before other people's HTTP clients: httpx transports (sync and async) and a requests adapter."""
+"""A Limiter before other people's HTTP clients: httpx transports, sync and async. `adapter` is the one before requests."""
 
 from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from probes.errors import UsageError
+
 if TYPE_CHECKING:
     from probes.limiter import Limiter
 
 REFUSAL_TEXT = b"Rate Limit Exceeded"
+STRANGE = 3
+"""After so many answers without a header a host keeps no bucket, where another one does."""
+GAVE_UP = frozenset({502, 503, 504})
+"""A gateway's answers, behind which the application may go on with the call."""
+
+
+class Door:
+    """What all gates do with answers; hosts that never speak of a bucket, while another does, go past it: where files lie, say."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._bare: Counter[str] = Counter()
+        self._telling: set[str] = set()
+
+    def passes_by(self, host: str) -> bool:
+        """Whether calls to `host` need no ticket."""
+        return bool(self._telling) and host not in self._telling and self._bare[host] >= STRANGE
+
+    def answered(self, ticket: int, host: str, seconds: float, status: int, headers: Mapping[str, str], body: bytes) -> None:
+        """Books an answer that took `seconds`. One without a header, but from a gateway that gave up, is of a call that is over."""
+        told = budget(headers)
+        if told["remaining"] is not None:
+            self._telling.add(host)
+        refused = is_refusal(status, body)
+        if told["remaining"] is None and told["cost"] is None and not refused:
+            self._bare[host] += 1
+            told["cost"] = seconds if status not in GAVE_UP else None
+        strange = refused and bool(self._telling) and host not in self._telling
+        self._limiter.release(ticket, refused=refused and not strange, **told)
 
 
 class _SyncGate(httpx.BaseTransport):
     def __init__(self, limiter: Limiter, inner: httpx.BaseTransport) -> None:
         self._limiter = limiter
         self._inner = inner
+        self._door = Door(limiter)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
+        if self._door.passes_by(request.url.host):
+            return self._inner.handle_request(request)
         ticket = self._limiter.acquire()
+        sent_s = time.monotonic()
         try:
             response = self._inner.handle_request(request)
             if response.status_code == 403 and not response.is_stream_consumed:
                 response = _unread(response, b"".join(response.iter_raw()))
-            refused = is_refusal(response.status_code, _body(response))
+            body = _body(response)
         except BaseException:
             self._limiter.release(ticket)
             raise
-        self._limiter.release(ticket, refused=refused, **budget(response.headers))
+        self._door.answered(ticket, request.url.host, time.monotonic() - sent_s, response.status_code, response.headers, body)
         return response
 
     def close(self) -> None:
@@ -42,18 +78,22 @@ class _AsyncGate(httpx.AsyncBaseTransport):
     def __init__(self, limiter: Limiter, inner: httpx.AsyncBaseTransport) -> None:
         self._limiter = limiter
         self._inner = inner
+        self._door = Door(limiter)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._door.passes_by(request.url.host):
+            return await self._inner.handle_async_request(request)
         ticket = await self._limiter.acquire_async()
+        sent_s = time.monotonic()
         try:
             response = await self._inner.handle_async_request(request)
             if response.status_code == 403 and not response.is_stream_consumed:
                 response = _unread(response, b"".join([part async for part in response.aiter_raw()]))
-            refused = is_refusal(response.status_code, _body(response))
+            body = _body(response)
         except BaseException:
             self._limiter.release(ticket)
             raise
-        self._limiter.release(ticket, refused=refused, **budget(response.headers))
+        self._door.answered(ticket, request.url.host, time.monotonic() - sent_s, response.status_code, response.headers, body)
         return response
 
     async def aclose(self) -> None:
@@ -79,34 +119,20 @@ def _body(response: httpx.Response) -> bytes:
 
 
 def sync_transport(limiter: Limiter, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:
-    """`inner` (default: httpx.HTTPTransport with `options`) behind the gate."""
+    """`inner` (default: httpx.HTTPTransport with `options`) behind the gate. Raises UsageError for both."""
+    _refuse_both(inner, options)
     return _SyncGate(limiter, inner or httpx.HTTPTransport(**options))
 
 
 def async_transport(limiter: Limiter, inner: httpx.AsyncBaseTransport | None = None, **options: Any) -> httpx.AsyncBaseTransport:
-    """`inner` (default: httpx.AsyncHTTPTransport with `options`) behind the gate."""
+    """`inner` (default: httpx.AsyncHTTPTransport with `options`) behind the gate. Raises UsageError for both."""
+    _refuse_both(inner, options)
     return _AsyncGate(limiter, inner or httpx.AsyncHTTPTransport(**options))
 
 
-def requests_adapter(limiter: Limiter, **options: Any) -> Any:
-    """A requests HTTPAdapter behind the gate; `options` go to the adapter."""
-    from requests.adapters import HTTPAdapter
-
-    class Gate(HTTPAdapter):
-        """Sends through the limiter; canvasapi and everything else on requests obeys it."""
-
-        def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-            ticket = limiter.acquire()
-            try:
-                response = super().send(request, *args, **kwargs)
-                refused = is_refusal(response.status_code, response.content if response.status_code == 403 else b"")
-            except BaseException:
-                limiter.release(ticket)
-                raise
-            limiter.release(ticket, refused=refused, **budget(response.headers))
-            return response
-
-    return Gate(**options)
+def _refuse_both(inner: object, options: Mapping[str, Any]) -> None:
+    if inner is not None and options:
+        raise UsageError(f"{', '.join(options)}: options go to httpx's own transport; give them to the inner one instead.")
 
 
 def is_refusal(status: int, body: bytes) -> bool:

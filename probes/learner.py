@@ -35,6 +35,10 @@ BURST_CAUTION = 1.5
 QUICK_S = 0.3
 """... and is looked at three times where a flight is so short that jitter may fill it."""
 UNBOUNDED = 1_000_000
+STILL_BURSTS, MOST_DOUBLED = 3, 7
+"""After so many bursts that left no trace in Remaining, twice as many calls start together; at most so many times."""
+TRACE_SHARE = 0.005
+"""Less than this share of the mark is no trace."""
 NEAR = 0.15
 """Rows this near to each other agree."""
 AGREEING_SHARE = 0.75
@@ -67,6 +71,9 @@ class Learner:
     blur_per_s: float = math.inf
     """Standard error of the line's outflow."""
     free: bool = False
+    still: int = 0
+    """Bursts without a trace: no bucket is kept for this token, or it leaks what so few calls reserve before the first returns."""
+    most_doubled: int = MOST_DOUBLED
     changes: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     """(seconds, change of the level without its cost) of all neighbouring departures of late that did not empty the bucket."""
     explained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
@@ -78,7 +85,13 @@ class Learner:
             return UNBOUNDED
         if self.sent_together:
             return 0
-        return 2 if self.bound == math.inf else UNBOUNDED
+        if self.bound < math.inf or self._doubled == MOST_DOUBLED:
+            return UNBOUNDED
+        return 2 << self._doubled
+
+    @property
+    def _doubled(self) -> int:
+        return min(self.still // STILL_BURSTS, self.most_doubled)
 
     @property
     def finished(self) -> bool:
@@ -87,7 +100,7 @@ class Learner:
 
     def settings(self) -> BucketSettings:
         """The constants as far as they are known, the reservation on the high side while little is."""
-        cautious = min(BURST_CAUTION * self.bound, CAUTIOUS_SHARE * self.mark)
+        cautious = min(BURST_CAUTION * self.bound, CAUTIOUS_SHARE * self.mark / (1 << self._doubled))
         reservation, outflow = self.line if self.free else (cautious, CAUTIOUS_OUTFLOW_PER_S)
         return BucketSettings(self.mark, self.mark * 4 / 3, outflow, reservation)
 
@@ -137,14 +150,22 @@ class Learner:
 
     def _bounds(self, count: int, seconds: float, taken: float) -> bool:
         """Two calls bound the reservation; a small one is looked at twice, since the second call may have come too late to be seen."""
-        if count < 1 or taken < 0.005 * self.mark:
+        if taken < TRACE_SHARE * self.mark:
+            self.still += count >= 1
+            return count >= 1 and self.still % STILL_BURSTS == 0
+        if count < 1:
             return False
         self.rows.append((count, seconds, taken))
-        if taken < SMALL_SHARE * self.mark and len(self.rows) < (3 if seconds < QUICK_S else 2):
+        if taken < SMALL_SHARE * self.mark * count and len(self.rows) < (3 if seconds < QUICK_S else 2):
             return False
-        most = max(change + GREATEST_OUTFLOW_PER_S * t for _, t, change in self.rows)
+        most = max((change + GREATEST_OUTFLOW_PER_S * t) / n for n, t, change in self.rows)
         self.bound = min(most, CAUTIOUS_SHARE * self.mark)
         return True
+
+    def refused(self) -> None:
+        """A call of a burst was refused before the bucket was known: never so many together again until it is."""
+        self.most_doubled = max(0, self._doubled - 1)
+        self.still = 0
 
     def doubt(self, remaining: float | None) -> None:
         """A call was refused that the line let pass: the reservation is more than was thought, unless many rows speak for it.

@@ -13,10 +13,14 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from probes.bucket import BucketSettings
+from probes.hearing import Hearing
 from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
+from probes.losses import Losses
 from probes.neighbours import Neighbours
 from probes.overtaking import Overtaking
 from probes.passage import Passage
+from probes.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
+from probes.silence import Silence
 
 __all__ = ["CAUTIOUS_OUTFLOW_PER_S", "CAUTIOUS_SHARE", "Ledger"]
 
@@ -26,18 +30,8 @@ LONG_AGREEING = 64
 """So many where they are read less cautiously: what frees a book that is too high to tell how old an unseen call can be."""
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
-BLIND_WAIT_S = 5.0
-"""Wait after a refusal by a bucket of which nothing is known: what Canvas's needs to leak one reservation (50 units at 10/s) ..."""
-LONGEST_BLIND_WAIT_S = 60.0
-"""... twice as long after each further one in a row, up to this."""
 BLUR_KEPT = 1.5
 """So many standard errors of an outflow that is still being learnt count as drift since the last header."""
-LONGEST_WAIT_S = 3600.0
-"""A longer Retry-After is taken for this; Canvas's store forgets a bucket after an hour."""
-BARE_IN_A_ROW = 8
-"""After so many answers in a row without a header no more are waited for."""
-MOST_UNITS = 1e6
-"""Larger values are no costs and no levels."""
 
 
 @dataclass(slots=True)
@@ -49,21 +43,19 @@ class Ledger:
     margin: float = 2.0
     level: float = 0.0
     touched_s: float = 0.0
-    blocked_until_s: float = -math.inf
     out: dict[int, float] = field(default_factory=dict)
     """When each call that is out was sent, in the order of sending."""
     sent: int = 0
-    headers: int = 0
-    bare_in_a_row: int = 0
-    """Answers without a header since the last one that had it."""
-    refusals_in_a_row: int = 0
     learned_once: bool = False
-    refused_s: float = -math.inf
     own: float = 0.0
     """The level by our own calls alone, units at `touched_s`; what headers showed above it is a neighbour's."""
     slack: deque[float] = field(default_factory=lambda: deque(maxlen=AGREEING))
     long_slack: deque[float] = field(default_factory=lambda: deque(maxlen=LONG_AGREEING))
+    hearing: Hearing = field(default_factory=Hearing)
+    retreat: Retreat = field(default_factory=Retreat)
     learner: Learner = field(default_factory=Learner)
+    losses: Losses = field(default_factory=Losses)
+    silence: Silence = field(default_factory=Silence)
     neighbours: Neighbours = field(default_factory=Neighbours)
     passage: Passage = field(default_factory=Passage)
     overtaking: Overtaking = field(default_factory=Overtaking)
@@ -74,22 +66,36 @@ class Ledger:
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until one more call may be sent if nothing comes back until then; 0 now; inf when only an answer can make room."""
-        if now_s < self.blocked_until_s:
-            return self.blocked_until_s - now_s
-        if not self.known and len(self.out) >= self.learner.most_together:
-            return math.inf
+        if now_s < self.retreat.until_s:
+            return self.retreat.until_s - now_s
+        if self.retreat.in_a_row and (expected := self.passage.expected(self.out, now_s)):  # one goes ahead alone, to see how things stand
+            return max(next(iter(expected.values())) + self.passage.patience_s - now_s, 1e-3)
+        if not self.known and (wait := self._crowded(now_s)) > 0.0:
+            return wait
         level = self.level_at(now_s)
         over = level + self.settings.up_front_cost + self.reserve(now_s) - self.settings.high_water_mark
         if over < 0.0 or (not self.out and level <= 0.0):
             return 0.0
         return over / self.settings.outflow_per_s + 1e-6
 
+    def _crowded(self, now_s: float) -> float:
+        """Seconds for which an unknown bucket has as many calls out as it may; inf when only an answer can change that."""
+        if self._silent:
+            return math.inf if len(self.out) >= self.silence.together else 0.0
+        expected = self.passage.expected(self.out, now_s)
+        if len(expected) < self.learner.most_together:
+            return 0.0
+        if not expected:
+            self.learner.sent_together = 0  # the burst is over, though one of its calls hangs
+            return 0.0
+        return max(next(iter(expected.values())) + self.passage.patience_s - now_s, 1e-3)
+
     def reserve(self, now_s: float) -> float:
         """Units kept free below the mark: the margin, and what neighbours may have taken unseen, at most two fifths of the mark.
 
         After a refusal one call goes ahead as soon as the bucket has room for it, to see how things stand.
         """
-        if self.refusals_in_a_row and not self.out:
+        if self.retreat.in_a_row and not self.out:
             return self.margin
         if not (self.known or self.learner.free):  # two together, then bursts that are sized with caution
             return self.margin
@@ -119,16 +125,13 @@ class Ledger:
         sent_s = self.out.pop(number, None)
         if sent_s is None:
             return
-        cost = cost if cost is not None and 0.0 <= cost < MOST_UNITS else None
-        remaining = remaining if remaining is not None and abs(remaining) < MOST_UNITS else None
-        paid = 0.0 if refused else self._paid(cost, remaining, now_s - sent_s)
-        self._touch(paid - self.settings.up_front_cost, now_s)
+        bare = cost is None and remaining is None and not refused
+        mark = self.settings.high_water_mark if self.known else max(self.learner.mark, 0.0) or math.inf
+        cost, remaining = self.hearing.believed(cost, remaining, mark)
+        paid = self._book(now_s, now_s - sent_s, cost, bare=bare, refused=refused)
         if not refused:
-            self.passage.flown(now_s - sent_s)
-        self.bare_in_a_row = 0 if remaining is not None else self.bare_in_a_row + (not refused)
-        if self._headless and self.headers > 0:
-            self.neighbours.last_header_s = now_s  # what was learnt stands; more is not to be heard of them
-        if not self.out and (remaining is None or refused):
+            self._heard(now_s, bare=remaining is None)
+        if not self.passage.expected(self.out, now_s) and (remaining is None or refused):
             self.learner.sent_together = 0  # a burst that was to tell something is over, though its last answer told nothing
         if remaining is not None:
             self._read(sent_s, now_s, paid, remaining, refused)
@@ -136,31 +139,57 @@ class Ledger:
         if refused:
             self._refused(sent_s, now_s, remaining, retry_after_s)
         else:
-            self.refusals_in_a_row = 0
+            self.retreat.passed()
 
-    def _paid(self, cost: float | None, remaining: float | None, flight_s: float) -> float:
-        """The cost, at most about a unit a second where it was not told.
+    def _heard(self, now_s: float, *, bare: bool) -> None:
+        """Where answers without a header become usual nothing is lost with them, and what was learnt stands.
 
-        A call without any header where headers are usual failed on its way: its reservation stays until headers say less.
+        An unknown bucket of which none tells anything is taken for Canvas's own.
         """
-        if cost is not None:
-            return cost
-        lost = remaining is None and self.headers > 0 and not self._headless
-        return flight_s + (self.settings.up_front_cost if lost else 0.0)
+        self.hearing.heard(bare=bare)
+        if bare and self.hearing.stopped:
+            self.neighbours.last_header_s = now_s
+            self._take_back(now_s)
+        elif bare and self.hearing.headers == 0 and not self.known:
+            self.silence.answered()
+            self.settings = BucketSettings() if self._silent else self.settings
+
+    def _take_back(self, sent_s: float, now_s: float | None = None) -> None:
+        """What calls lost before `sent_s` reserved is no more in the book than the header of now says, or nothing where none is to come."""
+        now_s = sent_s if now_s is None else now_s
+        if (told := self.losses.told(sent_s)) > 0.0:
+            self._set(max(self._own_at(now_s), self.level_at(now_s) - told), self._own_at(now_s), now_s)
+
+    def _book(self, now_s: float, flight_s: float, cost: float | None, *, bare: bool, refused: bool) -> float:
+        """What the answered call paid: nothing when refused, at most about a unit a second where it was not told.
+
+        A call without any header where headers are usual failed on its way, and may be at work still.
+        """
+        held = self.settings.up_front_cost
+        paid = 0.0 if refused else flight_s if cost is None else cost
+        if bare and self.hearing.headers > 0 and not self.hearing.stopped:
+            self.losses.lost(held, now_s)
+            self._set(self.level_at(now_s) + paid, max(0.0, self._own_at(now_s) + paid - held), now_s)
+        else:
+            self._touch(paid - held, now_s)
+        if not refused:
+            self.passage.flown(flight_s)
+        return paid
 
     @property
-    def _headless(self) -> bool:
-        return self.bare_in_a_row >= BARE_IN_A_ROW
+    def _silent(self) -> bool:
+        return not self.known and self.hearing.headers == 0 and self.silence.lasts
 
     def _read(self, sent_s: float, now_s: float, paid: float, remaining: float, refused: bool) -> None:
-        self.headers += 1
-        if not self.known and not refused and self.learner.learn(self.out, sent_s, now_s, paid, remaining):
+        self._take_back(sent_s, now_s)
+        if not self.known and not refused and self.learner.learn(self.passage.expected(self.out, now_s), sent_s, now_s, paid, remaining):
             self._relearn(now_s, remaining)
         if self.known or self.learner.free:
             self._correct(now_s, max(0.0, self.settings.high_water_mark - remaining))
-        elif not refused and not self.out:  # all that was sent is back: the header holds all there is
+        elif not refused:  # the header holds all there is when all that was sent is back, and else what is not more than there is
             shown = max(0.0, self.settings.high_water_mark - remaining)
-            self._set(min(self.level_at(now_s), shown), min(self._own_at(now_s), shown), now_s)
+            level = max(self.level_at(now_s), shown) if self.out else shown
+            self._set(level, min(self._own_at(now_s), level), now_s)
         self.neighbours.header(now_s)
 
     def _relearn(self, now_s: float, remaining: float | None) -> None:
@@ -172,7 +201,7 @@ class Ledger:
         if not self.learned_once and remaining is not None:  # nothing was sent since the burst: the header holds all that is out
             self.learned_once = self.learner.free
             level = own = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * len(self.out))
-            self.passage = Passage(self.passage.quickest_s)
+            self.passage = Passage(self.passage.quickest_s, self.passage.longest_s)
         self._set(max(0.0, level), max(0.0, own), now_s)
 
     def _correct(self, now_s: float, shown: float) -> None:
@@ -215,7 +244,9 @@ class Ledger:
 
     def _raise(self, excess: float, now_s: float) -> None:
         if excess > max(0.3 * self.settings.up_front_cost, 3.0):
-            self.neighbours.jump(excess / self.settings.up_front_cost, now_s)
+            unexplained = excess / self.settings.up_front_cost - self.losses.standing(now_s)
+            if unexplained > 0.0:
+                self.neighbours.jump(unexplained, now_s)
         self.slack.clear()
         self.long_slack.clear()
         self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
@@ -225,39 +256,39 @@ class Ledger:
 
         A Remaining that shows room, or that nothing is known of yet, explains no refusal.
         """
-        again = sent_s >= self.refused_s
+        again = self.retreat.refused(sent_s, now_s)
         if again:
-            self.refused_s = now_s
             self._doubt(now_s, remaining)
         understood = remaining is not None and (self.known or self.learner.free) and remaining <= 2.0 * self.settings.up_front_cost
         if retry_after_s is not None and retry_after_s > 0.0:
-            self._block(now_s + min(retry_after_s, LONGEST_WAIT_S))
+            self.retreat.asked(retry_after_s, now_s)
         elif again and not understood:
             self._refused_blindly(now_s)
+        elif again and self.retreat.in_a_row > 1 and not self.out:  # Remaining foretold room, and a lone call found none
+            self.retreat.blindly(0.5 * self.settings.up_front_cost / self.settings.outflow_per_s, now_s)
 
     def _refused_blindly(self, now_s: float) -> None:
         """Where the constants are known the bucket is full and a reservation must leak; one that is refused again was fuller than that.
 
         Of an unknown bucket not even that can be told.
         """
-        times = 2.0 ** min(self.refusals_in_a_row - 1, 10)
         if self.known or self.learner.free:
-            full = self.settings.high_water_mark + (times - 1.0) * self.settings.up_front_cost
+            full = self.settings.high_water_mark + (self.retreat.times - 1.0) * self.settings.up_front_cost
             self._touch(max(0.0, min(full, self.settings.maximum) - self.level_at(now_s)), now_s)
         else:
-            self._block(now_s + min(BLIND_WAIT_S * times, LONGEST_BLIND_WAIT_S))
-
-    def _block(self, until_s: float) -> None:
-        self.blocked_until_s = max(self.blocked_until_s, until_s)
+            self.retreat.blindly(BLIND_WAIT_S, now_s)
 
     def _doubt(self, now_s: float, remaining: float | None) -> None:
         """A refusal was not foreseen: a neighbour, or a reservation that was learnt too small."""
-        self.refusals_in_a_row += 1
         self.neighbours.jump(1.0, now_s)
         if self.learner.free:
             self.learner.doubt(remaining)
             self.known = False
             self._relearn(now_s, None)
+        elif self._silent:
+            self.silence.refused()
+        elif not self.known:
+            self.learner.refused()
 
     def _touch(self, amount: float, now_s: float) -> None:
         self._set(max(0.0, self.level_at(now_s) + amount), max(0.0, self._own_at(now_s) + amount), now_s)

@@ -27,6 +27,7 @@ from probes.errors import UsageError
 from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
 from probes.pace import Pace
 from probes.runs import Run
+from probes.waiters import TaskWaiter, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:
     import httpx
@@ -63,14 +64,17 @@ class Limiter:
         max_rate: float | None = None,
         clock: Callable[[], float] = _now,
     ) -> None:
+        for name, given in _named(high_water_mark, outflow_per_s, up_front_cost, margin, max_in_flight, max_rate):
+            if isinstance(given, bool) or not isinstance(given, int | float):
+                raise UsageError(f"A limiter's {name} must be a number, not {given!r}.")
         if max_rate is not None and not 0.0 < max_rate < math.inf:
             raise UsageError("max_rate must be a positive number of calls per second.")
         if not (0.0 < up_front_cost < high_water_mark < math.inf and 0.0 < outflow_per_s < math.inf):
             raise UsageError("A limiter needs 0 < up_front_cost < high_water_mark and outflow_per_s > 0, all finite.")
         if not 0.0 <= margin < high_water_mark - up_front_cost:
             raise UsageError("A limiter's margin must leave room for one call: 0 <= margin < high_water_mark - up_front_cost.")
-        if max_in_flight is not None and max_in_flight < 1:
-            raise UsageError("max_in_flight must be 1 or more calls.")
+        if max_in_flight is not None and (max_in_flight < 1 or max_in_flight != int(max_in_flight)):
+            raise UsageError("max_in_flight must be a whole number of calls, 1 or more.")
         settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.refused = 0
@@ -78,14 +82,15 @@ class Limiter:
         self._pace = Pace(max_rate)
         self._clock = clock
         self._lock = threading.RLock()
-        self._waiting: OrderedDict[_Waiter, None] = OrderedDict()
+        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
         _LIMITERS.add(self)
 
     @classmethod
     def canvas(cls, **options: Any) -> Limiter:
         """For a Canvas whose bucket is not known: careful at first, it learns the constants from its own calls."""
-        mark = CANVAS.high_water_mark
-        return cls(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE, **{"known": False, **options})
+        mark = options.get("high_water_mark", CANVAS.high_water_mark)
+        guess = {"high_water_mark": mark, "outflow_per_s": CAUTIOUS_OUTFLOW_PER_S, "up_front_cost": mark * CAUTIOUS_SHARE, "known": False}
+        return cls(**{**guess, **options})
 
     @classmethod
     def from_run(cls, folder: str | Path, instance: str | None = None, **options: Any) -> Limiter:
@@ -93,9 +98,19 @@ class Limiter:
 
         Raises RunFolderError when the run has no bucket.
         """
-        name, bucket = bucket_of_run(Path(folder), instance)
-        ceilings = ceilings_of_run(Run.open(Path(folder)), name)
-        return cls(bucket.high_water_mark, bucket.outflow_per_s, bucket.up_front_cost, **{**ceilings, **options})
+        asked, bucket = bucket_of_run(Path(folder), instance)
+        constants = {name: getattr(bucket, name) for name in ("high_water_mark", "outflow_per_s", "up_front_cost")}
+        return cls(**{**constants, **ceilings_of_run(Run.open(Path(folder)), asked), **options})
+
+    def __repr__(self) -> str:
+        """Its constants and how things stand, for a person."""
+        with self._lock:
+            bucket, now = self.ledger.settings, self._clock()
+            return (
+                f"<Limiter {'known' if self.ledger.known else 'learning'}: mark {bucket.high_water_mark:.5g}, outflow "
+                f"{bucket.outflow_per_s:.4g}/s, reservation {bucket.up_front_cost:.4g}; level {self.ledger.level_at(now):.4g}, in flight "
+                f"{len(self.ledger.out)}, waiting {len(self._waiting)} for {self._delay():.3g} s, refused {self.refused}>"
+            )
 
     @property
     def in_flight(self) -> int:
@@ -104,7 +119,7 @@ class Limiter:
 
     def acquire(self) -> int:
         """Blocks the thread until one more call may be sent; the ticket to release it with."""
-        waiter = _ThreadWaiter()
+        waiter = ThreadWaiter()
         self._join(waiter)
         try:
             while waiter.ticket is None:
@@ -127,7 +142,7 @@ class Limiter:
 
     async def acquire_async(self) -> int:
         """Waits until one more call may be sent; the ticket to release it with. A cancelled wait leaves the queue."""
-        waiter = _TaskWaiter(asyncio.get_running_loop())
+        waiter = TaskWaiter(asyncio.get_running_loop())
         self._join(waiter)
         try:
             while waiter.ticket is None:
@@ -150,9 +165,9 @@ class Limiter:
 
         What is no number counts as not given.
         """
-        told = _number(cost), _number(remaining), refused, _number(retry_after_s)
+        told = _number(cost), _number(remaining), bool(refused), _number(retry_after_s)
         with self._lock:
-            self.refused += refused
+            self.refused += bool(refused) and ticket in self.ledger.out
             self.ledger.answer(ticket, self._clock(), *told)
         self._pump()
 
@@ -169,17 +184,20 @@ class Limiter:
         return async_transport(self, inner, **options)
 
     def requests_adapter(self, **options: Any) -> Any:
-        """A requests adapter that sends through this gate: `session.mount("https://", limiter.requests_adapter())`."""
-        from probes.gates import requests_adapter
+        """A requests adapter that sends through this gate: `session.mount("https://", limiter.requests_adapter())`.
 
-        return requests_adapter(self, **options)
+        `options` go to requests' HTTPAdapter; each of its `max_retries` waits for a ticket as well.
+        """
+        from probes.adapter import Gate
 
-    def _join(self, waiter: _Waiter) -> None:
+        return Gate(self, **options)
+
+    def _join(self, waiter: Waiter) -> None:
         with self._lock:
             self._waiting[waiter] = None
         self._pump()
 
-    def _leave(self, waiter: _Waiter) -> None:
+    def _leave(self, waiter: Waiter) -> None:
         """Takes a cancelled waiter out; a ticket it was just given is handed back unused."""
         with self._lock:
             self._waiting.pop(waiter, None)
@@ -187,7 +205,7 @@ class Limiter:
                 self.ledger.unsend(waiter.ticket, self._clock())
         self._pump()
 
-    def _wait_of(self, waiter: _Waiter) -> float | None:
+    def _wait_of(self, waiter: Waiter) -> float | None:
         """Seconds until the first in the queue should look again; None for everybody else, whom the pump wakes."""
         with self._lock:
             if self._first() is not waiter:
@@ -195,7 +213,7 @@ class Limiter:
             wait = self._delay()
             return None if wait == math.inf else max(wait, SHORTEST_WAIT_S)
 
-    def _first(self) -> _Waiter | None:
+    def _first(self) -> Waiter | None:
         return next(iter(self._waiting), None)
 
     def _delay(self) -> float:
@@ -204,7 +222,7 @@ class Limiter:
         now = self._clock()
         return max(self.ledger.wait_s(now), self._pace.wait_s(now))
 
-    def _pump(self, awake: _Waiter | None = None) -> None:
+    def _pump(self, awake: Waiter | None = None) -> None:
         """Hands out tickets in the order of asking while the bucket allows, then wakes the first that waits, unless it calls."""
         with self._lock:
             while (first := self._first()) is not None and self._delay() <= 0.0:
@@ -235,62 +253,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
+def _named(mark: Any, outflow: Any, reservation: Any, margin: Any, in_flight: Any, rate: Any) -> list[tuple[str, Any]]:
+    given = {"high_water_mark": mark, "outflow_per_s": outflow, "up_front_cost": reservation, "margin": margin}
+    asked = {"max_in_flight": in_flight, "max_rate": rate}
+    return [*given.items(), *((name, value) for name, value in asked.items() if value is not None)]
+
+
 def _number(value: float | str | None) -> float | None:
     try:
         return None if value is None else float(value)
     except (TypeError, ValueError):
         return None
-
-
-class _Waiter:
-    """One who waits for a ticket."""
-
-    ticket: int | None = None
-
-    def wake(self) -> bool:
-        """Lets it look again; False when nobody is there any more."""
-        raise NotImplementedError
-
-
-class _ThreadWaiter(_Waiter):
-    def __init__(self) -> None:
-        self._event = threading.Event()
-
-    def wake(self) -> bool:
-        self._event.set()
-        return True
-
-    def wait(self, seconds: float | None) -> None:
-        if self.ticket is None:
-            self._event.wait(seconds)
-            self._event.clear()
-
-
-class _TaskWaiter(_Waiter):
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._event = asyncio.Event()
-
-    def wake(self) -> bool:
-        try:
-            here = asyncio.get_running_loop() is self._loop
-        except RuntimeError:
-            here = False
-        if here:
-            self._event.set()
-            return True
-        try:
-            self._loop.call_soon_threadsafe(self._event.set)
-        except RuntimeError:  # its loop was closed while it waited
-            return False
-        return True
-
-    async def wait(self, seconds: float | None) -> None:
-        if self.ticket is not None:
-            return
-        try:
-            async with asyncio.timeout(seconds):
-                await self._event.wait()
-        except TimeoutError:
-            pass
-        self._event.clear()

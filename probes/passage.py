@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 KEPT = 64
 SAFE_SHARE = 0.4
 """Of the youngest call that a header had seen; where calls are sent far apart few of them are so young, and the true round trip is less."""
+PATIENCE_S, PATIENCE_FLIGHTS = 5.0, 5.0
+"""A call seems to hang when it is out for so long, and for so many times the longest flight."""
 FEW = 8
 LEAST = 32
 """Headers before a lower bound of the round trip is believed."""
@@ -19,11 +21,13 @@ LEAST = 32
 class Passage:
     """What is known of the round trip, seconds.
 
-    `quickest_s`: the shortest flight, more than a round trip. `round_trip_s`: less than the age of the youngest call that a header of late
+    `quickest_s`, `longest_s`: the shortest flight, more than a round trip, and the longest. `round_trip_s`:
+    less than the age of the youngest call that a header of late
     had seen; 0 until that is known. `latest_s`: more than the age of the oldest one that a header of late lacked.
     """
 
     quickest_s: float = math.inf
+    longest_s: float = 0.0
     round_trip_s: float = 0.0
     latest_s: float = 0.0
     unseen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
@@ -32,6 +36,18 @@ class Passage:
     def flown(self, seconds: float) -> None:
         """A call came back after `seconds`."""
         self.quickest_s = min(self.quickest_s, seconds)
+        self.longest_s = max(self.longest_s, seconds)
+
+    @property
+    def patience_s(self) -> float:
+        """A call that is out for longer seems to hang."""
+        return max(PATIENCE_S, PATIENCE_FLIGHTS * self.longest_s)
+
+    def expected(self, out: Mapping[int, float], now_s: float) -> Mapping[int, float]:
+        """The calls that are `out`, without those that seem to hang; number and instant of sending, in that order."""
+        if now_s - next(iter(out.values()), now_s) < self.patience_s:
+            return out
+        return {number: sent_s for number, sent_s in out.items() if now_s - sent_s < self.patience_s}
 
     def compare(self, out: Mapping[int, float], now_s: float, missing: float) -> None:
         """A header showed `missing` reservations less than the book: all but so many of the latest calls had arrived."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gzip
+import socket
 import time
 from collections.abc import AsyncIterator, Iterator
 from email.utils import formatdate
@@ -11,10 +12,14 @@ from typing import Any
 import httpx
 import pytest
 import requests
+from pytest_httpserver import HTTPServer
+from urllib3.util.retry import Retry
+from werkzeug import Response
 
 from probes import Limiter
 from probes.bucket import BucketSettings
 from probes.clock import run_virtually
+from probes.errors import UsageError
 from probes.gates import budget, is_refusal
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
@@ -257,3 +262,72 @@ def test_refusal_signs() -> None:
     assert is_refusal(403, b"403 FORBIDDEN (rate limit exceeded)\n")
     assert not is_refusal(403, b"user not authorized")
     assert not is_refusal(200, b"Rate Limit Exceeded")
+
+
+def test_files_at_another_host(httpserver: HTTPServer) -> None:
+    """A host that never speaks of a bucket, where another one does, is passed by after three answers; its 429 holds up no call."""
+    httpserver.expect_request("/api").respond_with_data("{}", headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "550"})
+    httpserver.expect_request("/file").respond_with_data("", status=429, headers={"Retry-After": "60"})
+    gate = Limiter()
+    files = httpserver.url_for("/file").replace("localhost", "127.0.0.1")
+    session = requests.Session()
+    session.mount("http://", gate.requests_adapter())
+    with httpx.Client(transport=gate.transport()) as client:
+        for send in (client.get, session.get):
+            send(httpserver.url_for("/api"))
+            before = gate.ledger.sent
+            assert [send(files).status_code for _ in range(6)] == [429] * 6
+            assert gate.ledger.sent == before + 6
+            assert gate.refused == 0
+    assert gate.ledger.wait_s(time.monotonic()) == 0.0
+
+
+def test_an_answer_without_headers_is_over_but_for_a_gateways(httpserver: HTTPServer) -> None:
+    """A page without budget headers holds no reservation; a gateway's 502 may, as a call that timed out."""
+    httpserver.expect_request("/api").respond_with_data("{}", headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "600"})
+    httpserver.expect_request("/page").respond_with_data("<html>", status=404)
+    httpserver.expect_request("/gateway").respond_with_data("<html>", status=502)
+    standing = []
+    for path in ("/page", "/gateway"):
+        gate = Limiter()
+        with httpx.Client(transport=gate.transport(), base_url=httpserver.url_for("")) as client:
+            client.get("/api")
+            client.get(path)
+        standing.append(gate.ledger.losses.standing(time.monotonic()))
+    assert standing == [0, 1]
+
+
+def test_retries_of_requests_have_a_ticket_each(httpserver: HTTPServer) -> None:
+    """`max_retries` of the adapter: each try is counted and waits for the bucket; spent, they end as requests ends them."""
+    answers = iter((500, 500, 200, 429, 429, 429))
+    httpserver.expect_request("/").respond_with_handler(
+        lambda _: Response("", status=next(answers), headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "600"})
+    )
+    gate = Limiter()
+    session = requests.Session()
+    session.mount("http://", gate.requests_adapter(max_retries=Retry(2, status_forcelist=[429, 500], backoff_factor=0.0)))
+    assert session.get(httpserver.url_for("/")).status_code == 200
+    assert (gate.ledger.sent, gate.refused) == (3, 0)
+    with pytest.raises(requests.exceptions.RetryError):
+        session.get(httpserver.url_for("/"))
+    assert (gate.ledger.sent, gate.refused, gate.in_flight) == (6, 3, 0)
+
+
+def test_retries_of_requests_after_an_error() -> None:
+    """A connection that cannot be made is tried again as often as asked, then raised as requests raises it; without retries once."""
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        for retries, tries in ((Retry(2, backoff_factor=0.0), 3), (0, 1)):
+            gate = Limiter()
+            session = requests.Session()
+            session.mount("http://", gate.requests_adapter(max_retries=retries))
+            with pytest.raises(requests.exceptions.ConnectionError):
+                session.get(url)
+            assert (gate.ledger.sent, gate.in_flight) == (tries, 0)
+
+
+def test_options_beside_an_inner_transport() -> None:
+    """Options that an inner transport would never see are refused in words."""
+    with pytest.raises(UsageError, match="verify: options go to httpx's own transport"):
+        limiter().transport(httpx.HTTPTransport(), verify=False)

@@ -21,12 +21,12 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         frozenset(
             (
                 "errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace "
-                "stats clock"
+                "hearing losses silence retreat stats clock"
             ).split()
         ),
     ),
     "known": (2, frozenset("words config ceilings addresses buckets dialects explain runs".split())),
-    "edges": (3, frozenset("client exchange transport wire phases overhead pages limiter gates load simulator".split())),
+    "edges": (3, frozenset("client exchange transport wire phases overhead pages limiter waiters gates adapter load simulator".split())),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
     "infer": (
         5,
@@ -61,10 +61,11 @@ OWNERS: dict[str, frozenset[str]] = {
     "xlsxwriter": frozenset("spreadsheet".split()),
     "prometheus_client": frozenset("metrics exporter".split()),
     "scipy": frozenset("stats identify prices twin safety estimate compare plan".split()),
-    "httpx": frozenset("client exchange transport wire pages limiter gates load simulator".split()),
+    "httpx": frozenset("client exchange transport wire pages limiter waiters gates adapter load simulator".split()),
     "h11": frozenset("wire".split()),
     "httpcore": frozenset("transport".split()),
-    "requests": frozenset("gates".split()),
+    "requests": frozenset("adapter".split()),
+    "urllib3": frozenset("adapter".split()),
     "starlette": frozenset("simulator exporter".split()),
     "uvicorn": frozenset("simulator exporter".split()),
     "bcrypt": frozenset("exporter".split()),

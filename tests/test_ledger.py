@@ -105,10 +105,9 @@ def test_a_lost_call_keeps_its_reservation() -> None:
 
 
 def test_agreeing_headers_lower_the_book() -> None:
-    """Eight headers in a row that show less than the book free a reservation that was lost."""
+    """Eight headers in a row that show less than the book free what a neighbour had reserved and has no more."""
     book = ledger()
-    book.answer(book.send(0.0), 0.1, 0.0, 600.0, False, None)
-    book.answer(book.send(0.1), 0.2, None, None, False, None)
+    book.answer(book.send(0.0), 0.1, 0.0, 550.0, False, None)
     levels = []
     for step in range(9):
         now = 0.3 + 0.1 * step
@@ -116,6 +115,118 @@ def test_agreeing_headers_lower_the_book() -> None:
         levels.append(book.level_at(now + 0.05))
     assert levels[6] > 35.0
     assert levels[8] < 3.0
+
+
+def test_a_lost_call_counts_until_a_later_one_brings_a_header() -> None:
+    """The header of a call that was sent before the loss does not free its reservation; one of a call sent after it does.
+
+    Where that header shows that the server is still at it the level says so, and no neighbour is thought of.
+    """
+    for shown, level in ((599.0, 1.0), (549.0, 51.0)):
+        book = ledger()
+        lost, before = book.send(0.0), book.send(0.05)
+        book.answer(lost, 0.1, None, None, False, None)
+        book.answer(before, 0.15, 0.0, 599.0, False, None)
+        assert book.level_at(0.15) == pytest.approx(50.0, abs=2.0)
+        book.answer(book.send(0.2), 0.25, 0.0, shown, False, None)
+        assert book.level_at(0.25) == pytest.approx(level, abs=1.0)
+        assert not book.neighbours.jumps
+
+
+class Losing(Booked):
+    """Every so many-th answer comes without a header."""
+
+    def __init__(self, case: Case, book: Ledger, every: float) -> None:
+        super().__init__(case, book)
+        self.every, self.answers = every, 0
+
+    def received(self, now: float, call: int, cost: float, remaining: float, refused: bool) -> None:
+        """Books it, without its headers where its turn has come."""
+        self.answers += 1
+        if int(self.answers / self.every) == int((self.answers - 1) / self.every):
+            super().received(now, call, cost, remaining, refused)
+        else:
+            self.book.answer(self.numbers.pop(call), now, None, None, refused, None)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(("every", "most"), [(50.0, 1.04), (10.0, 1.12), (3.0, 1.25), (2.0, 1.25), (10.0 / 9.0, 1.4)])
+def test_answers_without_a_header_hold_no_job_up(every: float, most: float) -> None:
+    """Whether 2, 10, 33, 50 or 90 % of the answers carry no header, a job takes about as long, and no call is refused."""
+    for seed in (1, 2, 3):
+        case = FAMILIES["canvas"](seed)
+        job = Losing(case, known(case), every).run()
+        assert (job.seconds / Greedy(case).run().seconds < most, job.refused) == (True, 0)
+
+
+def test_an_unknown_bucket_that_is_nearly_full_is_waited_for() -> None:
+    """Before the constants are known a header that shows less than a cautious reservation makes the next call wait."""
+    book = unknown(FAMILIES["canvas"](1))
+    for step, remaining in enumerate((600.0, 600.0, 100.0)):
+        book.answer(book.send(float(step)), step + 0.3, 0.0, remaining, False, None)
+    assert book.wait_s(2.3) == pytest.approx((500.0 + 200.0 + 2.0 - 600.0) / 5.0, rel=0.01)
+
+
+def still(book: Ledger, bursts: int, remaining: float | None = 600.0) -> list[int]:
+    """The sizes of so many bursts whose answers all show `remaining`."""
+    sizes: list[int] = []
+    for burst in range(bursts):
+        numbers = sent_at_once(book, 10.0 * burst)
+        sizes.append(len(numbers))
+        for number in numbers:
+            book.answer(number, 10.0 * burst + 1.0, 0.1, remaining, False, None)
+    return sizes
+
+
+def test_a_level_that_never_moves_lets_more_go_together() -> None:
+    """After every three bursts that leave no trace in Remaining twice as many calls start together; never again so many once refused."""
+    book = unknown(FAMILIES["canvas"](1))
+    assert still(book, 10) == [2, 2, 2, 4, 4, 4, 8, 8, 8, 16]
+    numbers = sent_at_once(book, 200.0)
+    book.answer(numbers[0], 200.1, None, 600.0, True, None)
+    for number in numbers[1:]:
+        book.answer(number, 200.2, 0.1, 600.0, False, None)
+    assert max(still(book, 30)) == 8
+
+
+def test_a_hung_call_does_not_end_learning() -> None:
+    """While a bucket is learnt a call that never returns is waited for five seconds; then the others go on."""
+    book = unknown(FAMILIES["canvas"](1))
+    hung, other = sent_at_once(book)
+    book.answer(other, 0.3, 0.1, 550.0, False, None)
+    assert book.wait_s(0.3) == pytest.approx(4.7)
+    assert book.wait_s(5.1) <= 1e-3
+    assert len(sent_at_once(book, 45.0)) >= 1
+    assert hung in book.out
+
+
+@pytest.mark.parametrize(("cost", "remaining"), [(99999.0, 590.0), (0.1, -99999.0), (0.1, 99999.0), (math.inf, math.nan)])
+def test_values_that_no_bucket_can_tell(cost: float, remaining: float) -> None:
+    """A cost or a level beyond two marks is not believed: known or not, one more call waits no longer than the others made it."""
+    for book in (ledger(), unknown(FAMILIES["canvas"](1))):
+        for step in range(3):
+            book.answer(book.send(step - 3.0), step - 2.9, 0.1, 600.0, False, None)
+        book.answer(book.send(0.0), 0.1, cost, remaining, False, None)
+        assert book.wait_s(0.2) == 0.0
+        assert book.level_at(0.2) < 60.0
+
+
+def test_a_mark_that_was_raised_is_believed_in_the_end() -> None:
+    """Five headers in a row beyond two marks are taken at their word."""
+    book = unknown(FAMILIES["canvas"](1))
+    for step in range(8):
+        book.answer(book.send(float(step)), step + 0.3, 0.0, 600.0 if step < 2 else 6000.0, False, None)
+    assert book.learner.mark == 6000.0
+
+
+def test_a_lone_call_that_is_refused_again_waits_longer() -> None:
+    """Where Remaining shows room and a lone call is refused all the same, the wait doubles: 5, 10, 20 seconds."""
+    book, now, waits = ledger(), 0.0, []
+    for _ in range(4):
+        now += book.wait_s(now) + 1e-6
+        book.answer(book.send(now), now, None, 60.0, True, None)
+        waits.append(book.retreat.until_s - now)
+    assert waits[1:] == pytest.approx([5.0, 10.0, 20.0])
 
 
 def test_a_header_above_the_book_raises_it_at_once() -> None:
@@ -191,7 +302,7 @@ def test_a_refusal_waits_as_long_as_the_server_says() -> None:
     assert book.wait_s(20.1) == pytest.approx(3600.0)
     other = ledger()
     other.answer(other.send(0.0), 0.1, None, 590.0, True, -5.0)
-    assert other.blocked_until_s == -math.inf
+    assert other.retreat.until_s == -math.inf
 
 
 def waits_of(book: Ledger, count: int, retry_after_s: float | None = None) -> list[float]:
@@ -387,13 +498,18 @@ def test_how_far_answers_overtake_is_learnt() -> None:
 
 
 def test_a_server_without_headers_is_taken_for_the_worst() -> None:
-    """An unknown bucket whose answers carry no headers gets two calls at a time, for ever."""
+    """An unknown bucket whose answers carry no headers gets two calls at a time, one more after every eight, at most ten.
+
+    Once refused, never so many together again.
+    """
     book = unknown(FAMILIES["canvas"](1))
-    for step in range(20):
-        numbers = sent_at_once(book, 10.0 * step)
-        assert len(numbers) <= 2
-        for number in numbers:
-            book.answer(number, 10.0 * step + 1.0, None, None, False, None)
+    sizes = still(book, 30, None)
+    assert (sizes[:4], sizes[4:7], max(sizes)) == ([2, 2, 2, 2], [3, 3, 3], 10)
+    numbers = sent_at_once(book, 500.0)
+    book.answer(numbers[0], 500.1, None, None, True, None)
+    for number in numbers[1:]:
+        book.answer(number, 500.2, None, None, False, None)
+    assert len(sent_at_once(book, 600.0)) == 9
 
 
 class Silenced(Booked):

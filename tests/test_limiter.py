@@ -44,7 +44,7 @@ def test_constants_that_no_bucket_has() -> None:
 def test_ceilings_and_margins_that_let_nothing_through() -> None:
     """No call in flight, or a margin that leaves no room for one, are refused in words."""
     for most in (0, -1):
-        with pytest.raises(UsageError, match="max_in_flight must be 1 or more calls"):
+        with pytest.raises(UsageError, match="max_in_flight must be a whole number of calls, 1 or more"):
             Limiter(max_in_flight=most)
     for margin in (float("nan"), 1e9, -100.0, 550.0):
         with pytest.raises(UsageError, match="margin must leave room for one call"):
@@ -61,7 +61,28 @@ def test_a_ticket_is_released_whatever_happens() -> None:
     known = Limiter()
     with known.ticket() as number:
         known.release(number, cost=0.3, remaining=549.7)
-    assert (known.in_flight, known.ledger.headers) == (0, 1)
+    assert (known.in_flight, known.ledger.hearing.headers) == (0, 1)
+
+
+def test_what_is_no_number_or_no_ticket() -> None:
+    """Constants that are no numbers are refused in words; a ticket that is not out, and `refused=None`, change nothing."""
+    wrong: tuple[tuple[str, Any], ...] = (("high_water_mark", "600"), ("max_in_flight", "5"), ("max_rate", "5"), ("margin", True))
+    for name, value in wrong:
+        with pytest.raises(UsageError, match=f"A limiter's {name} must be a number, not"):
+            Limiter(**{name: value})
+    with pytest.raises(UsageError, match="max_in_flight must be a whole number"):
+        Limiter(max_in_flight=2.5)  # type: ignore[arg-type]
+    limiter = Limiter.canvas(high_water_mark=700)
+    limiter.release(77, refused=True)
+    limiter.release(limiter.acquire(), cost=0.1, remaining=700.0, refused=None)  # type: ignore[arg-type]
+    assert (limiter.refused, limiter.in_flight) == (0, 0)
+
+
+def test_how_a_limiter_shows_itself() -> None:
+    """Its constants, and how things stand."""
+    limiter = Limiter(clock=lambda: 0.0)
+    limiter.acquire()
+    assert repr(limiter) == ("<Limiter known: mark 600, outflow 10/s, reservation 50; level 50, in flight 1, waiting 0 for 0 s, refused 0>")
 
 
 def test_headers_may_be_given_as_they_came() -> None:
@@ -70,7 +91,7 @@ def test_headers_may_be_given_as_they_came() -> None:
     limiter.release(limiter.acquire(), cost="0.3", remaining="549.7", retry_after_s="Wed, 21 Oct 2026 07:28:00 GMT")
     exact.release(exact.acquire(), cost=0.3, remaining=549.7)
     assert limiter.ledger.level == pytest.approx(exact.ledger.level, abs=0.05)
-    assert (limiter.ledger.headers, limiter.in_flight) == (1, 0)
+    assert (limiter.ledger.hearing.headers, limiter.in_flight) == (1, 0)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="os.fork is not there on this system")

@@ -1,0 +1,83 @@
+"""A Limiter before requests: an adapter to mount, so that canvasapi and everything else on requests obeys it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from requests.adapters import HTTPAdapter
+from requests.exceptions import RequestException, RetryError
+from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
+from urllib3.util.retry import Retry
+
+from probes.gates import Door
+
+if TYPE_CHECKING:
+    from probes.limiter import Limiter
+
+
+class Gate(HTTPAdapter):
+    """Sends through `limiter`; `options` are HTTPAdapter's. `max_retries` retry here, each with a ticket: urllib3 would pass the gate."""
+
+    def __init__(self, limiter: Limiter, **options: Any) -> None:
+        super().__init__(**options)
+        self._retries, self.max_retries = self.max_retries, Retry(0, read=False)
+        self._limiter = limiter
+        self._door = Door(limiter)
+
+    def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        """The answer, after as many retries as asked for. Raises what requests raises."""
+        retries = self._retries.new()
+        while True:
+            try:
+                response = self._sent(request, *args, **kwargs)
+            except RequestException as error:
+                if (left := _after_error(retries, request, error)) is None:
+                    raise
+            else:
+                if (left := _after_answer(retries, request, response)) is None:
+                    return response
+                response.close()
+            retries = left
+
+    def _sent(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        host = urlsplit(request.url).hostname or ""
+        if self._door.passes_by(host):
+            return super().send(request, *args, **kwargs)
+        ticket = self._limiter.acquire()
+        sent_s = time.monotonic()
+        try:
+            response = super().send(request, *args, **kwargs)
+            body = response.content if response.status_code == 403 else b""
+        except BaseException:
+            self._limiter.release(ticket)
+            raise
+        self._door.answered(ticket, host, time.monotonic() - sent_s, response.status_code, response.headers, body)
+        return response
+
+
+def _after_error(retries: Retry, request: Any, error: RequestException) -> Retry | None:
+    """What is left of `retries` after an error, its pause over; None when it is to be raised."""
+    causes = [getattr(each, "reason", each) for each in error.args]
+    cause = next((each for each in causes if isinstance(each, HTTPError)), ProtocolError("Connection broken", error))
+    try:
+        left = retries.increment(request.method, request.url, error=cause)
+    except HTTPError:
+        return None
+    left.sleep()
+    return left
+
+
+def _after_answer(retries: Retry, request: Any, response: Any) -> Retry | None:
+    """What is left of `retries` after an answer, its pause over; None when it is to be given back. Raises RetryError if spent."""
+    if not retries.is_retry(request.method, response.status_code, "Retry-After" in response.headers):
+        return None
+    try:
+        left = retries.increment(request.method, request.url, response=response.raw)
+    except MaxRetryError as spent:
+        if retries.raise_on_status:
+            raise RetryError(spent, request=request) from spent
+        return None
+    left.sleep(response.raw)
+    return left

@@ -1,0 +1,38 @@
+"""A limiter that knows nothing of its bucket and is told nothing: Canvas's own constants, and a few more calls together step by step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+FIRST = 2
+"""Calls together at first."""
+CLEAN = 8
+"""After so many clean answers each, one more."""
+MOST = 10
+"""Calls that a bucket of Canvas's own constants always stands, whatever they cost and however long they take (`throttle-physics`, 1)."""
+
+
+@dataclass(slots=True)
+class Silence:
+    """How many calls may be out at one time while no answer carries a header."""
+
+    clean: int = 0
+    most: int = MOST
+
+    @property
+    def lasts(self) -> bool:
+        """Whether enough answers were bare that no header is waited for."""
+        return self.clean >= CLEAN
+
+    @property
+    def together(self) -> int:
+        """Calls that may be out at one time."""
+        return min(self.most, FIRST + self.clean // CLEAN)
+
+    def answered(self) -> None:
+        """A call was answered without a header, and not refused."""
+        self.clean += 1
+
+    def refused(self) -> None:
+        """A call was refused: so many at one time are never tried again, and one at least is."""
+        self.most = max(1, self.together - 1)
