@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,27 @@ def bucket_of_run(folder: Path, instance: str | None = None) -> tuple[str, Bucke
 
 
 def ceilings_of_run(run: Run, instance: str) -> dict[str, Any]:
-    """`max_rate` (calls/s) and `max_in_flight` (calls) of the instance as the run recorded them; what it had none of is left out."""
+    """`max_rate` (calls/s) and `max_in_flight` (calls) of the instance as the run recorded them; what it had none of is left out.
+
+    Where the server slows down before its bucket fills, what the run found safe is such a ceiling.
+    """
     instances = run.manifest.get("instances") or []
     told = next((one for one in instances if isinstance(one, dict) and one.get("name") == instance), {})
-    rate, in_flight = _positive(told.get("max_rate")), _positive(told.get("max_in_flight"))
+    slow = [safe for safe in _safe_of(run, instance) if safe.get("bound_by") == "latency"]
+    rate = _least([told.get("max_rate"), *((safe.get("rate_per_s") or {}).get("low") for safe in slow)])
+    in_flight = _least([told.get("max_in_flight"), *(safe.get("in_flight") for safe in slow)])
     ceilings: dict[str, Any] = {} if rate is None else {"max_rate": rate}
     return ceilings if in_flight is None else {**ceilings, "max_in_flight": int(in_flight)}
+
+
+def _safe_of(run: Run, instance: str) -> list[dict[str, Any]]:
+    entries = run.manifest.get("rates") or []
+    mine = [one.get("safe") for one in entries if isinstance(one, dict) and one.get("instance") == instance]
+    return [safe for safe in mine if isinstance(safe, dict)]
+
+
+def _least(values: Iterable[Any]) -> float | None:
+    return min((number for value in values if (number := _positive(value)) is not None), default=None)
 
 
 def _positive(value: Any) -> float | None:

@@ -40,7 +40,8 @@ OUTFLOW_ERROR = 0.004
 """A train is repeated until the outflow's standard error is below this share."""
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
-LEAST_STEP = 12
+LEAST_STEP, FASTER = 12, 2.5
+"""Fewest calls of a step, and by how many times it may be faster than those before."""
 PRICING_S = 300.0
 BARE_IN_A_ROW = 20
 REFUSALS_BORNE = 2
@@ -174,6 +175,8 @@ class Design:
         share, part = STEPS[self._step - (self._suspected is not None)]
         calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
         rate = self._suspected or self._step_rate(twin, share, calls)
+        if self.steps:  # whatever a fit that others spoilt may say
+            rate = min(rate, FASTER * max(step.rate_per_s for step in self.steps))
         self._step += self._suspected is None
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - _elapsed(seen)))))
         self.steps.append(Step(rate, len(seen), calls))

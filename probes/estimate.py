@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from probes.changes import drifting, moved, with_times
 from probes.distance import Distance, distance
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, jitter_s, predicted, touches_of, usable_cost
+from probes.replay import Touch, jitter_s, predicted, touches_of, usable_cost, way_jitter_s
 from probes.signatures import Signs, jumping, less_outflow, regime_of
 from probes.twin import Twin
 
@@ -65,6 +66,8 @@ class Estimate:
     signs: Signs = field(default=())
     lost: int = 0
     """Calls that were sent and brought no answer in time: the server may hold their reservations still."""
+    jitter_s: float = 0.0
+    """By how much one way through the network varies, standard deviation; 0 where it is not known."""
 
     @property
     def round_trip_s(self) -> float:
@@ -82,7 +85,7 @@ class Estimate:
         if not self.identified or prices is None or prices.n < LEAST_PRICED:
             return None
         assert self.fit is not None
-        return Twin(self.fit.bucket, *prices.smoothed(), self.round_trip_s)
+        return Twin(self.fit.bucket, *prices.smoothed(), self.round_trip_s, jitter_s=self.jitter_s)
 
     def bucket(self) -> dict[str, Number | None] | None:
         """The three constants, None for one that the data cannot carry; None altogether without a fit."""
@@ -95,28 +98,45 @@ class Estimate:
 
 def estimate(observations: Iterable[Observation], instance: str | None = None) -> Estimate | None:
     """The estimate of one instance (the only one seen, unless named); None when nothing was answered."""
-    mine = [o for o in observations if instance is None or o.instance == instance]
+    mine = with_times([o for o in observations if instance is None or o.instance == instance])
     answered = [o for o in mine if o.status is not None]
     if not answered:
         return None
     away = distance(mine)
     touches = touches_of(mine, away.round_trip_s)
     regime, signs = regime_of(answered, touches)
-    found = fit(touches) if regime in ("headers", "not_enforced") else None
-    if found is not None and not _explains(found) and _out_of_order(mine):
-        found, signs = _by_the_first(found, touches, signs)
-    fitted = _whole(found, away) if found is not None and _explains(found) else None
-    if fitted is not None and (unforeseen := _unforeseen(fitted, touches)):
-        fitted, signs = None, (*signs, ("unforeseen_refusals", unforeseen))
-    lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in mine)
-    if lost:
-        signs = (*signs, ("timeouts", f"{lost} of {len(mine)} calls brought no answer in time, and may fill the bucket unseen."))
-    if regime == "headers" and not away.told:
-        signs = (*signs, ("no_server_time", away.says))
+    found, fitted, doubts = _fitted(touches, mine, away) if regime in ("headers", "not_enforced") else (None, None, ())
+    signs = (*signs, *doubts, *_signs_of_calls(mine))
     if regime == "headers":
-        signs = (*signs, *_signs_of_fit(found, touches, mine))
-    refused = sum(o.outcome is Outcome.THROTTLED for o in mine)
-    return Estimate(answered[0].instance, regime, fitted, _prices(mine, away.round_trip_s), away, len(answered), refused, signs, lost)
+        told = () if away.told else (("no_server_time", away.says),)
+        others = _signs_of_fit(found, touches, mine)
+        known = {kind for kind, _ in doubts}
+        signs = (*signs, *told, *(sign for sign in others if not (sign[0] == "shared_token" and "limit_changed" in known)))
+    refused, lost = (sum(o.outcome is outcome for o in mine) for outcome in (Outcome.THROTTLED, Outcome.READ_TIMEOUT))
+    prices = _prices(mine, away.round_trip_s)
+    return Estimate(answered[0].instance, regime, fitted, prices, away, len(answered), refused, signs, lost, way_jitter_s(mine))
+
+
+def _fitted(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance) -> tuple[Fit | None, Fit | None, Signs]:
+    """The fit; the same, None where it is not to be believed; and what is to be said of that."""
+    found = fit(touches)
+    signs: Signs = ()
+    if found is not None and not _explains(found) and _out_of_order(seen):
+        found, signs = _by_the_first(found, touches, signs)
+    if found is None or not _explains(found):
+        return found, None, signs
+    if unforeseen := _unforeseen(found, touches):
+        return found, None, (*signs, ("unforeseen_refusals", unforeseen))
+    if not _out_of_order(seen) and (change := moved(found, touches)):
+        return found, None, (*signs, ("limit_changed", change))
+    return found, _whole(found, away), signs
+
+
+def _signs_of_calls(seen: Sequence[Observation]) -> Signs:
+    lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
+    drift = drifting(seen)
+    said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
+    return (*([("timeouts", said)] if lost else []), *([("server_time_drifts", drift)] if drift else []))
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:
@@ -216,7 +236,10 @@ def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
     """Why somebody else seems to use this token; None where these calls and the network's jitter explain the headers."""
     if not _explains(fitted) or fitted.outliers > (UNCLEAR_OUTLIERS if _out_of_order(seen) else CLEAR_OUTLIERS):
         share = round(100 * float(np.mean((np.abs(fitted.residuals) > 0.5) | (fitted.solution.swaps != 0.0))))
-        return f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token."
+        return (
+            f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token, "
+            "or its limit does not work as Canvas's."
+        )
     jitter = jitter_s(seen)
     if jitter is not None and fitted.noise > max(0.15, 5.0 * jitter * fitted.bucket.outflow_per_s):
         return (

@@ -35,7 +35,7 @@ def mixture(found: Estimate, shares: Mapping[str, float] | None = None) -> tuple
     rows = [_drawn(twin, max(LEAST_ROWS, round(ROWS * weight))) for twin, weight in zip(twins.values(), weights, strict=True)]
     costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
     bucket = next(iter(twins.values())).bucket
-    return Twin(bucket, costs, times, found.round_trip_s), _prices([found.prices[call] for call in twins], weights)
+    return Twin(bucket, costs, times, found.round_trip_s, jitter_s=found.jitter_s), _prices([found.prices[call] for call in twins], weights)
 
 
 def _drawn(twin: Twin, n: int) -> tuple[Floats, Floats]:

@@ -119,7 +119,7 @@ def _even(twin: Twin, calls: int, odds: float, max_rate: float | None, low: floa
 
 def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None, error: float) -> Strategy | None:
     count = min(workers(twin, calls, odds), max_in_flight or 10_000)
-    while count > 0 and (risk := workers_odds(twin, count, calls, error)) > odds:
+    while count > 0 and (risk := workers_odds(twin, count, calls, error, twin.round_trip_s)) > odds:
         count -= 1
     return Strategy("workers", twin.workers_seconds(count, calls), risk, in_flight=count) if count > 0 else None
 

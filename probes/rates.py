@@ -16,6 +16,8 @@ from probes.prices import Prices
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
 from probes.twin import Twin
 
+UNTRIED = 1.3
+"""By how many times a rate may be faster than any that was tried, unsaid."""
 MOST_LOST = 0.01
 """Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
 ODDS = 0.05
@@ -83,6 +85,15 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         "confirmed": None,
         "signs": [{"kind": kind, "says": says} for kind, says in found.signs],
     }
+
+
+def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str] | None:
+    """A sign that the recommended rate is far above any at which the server was seen to keep its pace; None where it is not."""
+    rate = (document["safe"] or {}).get("rate_per_s")
+    if rate is None or steady_at is None or rate["low"] <= UNTRIED * steady_at:
+        return None
+    said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {rate['low']:.3g}."
+    return {"kind": "untried", "says": said}
 
 
 def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:

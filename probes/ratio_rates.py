@@ -32,7 +32,7 @@ CAUTION = 0.95
 TELLING = 2.5
 """Outflow over cost is told where its interval is no wider than this ratio."""
 ROUGH = 1.3
-AMPLE = 2000
+AMPLE, SPENT = 2000, 0.9
 """Calls with which an interval wider than this ratio becomes narrower: errors of 6 % (median) become 4, of 20 % (95th percentile) 13."""
 BINDS = 1.2
 """The outflow binds where outflow over cost is less than this times the safe rate."""
@@ -94,7 +94,11 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
         ]
     told = f"No budget headers: told from {refused} refusals in {n} calls."
     rough = safe is not None and safe["rate_per_s"]["high"] > ROUGH * safe["rate_per_s"]["low"]
-    more = f" A budget of {AMPLE} calls tells it more closely." if refused and rough and design.budget < AMPLE else ""
+    more = (
+        f" A budget of {AMPLE} calls tells it more closely."
+        if refused and rough and SPENT * design.budget <= n and design.budget < AMPLE
+        else ""
+    )
     signs = [{"kind": "no_headers", "says": told + more}]
     if len({o.call for o in design.seen}) > 1:
         said = "Without cost headers calls cannot be priced apart: each is told as if it cost what all of them in turn do."

@@ -7,6 +7,7 @@ that a fit is linear regression.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ import numpy as np
 from probes.bucket import BucketSettings
 from probes.observation import Observation, Outcome
 
+LEAST_WAYS = 12
+"""From so few flights no jitter is told."""
 ABSURD = 1e6
 """No bucket has a cost or a level beyond this, units."""
 
@@ -72,6 +75,17 @@ def jitter_s(observations: Sequence[Observation], base: float | None = None) -> 
     shortest = network_s(calls) if base is None else base
     spare = [_flight(o) - o.server_time_s - shortest for o in calls if o.server_time_s is not None]
     return max(0.0, float(np.median(spare))) if spare else None
+
+
+def way_jitter_s(observations: Sequence[Observation]) -> float:
+    """By how much one way through the network varies, standard deviation, seconds, of reused connections; 0 where it is not known."""
+    ways = [
+        _flight(o) - o.server_time_s for o in observations if _reached(o) and o.reused is not False and o.server_time_s is not None and o.ok
+    ]
+    if len(ways) < LEAST_WAYS:
+        return 0.0
+    low, high = np.quantile(ways, (0.16, 0.84))
+    return float(high - low) / 2.0 / math.sqrt(2.0)
 
 
 def network_s(calls: Sequence[Observation]) -> float:

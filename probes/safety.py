@@ -31,8 +31,8 @@ class Elasticities:
     spread: float
 
 
-MOST_REPLAYED = 5000
-"""Calls of a job that are replayed; of a longer one what it pays is reckoned with beside that."""
+MOST_REPLAYED, LEAST_SEEN = 5000, 3.0
+"""Calls of a job that are replayed; of a longer one what it pays is reckoned with beside that. Replicas that odds are told by."""
 
 
 def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, replicas: int = EVEN_REPLICAS) -> float:
@@ -44,6 +44,7 @@ def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, r
     job, calls = calls, min(calls, MOST_REPLAYED)
     if twin.burst < 1:
         return 0.0
+    odds = max(_of_part(odds, calls / job), LEAST_SEEN / replicas)
     start = guess or analytic_rate(twin)
 
     def excess(log_rate: float) -> float:
@@ -60,6 +61,11 @@ def _lasting_rate(twin: Twin, job: int) -> float:
     if job <= MOST_REPLAYED or twin.mean_cost <= stored:
         return FASTEST_PER_S
     return min(FASTEST_PER_S, twin.bucket.outflow_per_s / (twin.mean_cost - stored))
+
+
+def _of_part(odds: float, part: float) -> float:
+    """Odds of any refusal in a part of a job that make it `odds` in all of it."""
+    return float(1.0 - (1.0 - odds) ** part)
 
 
 def _bracket(excess: Callable[[float], float], start: float, step: float) -> tuple[Point, Point] | None:
@@ -105,13 +111,17 @@ def analytic_rate(twin: Twin) -> float:
 
 
 def workers(twin: Twin, calls: int, odds: float) -> int:
-    """Greatest number of workers, all starting at one instant without pause, that meet any refusal with at most `odds`; may be 0."""
-    lasting = _lasting_rate(twin, calls) * twin.mean_time_s
-    calls = min(calls, MOST_REPLAYED)
+    """Greatest number of workers, all starting at one instant, that meet any refusal with at most `odds`; may be 0.
+
+    Each sends its next call when its last has returned, a round trip after the bucket saw the end of that one.
+    """
+    lasting = _lasting_rate(twin, calls) * (twin.mean_time_s + twin.round_trip_s)
+    job, calls = calls, min(calls, MOST_REPLAYED)
+    odds = _of_part(odds, calls / job)
     low, high = 0, int(min(twin.burst, calls, lasting))
     while low < high:
         middle = (low + high + 1) // 2
-        if twin.workers_odds(middle, calls) <= odds:
+        if twin.workers_odds(middle, calls, twin.round_trip_s) <= odds:
             low = middle
         else:
             high = middle - 1

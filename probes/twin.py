@@ -24,6 +24,8 @@ REPLICAS = 300
 """Replays of a closed loop per question."""
 EVEN_REPLICAS = 1500
 """Replays of an even job per question: odds of 5 % are then known to 0.6 %, and the rate that has them to about 0.5 %."""
+EVEN_ENOUGH = 0.1
+"""Jitter below this share of the gap between calls changes no answer."""
 MOST_EVENTS = 1_500_000
 """Upper bound on calls * replicas of one replay; a longer job is replayed in part and its hazard scaled."""
 
@@ -35,7 +37,8 @@ ROWS = 32
 class Twin:
     """`costs` (units) and `times_s` (seconds between the bucket's two touches) are pairs, equally long, drawn together with equal odds.
 
-    `round_trip_s` is the network's share of a call, which a worker waits as well. The seed makes answers repeatable.
+    `round_trip_s` is the network's share of a call, which a worker waits as well; `jitter_s` by how much one way there varies (standard
+    deviation): calls that are sent evenly do not arrive so. The seed makes answers repeatable.
     """
 
     bucket: BucketSettings
@@ -43,6 +46,7 @@ class Twin:
     times_s: Floats
     round_trip_s: float = 0.0
     seed: int = 1
+    jitter_s: float = 0.0
     _cache: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -79,14 +83,16 @@ class Twin:
         return self._cache[key]
 
     def even_peaks(self, rate_per_s: float, calls: int, replicas: int = EVEN_REPLICAS) -> Floats:
-        """Greatest level right after an arrival, one per replica, when `calls` arrive evenly at `rate_per_s` from rest.
+        """Greatest level right after an arrival, one per replica, when `calls` are sent evenly at `rate_per_s` from rest.
 
         Departures are counted at the arrival that follows them, which needs no sorting and is exact while no call costs more than its
         reservation.
         """
         costs, times = self.draws(calls, replicas)
-        if float(np.max(self.costs)) > self.bucket.up_front_cost:
-            arrivals = np.broadcast_to(np.arange(calls) / rate_per_s, times.shape)
+        jittery = self.jitter_s * rate_per_s > EVEN_ENOUGH
+        if jittery or float(np.max(self.costs)) > self.bucket.up_front_cost:
+            late = self.jitter_s * np.random.default_rng(self.seed + 1).standard_normal(times.shape) if jittery else 0.0
+            arrivals = np.broadcast_to(np.arange(calls) / rate_per_s + late, times.shape)
             return peaks(self.bucket, arrivals, arrivals + times, costs)
         return even_peaks(self.bucket, rate_per_s, costs, times)
 

@@ -196,7 +196,9 @@ def test_other_traffic_that_no_bucket_explains() -> None:
     world.carry_out(Design((SELF,), price=False))
     one = found(world.seen)
     assert one.bucket() is None
-    assert one.signs[0][1].endswith("these calls alone do not explain: another job seems to use this token.")
+    assert one.signs[0][1].endswith(
+        "these calls alone do not explain: another job seems to use this token, or its limit does not work as Canvas's."
+    )
 
 
 @pytest.mark.parametrize("cost", [math.nan, -3.0, None, 1e308, math.inf])

@@ -151,3 +151,15 @@ def test_mix_of_calls(priced: list[Observation]) -> None:
 def test_durations() -> None:
     """Seconds, minutes, hours."""
     assert [job._duration(s) for s in (3.14, 119.0, 150.0, 9000.0)] == ["3.1 s", "119.0 s", "2.5 min", "2.5 h"]
+
+
+def test_a_plan_goes_no_faster_than_the_server_keeps_its_pace(priced: list[Observation], tmp_path: Path) -> None:
+    """Where the run found the rate bound by latency, rate and workers of that run are ceilings of every strategy."""
+    folder = run_of(tmp_path, priced)
+    run = Run.open(folder)
+    safe = {"bound_by": "latency", "rate_per_s": {"value": 5.0, "low": 4.0, "high": 6.0, "n": 100}, "in_flight": 2}
+    run.note(rates=[{"instance": "test", "call": SELF.name, "safe": safe}])
+    strategies = {one["name"]: one for one in json.loads(command(str(folder), "--calls", "400", "--json").out)["strategies"]}
+    assert strategies["even_rate"]["rate_per_s"] == 4.0
+    assert strategies["workers"]["in_flight"] == 2
+    assert min(one["seconds"] for one in strategies.values()) >= 399 / 4.0

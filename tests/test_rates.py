@@ -15,7 +15,7 @@ from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Outcome
-from probes.rates import Ceilings, rate_document, rate_documents
+from probes.rates import Ceilings, rate_document, rate_documents, untried
 from probes.safety import even_rate, workers
 
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
@@ -174,3 +174,12 @@ def test_documents_of_a_run() -> None:
         valid(document)
         assert document["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=0.002)
     assert rate_documents([]) == []
+
+
+@pytest.mark.parametrize(("steady_at", "said"), [(None, False), (16.0, False), (10.0, True)])
+def test_a_rate_far_above_any_that_was_tried(steady_at: float | None, said: bool) -> None:
+    """A recommended rate more than 1.3 times the fastest that was tried is told with that sign."""
+    sign = untried({"safe": {"rate_per_s": {"low": 20.5}}}, steady_at)
+    assert (sign is not None) is said
+    if sign is not None:
+        assert sign["says"] == "No more than 10 calls/s were tried: --confirm shows whether the server keeps its pace at 20.5."

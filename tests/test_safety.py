@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import math
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -113,3 +116,41 @@ def test_calls_that_all_take_as_long(time_s: float) -> None:
     """A service time without any spread, in hundreds of observed pairs, has a rate as well."""
     twin = Twin(BucketSettings(), np.full(400, 1e-6), np.full(400, time_s))
     assert even_rate(twin, 1000, 0.05) == pytest.approx(12.0 / time_s, rel=0.02)
+
+
+def test_jitter_lowers_the_rate_of_quick_calls() -> None:
+    """Calls sent evenly over a network that varies as much as their gap do not arrive so: the safe rate is that of what arrives."""
+    quick = Twin(BucketSettings(510.0, 680.0, 7.0, 74.0), np.full(2, 1e-6), np.full(2, 0.087))
+    calm, jittery = even_rate(quick, 1000, 0.05), even_rate(replace(quick, jitter_s=0.03, _cache={}), 1000, 0.05)
+    assert calm == pytest.approx(6.0 / 0.087, rel=0.05)
+    assert jittery == pytest.approx(arrived(510.0 / 74.0, 0.087, 0.03), rel=0.05)
+    assert jittery < 0.7 * calm
+
+
+def arrived(most: float, time_s: float, jitter_s: float) -> float:
+    """The rate at which 5 % of jobs of 1,000 calls have more than `most` reservations at one time, by counting; leak and cost left out."""
+    rng, low, high = np.random.default_rng(5), 1.0, 200.0
+    while high / low > 1.01:
+        rate = math.sqrt(low * high)
+        starts = np.sort(np.arange(1000) / rate + jitter_s * rng.standard_normal((400, 1000)), axis=1)
+        held = math.ceil(most) - 1
+        over = np.mean(np.any(starts[:, held:] < starts[:, :-held] + time_s, axis=1))
+        low, high = (low, rate) if over > 0.05 else (rate, high)
+    return low
+
+
+@pytest.mark.untraced
+def test_a_long_job_meets_a_refusal_no_more_often() -> None:
+    """Of a job longer than is replayed the part has so small odds that all of it has those asked for."""
+    calls = twin(0.001, 0.3)
+    rate = even_rate(calls, 50_000, 0.05)
+    odds = float(np.mean(calls.even_peaks(rate, 5000, 3000) >= calls.bucket.high_water_mark))
+    assert 1.0 - (1.0 - odds) ** 10 == pytest.approx(0.05, abs=0.03)
+    assert rate < 0.97 * even_rate(calls, 5000, 0.05)
+
+
+def test_workers_wait_for_the_round_trip() -> None:
+    """A worker's next call leaves when its last has come back over the network: more workers are safe where the outflow binds."""
+    near = equal(4.0, 0.2)
+    far = replace(near, round_trip_s=0.2, _cache={})
+    assert (workers(near, 4000, 0.05), workers(far, 4000, 0.05)) == (0, 1)

@@ -166,3 +166,20 @@ def test_control_c(tmp_path: Path, number: signal.Signals) -> None:
     run = Run.open(folder)
     assert run.manifest["ended"] == "interrupted"
     assert [o.outcome for o in run.observations()] == [Outcome.CANCELLED]
+
+
+@pytest.mark.slow
+def test_sigterm_where_control_c_is_ignored(tmp_path: Path) -> None:
+    """Behind `&` in a script SIGINT is ignored: SIGTERM still ends a command with 130, what was measured kept."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        environment = {**os.environ, "CANVAS_API_URL": f"http://127.0.0.1:{silent.getsockname()[1]}", "CANVAS_API_TOKEN": TOKEN}
+        command = ["sh", "-c", f"trap '' INT; exec {sys.executable} -m probes run latency --quiet --out {tmp_path}"]
+        child = subprocess.Popen(command, env=environment, cwd=tmp_path)
+        silent.settimeout(30)
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(3) == b"GET"
+            child.terminate()
+            assert child.wait(timeout=10) == 130
+    (folder,) = tmp_path.iterdir()
+    assert Run.open(folder).manifest["ended"] == "interrupted"

@@ -20,6 +20,8 @@ def main() -> None:
     """Runs the command line; an error becomes one sentence on stderr and its exit code; Ctrl-C becomes 130, and so does SIGTERM."""
     from probes.errors import ExitCode, ProbesError
 
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # behind '&' in a script; SIGTERM becomes SIGINT and must end it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was measured is kept, as after Ctrl-C
     try:
         app()

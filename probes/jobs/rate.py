@@ -21,7 +21,7 @@ from probes.jobs.confirm import confirm, refuse_to_confirm
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, mix_document, rate_document
+from probes.rates import Ceilings, mix_document, rate_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
 from probes.runs import Run
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from probes.jobs.terminal import Bar
 
 SCHEMA = "probes.rate/1"
+FOUND = frozenset({"shared_token"})
+"""Signs that are findings as well, and told as such."""
 KINDS_WITH_REFUSALS = frozenset({Kind.TEST, Kind.BETA, Kind.SANDBOX, Kind.SIMULATED})
 """Where the few refusals that a server without budget headers needs may be caused without being allowed by name."""
 
@@ -137,7 +139,10 @@ def documents_of(
     if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
         return [_nothing(name, seen) for name in names]
     mix = [mix_document(found, shares, job, ceilings)] if mixed else []
-    return [rate_document(found, name, job, ceilings) for name in names] + mix
+    documents = [rate_document(found, name, job, ceilings) for name in names] + mix
+    for document in documents:
+        document["signs"] += [sign] if (sign := untried(document, steady)) else []
+    return documents
 
 
 def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:
@@ -181,7 +186,8 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
             f"5 % odds of any refusal in a job of {safe['job_calls']} calls."
         )
     lines.append(f"  Or {safe['in_flight']} workers without pause; at one instant at most {safe['burst']} calls.")
-    return lines + _told_bucket(document) + _told_confirmed(document)
+    noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
+    return lines + _told_bucket(document) + noted + _told_confirmed(document)
 
 
 def _told_bucket(document: dict[str, Any]) -> list[str]:

@@ -43,7 +43,7 @@ def seen_odds(family: str, budget: int, seed: int) -> list[float] | None:
     answer = safe_rate(twin, found, prices, JOB)
     if answer is None:
         return None
-    truth = Twin(there.bucket, *there.pairs(TRUE_PAIRS), seed=4242)
+    truth = Twin(there.bucket, *there.pairs(TRUE_PAIRS), there.round_trip_s, seed=4242, jitter_s=there.jitter_s)
     rates = [_rate_of(twin, odds, answer[0].value, relative_error(answer[0])) for odds in FORETOLD]
     return [truth.even_odds(rate, JOB) for rate in rates]
 

@@ -101,7 +101,7 @@ def identified(design: Design | RefusalDesign, seen: list[Observation]) -> tuple
 
 def held(there: Place, document: dict[str, Any], found: Estimate | None, seen: list[Observation], first: tuple[int, float]) -> Row:
     """An answer against the true bucket."""
-    truth = Twin(there.bucket, *there.pairs(TRUE_PAIRS), seed=4242)
+    truth = Twin(there.bucket, *there.pairs(TRUE_PAIRS), there.round_trip_s, seed=4242, jitter_s=there.jitter_s)
     rate = even_rate(truth, JOB, ODDS)
     safe = document["safe"] or {}
     told: dict[str, float] | None = safe.get("rate_per_s")
