@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 LEAST_SMOOTHED = 30
 """Fewest pairs for which a shape is looked for."""
+LEAST_TAIL, HEAVY = 8, 0.25
+"""Fewest values of a tail, and above which index it counts as heavy."""
 FINENESS = 12
 """Smoothed values drawn per observed pair."""
 RESAMPLES = 400
@@ -42,6 +44,11 @@ class Prices:
         if self.n < LEAST_SMOOTHED:
             return self.costs, self.times_s
         return _smooth(self.costs, seed=3), _smooth(self.times_s, seed=5)
+
+    @property
+    def heavy(self) -> bool:
+        """Whether costs or times have a tail that falls like a power: then far dearer or longer calls exist than those that were seen."""
+        return any(not looks_lognormal(each) and tail_index(each) > HEAVY for each in (self.costs, self.times_s))
 
     def resampled(self) -> tuple[Floats, Floats, Floats]:
         """(log mean cost, log mean time, log Gini index of the times) of `RESAMPLES` bootstrap samples, by shape where there is one."""
@@ -67,6 +74,21 @@ def looks_lognormal(values: Floats) -> bool:
     n = len(values)
     skewness, excess = float(np.mean(scaled**3)), float(np.mean(scaled**4)) - 3.0
     return abs(skewness) < 2.6 * math.sqrt(6.0 / n) and -2.2 * math.sqrt(24.0 / n) < excess < 3.6 * math.sqrt(24.0 / n)
+
+
+def tail_index(values: Floats) -> float:
+    """Index of the upper tail by the moment estimator of Dekkers, Einmahl and de Haan over the greatest tenth.
+
+    1/a where the tail falls like x^-a, about 0 where it falls like an exponential one; 0 as well where too few values tell it.
+    """
+    count = len(values) // 10
+    ordered = np.sort(values)[::-1]
+    if count < LEAST_TAIL or ordered[count] <= 0.0:
+        return 0.0
+    excess = np.log(ordered[:count] / ordered[count])
+    first, second = float(np.mean(excess)), float(np.mean(excess**2))
+    spread = second - first**2
+    return 0.0 if spread <= 1e-9 * second else first + 1.0 - 0.5 * second / spread
 
 
 def gini(values: Floats) -> float:

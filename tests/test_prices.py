@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from probes.prices import FINENESS, Prices, gini, looks_lognormal, normal_quantile
+from probes.prices import FINENESS, Prices, gini, looks_lognormal, normal_quantile, tail_index
 
 
 def lognormal(n: int, spread: float = 0.5, seed: int = 1) -> np.ndarray:
@@ -64,3 +64,16 @@ def test_resampled_spread() -> None:
 def test_normal_quantile() -> None:
     """The standard normal quantiles."""
     assert normal_quantile(np.array([0.5, 0.975])) == pytest.approx([0.0, 1.959964], abs=1e-6)
+
+
+def test_heavy_tails() -> None:
+    """A power's tail has its index, an exponential one about none; lognormal, bimodal and equal values are not heavy, nor are few."""
+    rng = np.random.default_rng(8)
+    assert tail_index(1.0 + rng.pareto(2.0, 40_000)) == pytest.approx(0.5, abs=0.04)
+    assert tail_index(rng.exponential(1.0, 40_000)) == pytest.approx(0.0, abs=0.06)
+    assert tail_index(np.full(400, 2.0)) == 0.0
+    plain = lognormal(400)
+    humps = np.concatenate([np.full(360, 0.1), np.full(40, 5.0)]) * np.exp(0.05 * rng.standard_normal(400))
+    heavy = 1.0 + rng.pareto(1.5, 400)
+    assert [Prices(each, plain).heavy for each in (plain, humps, heavy, heavy[:60])] == [False, False, True, False]
+    assert Prices(plain, heavy).heavy

@@ -183,3 +183,30 @@ def test_a_rate_far_above_any_that_was_tried(steady_at: float | None, said: bool
     assert (sign is not None) is said
     if sign is not None:
         assert sign["says"] == "No more than 10 calls/s were tried: --confirm shows whether the server keeps its pace at 20.5."
+
+
+def test_a_heavy_tail_widens_the_interval_and_is_said() -> None:
+    """Of calls whose costs fall like a power the rate is told with twice the usual error, and that it cannot foresee dearer ones."""
+    plain, heavy = (np.exp(0.5 * np.random.default_rng(3).standard_normal(400)), 0.1 + 0.1 * np.random.default_rng(4).pareto(1.2, 400))
+    told = []
+    for costs in (plain, heavy):
+        world = World(law=Fixed(costs), seed=6)
+        world.carry_out(Design((SELF,), 400))
+        found = estimate(world.seen)
+        assert found is not None
+        told.append(rate_document(found, SELF.name))
+    signs = [[sign["kind"] for sign in entry["signs"]] for entry in told]
+    assert signs == [[], ["heavy_tail"]]
+
+
+class Fixed(Law):
+    """Costs in a given order, times lognormal around 0.3 s."""
+
+    def __init__(self, costs: np.ndarray) -> None:
+        super().__init__()
+        object.__setattr__(self, "costs", iter(costs.tolist()))
+
+    def draw(self, rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+        """The next costs."""
+        costs = [next(self.costs, 0.5) for _ in range(n)]  # type: ignore[attr-defined]
+        return np.array(costs), super().draw(rng, n)[1]
