@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import re
 import socket
 import ssl
 import threading
@@ -17,6 +19,7 @@ import jsonschema
 import pytest
 import trustme
 from commanded import Ended, command, configured
+from pytest_httpserver import HTTPServer
 
 from probes import diagnosis
 from probes.jobs.diagnose import where
@@ -26,9 +29,14 @@ CALL = "GET /api/v1/things"
 
 
 class Server:
-    """A small Canvas-like server that lacks most routes; `wait_s` is how long it works, `told` its headers."""
+    """A small Canvas-like server that lacks most routes; `wait_s` is how long it works, `told` its headers.
 
-    def __init__(self, wait_s: float = 0.005, told: dict[str, str] | None = None, context: ssl.SSLContext | None = None) -> None:
+    `stalls_s`: so long its bodies stand still after the first byte.
+    """
+
+    def __init__(
+        self, wait_s: float = 0.005, told: dict[str, str] | None = None, context: ssl.SSLContext | None = None, stalls_s: float = 0.0
+    ) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
             disable_nagle_algorithm = True
@@ -43,7 +51,10 @@ class Server:
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **(told or {})}.items():
                     self.send_header(name, value)
                 self.end_headers()
-                self.wfile.write(body)
+                self.wfile.write(body[:1])
+                time.sleep(stalls_s if "things" in self.path else 0.0)
+                with contextlib.suppress(OSError):  # who waits no longer has gone
+                    self.wfile.write(body[1:])
 
             def log_message(self, *_: Any) -> None:
                 pass
@@ -165,6 +176,38 @@ def test_timeout_and_slow_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert advice["timeout_too_short"] == "Set the timeout to 10 s: three times the slowest seen, and 10 s at least."
 
 
+def test_every_call_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> None:
+    """Where all calls end with 500 there is no cause of the list, and neither the text nor the finding says that nothing is wrong."""
+    httpserver.expect_request(re.compile("/api/.*")).respond_with_json({"errors": []}, status=500, headers={"X-Request-Context-Id": "r"})
+    httpserver.expect_request("/health_check.json").respond_with_json({"status": 200})
+    configured(tmp_path, monkeypatch, test={"url": httpserver.url_for("").rstrip("/"), "token": "t", "max_in_flight": 1})
+    ended = command(tmp_path, "diagnose")
+    assert ended.out.splitlines()[0] == "test: no cause found, though 10 of 11 requests failed (server_error 10)."
+    finding = next(finding for finding in ended.run.manifest["findings"] if finding["kind"] == "no_cause")
+    assert finding["severity"] == "warning"
+    assert finding["says"] == "No cause was found at test, though 10 of 11 requests failed (server_error 10)."
+    assert ended.run.manifest["diagnosis"] == [{"instance": "test", "causes": [], "n": 11, "failed": {"server_error": 10}, "remarks": []}]
+
+
+def test_a_body_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body that stalls is asked for twice with more patience, then given up: the network's, with no timeout to set."""
+    monkeypatch.setattr("probes.scenarios.suspects.PATIENT_S", 0.4)
+    with Server(stalls_s=1.5) as one:
+        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t"})
+        ended = command(tmp_path, "diagnose", "--call", CALL, "--timeout", "0.1", "--json")
+    assert causes(ended) == ["slow_call"]
+    assert [o.facts["phase"] for o in ended.lines() if o.call == CALL] == ["alone", "alone", "patient", "patient"]
+
+
+def test_more_workers_than_were_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """Thirty workers at a server without budget headers: that nothing is wrong with them is not known, and is not said."""
+    configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+    ended = command(tmp_path, "diagnose", "--workers", "30")
+    untold = "Whether 30 at once are refused is not known: no header tells the budget, and at most 4 were tried together."
+    assert ended.out.splitlines()[:2] == ["test: no cause found by 33 observations.", f"    {untold}"]
+    assert ended.run.manifest["findings"][0]["says"] == f"No cause was found at test by 33 observations. {untold}"
+
+
 def test_told_to_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     """As text: each cause with its evidence and advice, and whether every instance has it."""
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"}, other={"url": server.url, "token": "t"})
@@ -224,6 +267,10 @@ def entry(name: str, *kinds: str) -> dict[str, Any]:
         ([entry("a"), entry("b")], []),
         ([entry("a", "dns", "throttle"), entry("b", "dns")], ["Every instance shows dns: look on this side first."]),
         ([entry("a", "throttle"), entry("b", "throttle")], ["Every instance shows throttle."]),
+        (
+            [entry("a", "capacity"), {**entry("b"), "failed": {"server_error": 3}}],
+            ["Not every instance is alike: a: capacity; b: no cause found."],
+        ),
         ([entry("a", "capacity"), entry("b")], ["Not every instance is alike: a: capacity; b: nothing."]),
     ],
 )

@@ -9,7 +9,7 @@ from asked import SELF, lost, made
 from bench.planted import NOTHING, PLANTS, Plant, diagnosed
 
 from probes.bucket import BucketSettings
-from probes.diagnosis import KINDS, Cause, Job, Surroundings, diagnose
+from probes.diagnosis import KINDS, Cause, Job, Surroundings, diagnose, failed, remarks
 from probes.diagnosis.base import surer
 from probes.observation import Observation, Outcome
 from probes.simulator.settings import TOKEN, Fault
@@ -140,6 +140,74 @@ def test_far_away() -> None:
     assert list(causes(seen)) == ["network"]
     assert "one round trip takes 0.60 s by the TCP handshakes, n = 8" in causes(seen)["network"].evidence[0]
     assert "TCP" not in causes(seen, proxy="http://p:1")["network"].evidence[0]
+
+
+def test_held_between_the_connection_and_the_application() -> None:
+    """A near peer behind which calls stand outside the server's account is an edge, with the round trip that shows it near."""
+    found = causes(alone(8, reused=False, connect_s=0.001, flight_s=0.75, server_time_s=0.15))
+    assert list(found) == ["edge"]
+    assert found["edge"].says == (
+        "0.60 s of the 0.75 s that a call takes at test pass neither in the application "
+        "nor on the way to what answers the connection, n = 8."
+    )
+    assert found["edge"].evidence == ("for: one round trip takes 1 ms by the TCP handshakes, n = 8",)
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        {"connect_s": 0.001, "flight_s": 0.35, "server_time_s": 0.15},
+        {"connect_s": 0.24, "flight_s": 0.68, "server_time_s": 0.15},
+        {"connect_s": 0.001, "flight_s": 2.0, "server_time_s": 1.5},
+        {"connect_s": 0.001, "flight_s": 0.9},
+    ],
+)
+def test_not_held(seen: dict[str, Any]) -> None:
+    """No edge is blamed for 0.2 s, for what the round trip explains, for a small share of a long call, without the server's account."""
+    assert "edge" not in causes(alone(8, reused=False, **seen))
+
+
+def test_pages_of_403_and_nothing_else() -> None:
+    """Web pages of 403 without any request id are an edge that bars us; with ids, or of data, they are not."""
+    barred = {"status": 403, "outcome": Outcome.FORBIDDEN}
+    found = causes(alone(10, **barred, facts={"html": True}))
+    assert list(found) == ["edge"]
+    assert found["edge"].says == "Something before the application answered 10 of 10 requests to test in its place."
+    assert found["edge"].evidence == (
+        f"for: '{SELF}' 10 times, status 403",
+        "for: 10 of 10 carry no request id, so never reached the application",
+    )
+    assert list(causes(alone(10, **barred))) == ["permission"]
+    assert causes(alone(10, **barred, facts={"html": True}, request_id="r")) == {}
+
+
+def test_our_own_patience_is_no_answer() -> None:
+    """A body that stalls until we give up is no answer: neither a slow transfer nor a timeout too short for it."""
+    late = {"status": 200, "outcome": Outcome.READ_TIMEOUT, "flight_s": 30.0, "receive_s": 30.0}
+    seen = [*alone(4, **late), *alone(2, **late, facts={"phase": "patient"})]
+    found = causes(seen, Job((SELF,), timeout_s=4.0))
+    assert list(found) == ["network"]
+    assert found["network"].says == ("The way to test costs the job its time or its answers: 6 of 6 answers never came (read_timeout 6).")
+
+
+def test_failures_are_counted() -> None:
+    """Failures of the job's own calls are counted by outcome, the most frequent first; cancelled ones and other calls are not."""
+    bad = alone(3, status=500, outcome=Outcome.SERVER_ERROR)
+    gone = lost(Outcome.READ_TIMEOUT)
+    other = made(call="GET /health_check.json", status=404, outcome=Outcome.NOT_FOUND, facts={"phase": "health"})
+    assert failed([gone, *bad, *alone(2), other, lost(Outcome.CANCELLED)], JOB) == {"server_error": 3, "read_timeout": 1}
+    assert failed(alone(4), JOB) == {}
+
+
+def test_what_was_not_tried_is_said() -> None:
+    """Without a header that tells the budget, more workers than calls made together are a question that stays open."""
+    seen = [*alone(4), *crowd(4)]
+    assert remarks(seen, Job((SELF,), workers=30)) == [
+        "Whether 30 at once are refused is not known: no header tells the budget, and at most 4 were tried together."
+    ]
+    assert remarks(seen, Job((SELF,), workers=4)) == []
+    assert remarks([*alone(4, remaining=600.0), *crowd(4)], Job((SELF,), workers=30)) == []
+    assert remarks([*seen, *alone(1, status=429, outcome=Outcome.THROTTLED)], Job((SELF,), workers=30)) == []
 
 
 def test_slow_transfer_and_unsteady_way() -> None:

@@ -199,6 +199,14 @@ def test_kind_is_reached(kind: str) -> None:
     assert finding.instance in ("test", "sandbox")
 
 
+def test_no_cause_where_calls_failed() -> None:
+    """A diagnosis without a cause that saw failures warns, and says what was not tried beside it."""
+    entry = {"instance": "test", "causes": [], "n": 57, "failed": {"server_error": 56}, "remarks": ["Whether so many go is not known."]}
+    (finding,) = judged(seen(causes=[entry]))
+    assert (finding.severity, finding.evidence) == (Severity.WARNING, ("Whether so many go is not known.",))
+    assert finding.says == "No cause was found at test, though 56 of 57 requests failed (server_error 56)."
+
+
 SAYS = {
     "no_answer": "test answered none of 2 requests: dns_error 2.",
     "credentials": "test refused the token: 1 of 1 request ended with 401.",

@@ -9,7 +9,7 @@ from probes.diagnosis.base import KINDS, Cause, Job, Surroundings
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation
 
-__all__ = ["KINDS", "Cause", "Job", "Surroundings", "Symptoms", "diagnose"]
+__all__ = ["KINDS", "Cause", "Job", "Surroundings", "Symptoms", "diagnose", "failed", "remarks"]
 
 EXPERTS: tuple[Callable[[Symptoms], Iterable[Cause]], ...] = (
     times.client,
@@ -32,7 +32,17 @@ EXPERTS: tuple[Callable[[Symptoms], Iterable[Cause]], ...] = (
 
 
 def diagnose(observations: Sequence[Observation], job: Job, surroundings: Surroundings | None = None) -> list[Cause]:
-    """The causes that the observations of one instance show for such a job, the surest first; empty when nothing is wrong. Pure."""
+    """The causes that the observations of one instance show for such a job, the surest first; empty when none is found. Pure."""
     symptoms = Symptoms.of(observations, job, surroundings or Surroundings())
     found = [cause for expert in EXPERTS for cause in expert(symptoms)]
     return sorted(found, key=lambda cause: -cause.confidence)
+
+
+def failed(observations: Sequence[Observation], job: Job) -> dict[str, int]:
+    """How many requests of the job's own calls were not answered as asked: outcome -> count, the most frequent first. Pure."""
+    return {outcome.value: count for outcome, count in Symptoms.of(observations, job, Surroundings()).failed.items()}
+
+
+def remarks(observations: Sequence[Observation], job: Job) -> list[str]:
+    """What the observations cannot tell of such a job, one sentence each. Pure."""
+    return list(budget.untold(Symptoms.of(observations, job, Surroundings())))

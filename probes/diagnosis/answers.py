@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from probes.diagnosis.base import Cause, argued
+from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
+from probes.rules.base import seconds
+from probes.stats import median
+
+HELD_S, HELD_SHARE = 0.25, 0.3
+"""Time that neither the application nor two round trips explain, from which something between is blamed: seconds, share of a flight."""
 
 
 def _told(bad: Sequence[Observation], symptoms: Symptoms) -> str:
@@ -19,18 +24,44 @@ def _calls(bad: Sequence[Observation]) -> list[str]:
 
 
 def edge(symptoms: Symptoms) -> Iterator[Cause]:
-    """Gateway errors, and web pages where other answers are data of the application."""
-    gateway = symptoms.having(Outcome.GATEWAY_ERROR)
-    ids = any(o.request_id for o in symptoms.seen)
-    pages = [o for o in symptoms.seen if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
-    bad = gateway + [o for o in pages if (ids and not o.request_id) or o.call in symptoms.working]
+    """Something before the application answers in its place: gateway errors, web pages; or, where nothing does, it holds calls up."""
+    bad = _in_its_place(symptoms)
     if not bad:
+        yield from _held(symptoms)
         return
+    ids = any(o.request_id for o in symptoms.seen)
     says = f"Something before the application answered {_told(bad, symptoms)} to {symptoms.instance} in its place."
     signs = [*_calls(bad), f"{sum(1 for o in bad if not o.request_id)} of {len(bad)} carry no request id, so never reached the application"]
     against = [f"{len(symptoms.answered) - len(bad)} other requests were answered by the application"] if ids else []
     advice = "Tell the vendor or whoever runs the load balancer or proxy, with the times; a job should wait and try later, not at once."
     yield Cause("edge", 0.95 if len(bad) > 1 else 0.75, says, argued(signs, against), advice)
+
+
+def _in_its_place(symptoms: Symptoms) -> list[Observation]:
+    """Gateway errors, and web pages where other answers are data of the application, or where all that ever came are pages of 403."""
+    ids = any(o.request_id for o in symptoms.seen)
+    barred = not ids and not any(o.ok and o.facts.get("phase") != "health" for o in symptoms.seen)
+    pages = [o for o in symptoms.seen if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
+    placed = [o for o in pages if (ids and not o.request_id) or o.call in symptoms.working or (barred and o.outcome is Outcome.FORBIDDEN)]
+    return symptoms.having(Outcome.GATEWAY_ERROR) + placed
+
+
+def _held(symptoms: Symptoms) -> Iterator[Cause]:
+    """Time between the end of our connection and the application: a near peer, whose answers stand long outside the server's account."""
+    left, trip = symptoms.unexplained_s, symptoms.round_trip_s
+    if trip is None or len(left) < 4:
+        return
+    # two round trips: a connection that rested sends the first bytes of a long answer slowly again
+    held, flight = median(left) - 2.0 * trip, median([o.flight_s or 0.0 for o in symptoms.alone])
+    least = max(HELD_S, HELD_SHARE * flight)
+    if held > least:
+        says = (
+            f"{seconds(median(left))} of the {seconds(flight)} that a call takes at {symptoms.instance} pass neither in the application "
+            f"nor on the way to what answers the connection, n = {len(left)}."
+        )
+        signs = [f"one round trip takes {seconds(trip)} by the TCP handshakes, n = {len(symptoms.connects_s)}"]
+        advice = "Something between holds it: an edge far from its origin, a proxy, a queue that is not told. Ask whoever runs it."
+        yield Cause("edge", surer(held, least, len(left), 0.9), says, argued(signs), advice)
 
 
 def maintenance(symptoms: Symptoms) -> Iterator[Cause]:

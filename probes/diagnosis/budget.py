@@ -59,6 +59,16 @@ def _odds(symptoms: Symptoms, call: str) -> float:
     return 0.0 if twin is None else twin.workers_odds(symptoms.job.workers, symptoms.job.total)
 
 
+def untold(symptoms: Symptoms) -> Iterator[str]:
+    """What is not known of the limit: whether more at once are refused than were tried, where no header tells the level."""
+    most = max((k for k, _ in symptoms.overlapped), default=0)
+    if most and symptoms.job.workers > most and not symptoms.having(Outcome.THROTTLED) and all(o.remaining is None for o in symptoms.seen):
+        yield (
+            f"Whether {symptoms.job.workers} at once are refused is not known: no header tells the budget, "
+            f"and at most {most} were tried together."
+        )
+
+
 def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:
     job, name = symptoms.job, symptoms.instance
     says = (

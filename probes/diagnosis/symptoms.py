@@ -32,8 +32,8 @@ class Symptoms:
 
     @cached_property
     def answered(self) -> list[Observation]:
-        """Everything that brought an answer, refusals included; the health page too."""
-        return [o for o in self.seen if o.status is not None and o.flight_s is not None]
+        """Everything that brought a whole answer in time, refusals included; the health page too. Our own patience is no answer."""
+        return [o for o in self.seen if o.flight_s is not None and o.outcome is not Outcome.READ_TIMEOUT]
 
     @cached_property
     def alone(self) -> list[Observation]:
@@ -49,6 +49,11 @@ class Symptoms:
     def working(self) -> set[str]:
         """Names of the calls that were answered as asked at least once."""
         return {o.call for o in self.seen if o.ok}
+
+    @cached_property
+    def failed(self) -> Counter[Outcome]:
+        """How many requests of the job's own calls were not answered as asked, by how they ended, the most frequent first."""
+        return Counter(dict(Counter(o.outcome for o in self.of_job if not o.ok).most_common()))
 
     def count(self, *outcomes: Outcome) -> int:
         """How many requests ended so."""

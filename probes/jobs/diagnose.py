@@ -12,13 +12,14 @@ from urllib.parse import urlsplit
 from probes import findings
 from probes.calls import Call
 from probes.config import LOOPBACK, Instance
-from probes.diagnosis import Cause, Job, Surroundings
+from probes.diagnosis import Cause, Job, Surroundings, failed, remarks
 from probes.diagnosis import diagnose as diagnosed
 from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
 from probes.jobs.session import Settings, Told, client_for, open_run, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
+from probes.rules.causes import failures
 from probes.runs import Run
 from probes.scenarios import suspects
 
@@ -171,8 +172,10 @@ def conclude(
     for one in instances:
         mine = [o for o in observations if o.instance == one.name]
         asked = tuple(call.name for call in calls) or (f"GET {dialect(one.dialect).self_path}",)
-        causes = diagnosed(mine, Job(asked, workers, total, timeout_s or one.timeout_s), around.get(one.name))
-        entries.append({"instance": one.name, "causes": [cause.document() for cause in causes], "n": len(mine)})
+        job = Job(asked, workers, total, timeout_s or one.timeout_s)
+        causes = [cause.document() for cause in diagnosed(mine, job, around.get(one.name))]
+        told = {"causes": causes, "n": len(mine), "failed": failed(mine, job), "remarks": remarks(mine, job)}
+        entries.append({"instance": one.name, **told})
     found = findings.judge(observations, causes=entries, facts=folder.manifest)
     folder.keep(diagnosis=entries, findings=[finding.document() for finding in found])
     write_report(folder)
@@ -183,17 +186,29 @@ def _text(entries: Sequence[dict[str, Any]], folder: Run) -> str:
     lines = []
     for entry in entries:
         if not entry["causes"]:
-            lines.append(f"{entry['instance']}: nothing is wrong with such a job by {entry['n']} observations.")
+            lines.append(f"{entry['instance']}: {no_cause(entry)}")
         for cause in entry["causes"]:
             lines.append(f"{entry['instance']}: {cause['kind']} ({cause['confidence']:.0%}): {cause['says']}")
             lines += [f"    {line}" for line in cause["evidence"]]
             lines.append(f"    {cause['advice']}")
+        lines += [f"    {line}" for line in entry["remarks"]]
     return "\n".join([*lines, *where(entries), "", f"Report: {folder.folder / 'report.html'}"])
+
+
+def no_cause(entry: dict[str, Any]) -> str:
+    """The sentence of an instance without a cause: whether nothing is wrong, calls failed all the same, or not all could be known."""
+    bad = failures(entry)
+    if bad:
+        return f"no cause found, though {bad}."
+    if entry["remarks"]:
+        return f"no cause found by {entry['n']} observations."
+    return f"nothing is wrong with such a job by {entry['n']} observations."
 
 
 def where(entries: Sequence[dict[str, Any]]) -> list[str]:
     """My end, this instance, or every instance? One sentence when several were asked and something is wrong."""
     kinds = {entry["instance"]: {cause["kind"] for cause in entry["causes"]} for entry in entries}
+    failing = {entry["instance"] for entry in entries if entry.get("failed")}
     if len(kinds) < 2 or not any(kinds.values()):
         return []
     common = set.intersection(*kinds.values())
@@ -203,7 +218,9 @@ def where(entries: Sequence[dict[str, Any]]) -> list[str]:
         return [f"Every instance shows {', '.join(sorted(common))}."]
     return [
         "Not every instance is alike: "
-        + "; ".join(f"{name}: {', '.join(sorted(found)) or 'nothing'}" for name, found in kinds.items())
+        + "; ".join(
+            f"{name}: {', '.join(sorted(found)) or ('no cause found' if name in failing else 'nothing')}" for name, found in kinds.items()
+        )
         + "."
     ]
 

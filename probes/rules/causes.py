@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from probes.rules.base import Finding, Severity, View
 
@@ -19,12 +20,24 @@ def judge(view: View) -> Iterator[Finding]:
             says = f"{cause['says']} (cause {cause['kind']}, confidence {cause['confidence']:.0%})"
             yield Finding("cause", severity, name, says, tuple(cause.get("evidence") or ()), str(cause.get("advice", "")))
         if not entry.get("causes"):
-            says = f"Nothing slows or stops such a job at {name} by {entry.get('n', 'the')} observations."
-            yield Finding(
-                "no_cause",
-                Severity.INFO,
-                name,
-                says,
-                (),
-                f"When it happens again: probes diagnose -i {name} --call '...' with the very call.",
-            )
+            yield _no_cause(name, entry)
+
+
+def _no_cause(name: str, entry: Mapping[str, Any]) -> Finding:
+    """Nothing is wrong only where the job's calls were answered and all was tried that the job would do."""
+    bad, untold = failures(entry), " ".join(entry.get("remarks") or ())
+    again = f"When it happens again: probes diagnose -i {name} --call '...' with the very call."
+    if bad:
+        says = f"No cause was found at {name}, though {bad}."
+        advice = "Times, errors and request ids stand in observations.jsonl: give them to whoever runs the instance."
+        return Finding("no_cause", Severity.WARNING, name, says, (untold,) if untold else (), advice)
+    seen = f"{entry.get('n', 'the')} observations"
+    says = f"No cause was found at {name} by {seen}. {untold}" if untold else f"Nothing slows or stops such a job at {name} by {seen}."
+    return Finding("no_cause", Severity.INFO, name, says, (), again)
+
+
+def failures(entry: Mapping[str, Any]) -> str:
+    """How many requests of a diagnosis were not answered as asked, and how they ended; empty where all were."""
+    bad = entry.get("failed") or {}
+    told = ", ".join(f"{outcome} {count}" for outcome, count in bad.items())
+    return f"{sum(bad.values())} of {entry.get('n', 'the')} requests failed ({told})" if bad else ""

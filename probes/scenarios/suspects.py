@@ -147,7 +147,7 @@ async def _patient(suspicion: Suspicion) -> AsyncIterator[Observation]:
             continue
         observation = await suspicion.ask(call, "patient", timeout_s=patience_s)
         yield observation
-        answered += [call] if observation.status is not None else []
+        answered += [call] if _came(observation) else []
     if answered:
         suspicion.timeout_s = patience_s
         suspicion.in_vain.clear()
@@ -170,6 +170,11 @@ async def _groups(suspicion: Suspicion) -> AsyncIterator[Observation]:
             yield observation
         if suspicion.refused or all(o.status is None for o in answered):
             return
+
+
+def _came(observation: Observation) -> bool:
+    """Whether a whole answer came: a status whose body then stalled is none."""
+    return observation.status is not None and observation.outcome is not Outcome.READ_TIMEOUT
 
 
 def _reached(observation: Observation) -> bool:
