@@ -59,13 +59,12 @@ def kinds(explanation: Explanation) -> list[str]:
         ("curl --some-new-option https://a.b/x", "GET", "https://a.b/x"),
         ("/usr/bin/curl \\\n  https://a.b/x", "GET", "https://a.b/x"),
         ("curl.exe https://a.b/x", "GET", "https://a.b/x"),
-        ("curl 'https://a.b/x", "GET", "https://a.b/x"),
     ],
 )
 def test_a_request_is_read(text: str, method: str, url: str) -> None:
     """A URL, a path, a call or a curl line, as people paste them."""
     request = read(text)
-    assert (request.method, request.url.replace("'", "")) == (method, url)
+    assert (request.method, request.url) == (method, url)
 
 
 @pytest.mark.parametrize(
@@ -75,6 +74,11 @@ def test_a_request_is_read(text: str, method: str, url: str) -> None:
         ("what is this", "'what is this' is no URL and no curl line: give one, in quotes."),
         ("curl", "There is no URL in this curl line."),
         ("curl -X", "This curl line cannot be read: argument -X/--request: expected one argument."),
+        ("curl 'https://a.b/x", "A quote in this curl line does not end: copy the whole line."),
+        ('curl -H "Authorization: Bearer x https://a.b/x', "A quote in this curl line does not end: copy the whole line."),
+        ("nonsense", "'nonsense' is no URL and no curl line: give one, in quotes."),
+        ("https:///api/v1/courses", "'https:///api/v1/courses' names no host: it is not a URL."),
+        ("https://a!b/x", "'https://a!b/x' names no host: it is not a URL."),
         ("ftp://a.b/x", "'ftp://a.b/x' is not an http address."),
         ("https://a.b:99999/x", "'https://a.b:99999/x' is not a URL."),
         ("http://[bad", "'http://[bad' is not a URL."),
@@ -97,12 +101,13 @@ def test_headers_of_a_curl_line() -> None:
 @pytest.mark.untraced
 @given(st.text(max_size=80))
 def test_any_text_is_explained_or_refused(text: str) -> None:
-    """Whatever is given, there is an explanation or a UsageError, and the right URL has nothing wrong with it."""
+    """Whatever is given, there is an explanation with a URL, or one that leaves a choice open, or a UsageError."""
     try:
         explanation = explain(text)
     except UsageError:
         return
-    assert explanation.urls
+    assert explanation.right is not None
+    assert bool(explanation.urls) is not explanation.right.undecided
     assert told(explanation)
 
 
@@ -199,10 +204,20 @@ def test_any_text_is_explained_or_refused(text: str) -> None:
         (f"{HOST}/api/v1/courses&per_page=100", ["query_mark"], "/api/v1/courses?per_page=100"),
         (f"{HOST}/api/v1/courses?per_page=100&amp;include[]=term", ["html_ampersand"], "/api/v1/courses?per_page=100&include[]=term"),
         (f"{HOST}/api/v1/courses/:course_id/tabs?per_page=100", ["placeholder"], "/api/v1/courses/:course_id/tabs?per_page=100"),
-        (f"DELETE {HOST}/api/v1/courses/1/enrollments/2?task=remove", ["unknown_task"], "/api/v1/courses/1/enrollments/2?task=remove"),
-        (f"DELETE {HOST}/api/v1/courses/1/enrollments/2", ["no_task"], "/api/v1/courses/1/enrollments/2"),
+        (f"{HOST}/API/V1/courses?per_page=100", ["capitals"], "/api/v1/courses?per_page=100"),
+        (f"{HOST}/Api/V2/users/self", ["capitals", "wrong_version"], "/api/v1/users/self"),
         (f"DELETE {HOST}/api/v1/courses/1/enrollments/2?task=delete", [], "/api/v1/courses/1/enrollments/2?task=delete"),
+        (f"curl -X DELETE {HOST}/api/v1/courses/1/enrollments/2 -d task=delete", ["no_authorization"], "/api/v1/courses/1/enrollments/2"),
+        (f"POST {HOST}/api/v1/courses/1/enrollments?limit=5&page=2", [], "/api/v1/courses/1/enrollments?limit=5&page=2"),
+        (f"PUT {HOST}/api/v1/courses?per_page=1000", [], "/api/v1/courses?per_page=1000"),
         (f"curl {HOST}/api/v1/users/self", ["no_authorization"], "/api/v1/users/self"),
+        (f"curl -u ann:secret {HOST}/api/v1/users/self", ["basic_authorization"], "/api/v1/users/self"),
+        (f"curl -H 'Authorization: basic YTpi' {HOST}/api/v1/users/self", ["basic_authorization"], "/api/v1/users/self"),
+        ("https://ann:secret@s.instructure.com/api/v1/users/self", ["basic_authorization"], "/api/v1/users/self"),
+        (f"curl -b '_normandy_session=x; log=1' {HOST}/api/v1/users/self", [], "/api/v1/users/self"),
+        (f"curl -H 'Cookie: log=1; canvas_session=x' {HOST}/api/v1/users/self", [], "/api/v1/users/self"),
+        (f"curl -b 'log=1' {HOST}/api/v1/users/self", ["no_authorization"], "/api/v1/users/self"),
+        (f"curl -b cookies.txt {HOST}/api/v1/users/self", [], "/api/v1/users/self"),
         (f"curl -H 'Authorization: bearer x' {HOST}/api/v1/users/self", ["wrong_authorization"], "/api/v1/users/self"),
         (f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/users/self", [], "/api/v1/users/self"),
         (f"curl -H 'Authorization: Bearer 7~{'a' * 40}' {HOST}/api/v1/users/self", ["token_in_command"], "/api/v1/users/self"),
@@ -218,6 +233,63 @@ def test_each_mistake_is_named_and_mended(text: str, found: list[str], right: st
     explanation = explain(text)
     assert kinds(explanation) == found
     assert explanation.urls == [HOST + right]
+
+
+CHOOSE = "Choose task=conclude, task=deactivate, task=delete, task=inactivate."
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "says"),
+    [
+        (f"DELETE {HOST}/api/v1/courses/1/enrollments/2", "no_task", "Without task this concludes the enrolment; it does not delete it."),
+        (
+            f"DELETE {HOST}/api/v1/courses/1/enrollments/2?task=remove",
+            "unknown_task",
+            "task=remove is unknown to Canvas, which then concludes the enrolment without an error.",
+        ),
+        (
+            f"curl -X DELETE -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments/2 -d 'a=b&task=gone'",
+            "unknown_task",
+            "task=gone is unknown to Canvas, which then concludes the enrolment without an error.",
+        ),
+        (
+            f"curl -X DELETE -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments/2 --json '{{\"task\": \"end\"}}'",
+            "unknown_task",
+            "task=end is unknown to Canvas, which then concludes the enrolment without an error.",
+        ),
+    ],
+)
+def test_no_url_where_a_task_must_be_chosen(text: str, kind: str, says: str) -> None:
+    """DELETE enrolment without a task, or with an unknown one, has no right URL: whichever were printed would conclude it."""
+    explanation = explain(text)
+    assert explanation.urls == []
+    assert [(remark.kind, remark.says, remark.advice) for remark in explanation.remarks[:-1]] == [(kind, says, CHOOSE)]
+    assert told(explanation).endswith(f"{CHOOSE}\n- DELETE changes something: it is explained here, never sent.\n\n{UNCHOSEN}")
+    assert (explanation.document()["right"], explanation.document()["see_link_header"]) == ([], {})
+
+
+UNCHOSEN = "There is no right URL until you have chosen what it shall do."
+
+
+def test_a_call_that_writes_is_not_paged() -> None:
+    """Nothing is said of pages where something is written: no remark, no fact, no lines that read every page."""
+    explanation = explain(f"POST {HOST}/api/v1/courses/1/enrollments")
+    assert told(explanation) == (
+        "POST https://s.instructure.com/api/v1/courses/1/enrollments\n"
+        "\n"
+        "- POST changes something: it is explained here, never sent.\n"
+        "Nothing is wrong with it.\n"
+        "\n"
+        "The right URL:\n"
+        "  https://s.instructure.com/api/v1/courses/1/enrollments"
+    )
+    assert (explanation.facts, explanation.document()["see_link_header"]) == ((), {})
+
+
+def test_a_password_is_not_shown() -> None:
+    """What stands before @ in a URL, or behind -u, is told nowhere."""
+    for text in ("https://ann:secret@s.instructure.com/api/v1/users/self", f"curl -u ann:secret {HOST}/api/v1/users/self"):
+        assert "secret" not in told(explain(text)) + json.dumps(explain(text).document())
 
 
 def test_the_right_url_needs_no_mending() -> None:
@@ -469,9 +541,10 @@ def test_a_refused_token_is_explained(httpserver: HTTPServer, tmp_path: Path, mo
 
 
 def test_a_write_is_never_sent(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A call that writes is explained and not sent."""
-    code, document = asked(httpserver, tmp_path, monkeypatch, "DELETE /api/v1/courses/1/enrollments/2?task=remove")
-    assert (code, document["answer"], httpserver.log) == (0, None, [])
+    """A call that writes is explained and not sent, whether there is a right URL or none yet."""
+    for task in ("delete", "remove"):
+        code, document = asked(httpserver, tmp_path, monkeypatch, f"DELETE /api/v1/courses/1/enrollments/2?task={task}")
+        assert (code, document["answer"], httpserver.log) == (0, None, [])
 
 
 def test_two_instances_are_one_too_many(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

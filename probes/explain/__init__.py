@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.addresses import without_secrets
 from probes.errors import UsageError
-from probes.explain import filters, rules
+from probes.explain import credentials, filters, rules
 from probes.explain.headers import HeaderLine, header_lines, status_means
 from probes.explain.lists import is_list, list_facts
 from probes.explain.questions import QUESTIONS, Question, this_term
@@ -27,11 +27,12 @@ RULES: tuple[Rule, ...] = (
     rules.html_ampersands,
     rules.query_mark,
     rules.placeholder,
+    rules.capitals,
     rules.version,
     rules.not_api,
     rules.plain_http,
-    rules.authorization,
-    rules.token_in_url,
+    credentials.authorization,
+    credentials.token_in_url,
     rules.user_agent,
     rules.insecure,
     rules.size_name,
@@ -84,10 +85,15 @@ class Explanation:
 
     @property
     def urls(self) -> list[str]:
-        """The right URL, or the question's."""
+        """The right URL, or the question's; none where its author has to choose something first."""
         if self.question is not None:
             return [self.origin + path for path in self.question.paths]
-        return [without_secrets(self.right.url)] if self.right is not None else []
+        return [] if self.right is None or self.right.undecided else [without_secrets(self.right.url)]
+
+    @property
+    def paged(self) -> str | None:
+        """The URL whose pages may be read: none of a call that writes."""
+        return self.urls[0] if self.urls and (self.right is None or self.right.reads) else None
 
     def document(self) -> dict[str, Any]:
         """`probes.explain/1`."""
@@ -100,7 +106,7 @@ class Explanation:
             "facts": list(self.facts),
             "question": None if self.question is None else self.question.document(self.origin),
             "answer": None if self.seen is None else self.seen.document(),
-            "see_link_header": link_snippets(self.urls[0] if self.urls else ""),
+            "see_link_header": {} if self.paged is None else link_snippets(self.paged),
         }
 
 
@@ -133,7 +139,7 @@ def seen(observation: Observation, headers: Mapping[str, str], url: str) -> Seen
 
 
 def _list_facts(request: Request) -> tuple[str, ...]:
-    if not is_list(request.segments):
+    if not (request.reads and is_list(request.segments)):
         return ()
     facts = list_facts(request.segments)
     paging = 'by bookmarks: follow rel="next", there are no page numbers' if facts.bookmarks else "by numbered pages"
@@ -149,15 +155,21 @@ def told(explanation: Explanation, *, snippets: bool = True) -> str:
         lines += _remarks(explanation.remarks)
     if explanation.question is not None:
         lines += [explanation.question.asks, ""]
-    lines += ["The right URL:" if len(explanation.urls) == 1 else "The right URLs:", *(f"  {url}" for url in explanation.urls)]
+    lines += _urls(explanation.urls)
     lines += [f"  {fact}" for fact in explanation.facts]
     if explanation.question is not None:
         lines += [*(f"  keep where {rule}" for rule in explanation.question.keep), *(f"  {note}" for note in explanation.question.notes)]
     if explanation.seen is not None:
         lines += ["", *_seen(explanation.seen)]
-    if snippets and explanation.urls:
-        lines += ["", *_snippets(explanation.urls[0])]
+    if snippets and explanation.paged is not None:
+        lines += ["", *_snippets(explanation.paged)]
     return "\n".join(lines)
+
+
+def _urls(urls: Sequence[str]) -> list[str]:
+    if not urls:
+        return ["There is no right URL until you have chosen what it shall do."]
+    return ["The right URL:" if len(urls) == 1 else "The right URLs:", *(f"  {url}" for url in urls)]
 
 
 def _remarks(remarks: Sequence[Remark]) -> list[str]:

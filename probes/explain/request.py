@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shlex
 from dataclasses import dataclass, field
@@ -10,14 +11,14 @@ from typing import NoReturn
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from probes.addresses import without_secrets
-from probes.config import LOOPBACK
+from probes.config import HOST, LOOPBACK
 from probes.errors import UsageError
 
 Pairs = list[tuple[str, str]]
 
 _DATA_OPTIONS = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--data-urlencode", "-F", "--form", "--json")
 _VALUE_OPTIONS = (
-    *("-o", "--output", "-u", "--user", "-b", "--cookie", "-c", "--cookie-jar", "-x", "--proxy", "-m", "--max-time", "-w", "--write-out"),
+    *("-o", "--output", "-c", "--cookie-jar", "-x", "--proxy", "-m", "--max-time", "-w", "--write-out"),
     *("-D", "--dump-header", "-e", "--referer", "-r", "--range", "-T", "--upload-file", "--retry", "--connect-timeout", "--cacert"),
     *("-K", "--config", "--limit-rate", "-E", "--cert", "--key", "--resolve", "-C", "--continue-at", "--retry-delay"),
 )
@@ -32,7 +33,8 @@ _METHODS = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\s+(?=\S)")
 class Request:
     """A request taken apart. `origin` is empty for a bare path; `headers` have lower-case names, an empty value is a header taken away.
 
-    `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off.
+    `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off, `cookie_file`
+    whether it takes cookies from a file; `undecided` whether there is no right one until its author has chosen something.
     """
 
     method: str = "GET"
@@ -43,6 +45,8 @@ class Request:
     data: list[str] = field(default_factory=list)
     curl: bool = False
     insecure: bool = False
+    cookie_file: bool = False
+    undecided: bool = False
     text: str = ""
 
     @property
@@ -62,20 +66,29 @@ class Request:
         parts = [part for part in self.path.split("/") if part]
         return parts[2:] if parts[:1] == ["api"] else parts
 
+    @property
+    def reads(self) -> bool:
+        """Whether it reads, so that what holds for lists and their pages holds for it."""
+        return self.method in ("GET", "HEAD")
+
     def values(self, name: str) -> list[str]:
         """The values of one query parameter."""
         return [value for key, value in self.pairs if key == name]
+
+    def said(self, name: str) -> list[str]:
+        """The values of one parameter, in the query or in the body, be that a form or a JSON object."""
+        return [*self.values(name), *(value for part in self.data for key, value in _of_body(part) if key == name)]
 
 
 def read(text: str) -> Request:
     """The request in `text`. Raises UsageError when there is no URL in it."""
     plain = text.strip().replace("\\\n", " ").replace("^\n", " ")
     words = _words(plain)
-    if words and words[0].rpartition("/")[2].removesuffix(".exe") == "curl":
+    if _is_curl(words):
         return _of_curl(words[1:], plain)
     method = _METHODS.match(plain)
     rest = (plain[method.end() :] if method else plain).strip().strip("'\"<>")
-    if not rest or re.search(r"\s", rest.strip()):
+    if not re.search(r"[/.?:]|^localhost$", rest) or re.search(r"\s", rest):
         raise UsageError(f"'{without_secrets(text.strip())}' is no URL and no curl line: give one, in quotes.")
     return _with_url(Request(method=method[1] if method else "GET", text=plain), rest)
 
@@ -84,7 +97,24 @@ def _words(text: str) -> list[str]:
     try:
         return shlex.split(text)
     except ValueError:
+        if _is_curl(text.split()):
+            raise UsageError("A quote in this curl line does not end: copy the whole line.") from None
         return text.split()
+
+
+def _is_curl(words: list[str]) -> bool:
+    return bool(words) and words[0].rpartition("/")[2].removesuffix(".exe") == "curl"
+
+
+def _of_body(part: str) -> Pairs:
+    """The parameters in one piece of a body: a form's, or those of a JSON object."""
+    if not part.lstrip().startswith("{"):
+        return parse_qsl(part, keep_blank_values=True)
+    try:
+        document = json.loads(part)
+    except (ValueError, RecursionError):
+        return []
+    return [(str(key), str(value)) for key, value in document.items()]
 
 
 class _Curl(argparse.ArgumentParser):
@@ -99,6 +129,8 @@ class _Curl(argparse.ArgumentParser):
         self.add_argument("-I", "--head", action="store_true")
         self.add_argument("-k", "--insecure", action="store_true")
         self.add_argument("--oauth2-bearer")
+        self.add_argument("-u", "--user")
+        self.add_argument("-b", "--cookie", action="append", default=[])
         self.add_argument("--url")
         self.add_argument(*_DATA_OPTIONS, dest="data", action="append", default=[])
         for option in _VALUE_OPTIONS:
@@ -118,19 +150,30 @@ def _of_curl(words: list[str], text: str) -> Request:
     if url is None:
         raise UsageError("There is no URL in this curl line.")
     request = _with_url(Request(curl=True, insecure=told.insecure, text=text), url)
-    for line in told.header:
-        name, _, value = line.partition(":")
-        request.headers[name.strip().rstrip(";").lower()] = value.strip()
-    if told.user_agent is not None:
-        request.headers["user-agent"] = told.user_agent
-    if told.oauth2_bearer is not None:
-        request.headers["authorization"] = f"Bearer {told.oauth2_bearer}"
+    _with_headers(request, told)
     if told.get:
         request.pairs += [pair for part in told.data for pair in parse_qsl(part, keep_blank_values=True)]
     else:
         request.data = told.data
     request.method = (told.request or ("HEAD" if told.head else "POST" if request.data else "GET")).upper()
     return request
+
+
+def _with_headers(request: Request, told: argparse.Namespace) -> None:
+    """Fills the header fields that a curl line sends; one given by -H stands before the others' own."""
+    cookies = [text for text in told.cookie if "=" in text]
+    request.cookie_file = len(cookies) < len(told.cookie)
+    if cookies:
+        request.headers["cookie"] = "; ".join(cookies)
+    if told.user is not None:
+        request.headers["authorization"] = "Basic"
+    if told.oauth2_bearer is not None:
+        request.headers["authorization"] = f"Bearer {told.oauth2_bearer}"
+    if told.user_agent is not None:
+        request.headers["user-agent"] = told.user_agent
+    for line in told.header:
+        name, _, value = line.partition(":")
+        request.headers[name.strip().rstrip(";").lower()] = value.strip()
 
 
 def _with_url(request: Request, text: str) -> Request:
@@ -142,6 +185,10 @@ def _with_url(request: Request, text: str) -> Request:
         raise UsageError(f"'{without_secrets(text)}' is not a URL.") from None
     if parts.scheme not in ("", "http", "https"):
         raise UsageError(f"'{without_secrets(text)}' is not an http address.")
+    if ("://" in text or parts.netloc) and not HOST.match(parts.hostname or ""):
+        raise UsageError(f"'{without_secrets(text)}' names no host: it is not a URL.")
+    if parts.username is not None:
+        request.headers["authorization"] = "Basic"
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""
     request.origin = f"{parts.scheme}://{host}{port}" if host else ""
     request.path = parts.path or "/"

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.calls import ENROLLMENT_TASKS
-from probes.config import LOOPBACK, TOKEN_SHAPE
+from probes.config import LOOPBACK
 from probes.explain.lists import DEFAULT_PER_PAGE, SIZE_NAMES, is_list, list_facts
 from probes.explain.request import Request
 
@@ -68,6 +68,15 @@ def placeholder(request: Request) -> Iterator[Remark]:
         )
 
 
+def capitals(request: Request) -> Iterator[Remark]:
+    """/API/V1: the server's paths are told apart by case."""
+    match = re.match(r"/+api(?:/v\d+)?(?=/|$)", request.path, re.IGNORECASE)
+    if match and match[0] != match[0].lower():
+        small = match[0].lower()
+        request.path = small + request.path[match.end() :]
+        yield Remark("capitals", "wrong", f"Canvas knows no {match[0]}: capitals count in a path, and it answers 404.", f"Write {small}.")
+
+
 def version(request: Request) -> Iterator[Remark]:
     """Any version but v1."""
     match = re.match(r"/+api/v(\d+)(?=/|$)", request.path)
@@ -108,44 +117,6 @@ def plain_http(request: Request) -> Iterator[Remark]:
         )
 
 
-def token_in_url(request: Request) -> Iterator[Remark]:
-    """access_token in the query."""
-    secrets = [key for key, _ in request.pairs if key in ("access_token", "api_key")]
-    if secrets:
-        request.pairs = [(key, value) for key, value in request.pairs if key not in secrets]
-        yield Remark(
-            "token_in_url",
-            "wrong",
-            f"{secrets[0]} in the URL ends up in logs and histories, and Canvas leaves it out of the Link header: "
-            "the next page is then asked for without a token (401).",
-            "Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.",
-        )
-
-
-def authorization(request: Request) -> Iterator[Remark]:
-    """An Authorization header that Canvas does not read."""
-    value = request.headers.get("authorization")
-    in_url = request.values("access_token")
-    if request.curl and value is None and not in_url and request.path.startswith("/api/v1"):
-        yield Remark(
-            "no_authorization", "wrong", "No Authorization header is sent: Canvas answers 401.", "Add -H 'Authorization: Bearer TOKEN'."
-        )
-    elif value is not None and not value.startswith("Bearer "):
-        yield Remark(
-            "wrong_authorization",
-            "wrong",
-            "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
-            "Write -H 'Authorization: Bearer TOKEN'.",
-        )
-    elif value is not None and TOKEN_SHAPE.search(value):
-        yield Remark(
-            "token_in_command",
-            "risky",
-            "The token stands in the command line: shell history and process lists show it.",
-            "Take it from a variable.",
-        )
-
-
 def user_agent(request: Request) -> Iterator[Remark]:
     """A User-Agent taken away."""
     if request.headers.get("user-agent", "something") == "":
@@ -168,14 +139,14 @@ def insecure(request: Request) -> Iterator[Remark]:
 def size_name(request: Request) -> Iterator[Remark]:
     """per_page under another API's name."""
     for index, (key, value) in enumerate(request.pairs):
-        if key.lower() in SIZE_NAMES and is_list(request.segments):
+        if key.lower() in SIZE_NAMES and request.reads and is_list(request.segments):
             request.pairs[index] = ("per_page", value)
             yield Remark("size_name", "wrong", f"{key} is not known here and is ignored without an error.", f"Write per_page={value}.")
 
 
 def page_size(request: Request) -> Iterator[Remark]:
     """per_page beyond the cap, or no number; or none at all on a list."""
-    if not is_list(request.segments):
+    if not (request.reads and is_list(request.segments)):
         return
     facts = list_facts(request.segments)
     given = request.values("per_page")
@@ -208,7 +179,7 @@ def effective_per_page(text: str, greatest: int = 100) -> int:
 
 def page_number(request: Request) -> Iterator[Remark]:
     """Page numbers: refused by bookmark lists, 404 for 0 and words, and a habit that ends badly anywhere."""
-    for value in request.values("page"):
+    for value in request.values("page") if request.reads else ():
         if value.startswith(("bookmark:", "first")):
             continue
         request.pairs = [(key, text) for key, text in request.pairs if key != "page"]
@@ -234,27 +205,23 @@ def page_number(request: Request) -> Iterator[Remark]:
 
 
 def task(request: Request) -> Iterator[Remark]:
-    """DELETE enrolment with a task that Canvas does not know."""
+    """DELETE enrolment without a task, or with one that Canvas does not know: what it shall do is for its author to say."""
     if request.method != "DELETE" or "enrollments" not in request.segments[-2:-1]:
         return
-    given = [*request.values("task"), *(part.partition("=")[2] for part in request.data if part.startswith("task="))]
+    given = request.said("task")
     unknown = [word for word in given if word not in ENROLLMENT_TASKS]
+    request.undecided = bool(unknown) or not given
+    choose = f"Choose task={', task='.join(sorted(ENROLLMENT_TASKS))}."
     if unknown:
-        yield Remark(
-            "unknown_task",
-            "wrong",
-            f"task={unknown[0]} is unknown to Canvas, which then concludes the enrolment without an error.",
-            f"Use one of {', '.join(sorted(ENROLLMENT_TASKS))}.",
-        )
+        says = f"task={unknown[0]} is unknown to Canvas, which then concludes the enrolment without an error."
+        yield Remark("unknown_task", "wrong", says, choose)
     elif not given:
-        yield Remark(
-            "no_task", "risky", "Without task this concludes the enrolment; it does not delete it.", "Write task=delete to delete it."
-        )
+        yield Remark("no_task", "risky", "Without task this concludes the enrolment; it does not delete it.", choose)
 
 
 def writes(request: Request) -> Iterator[Remark]:
     """A request that changes something."""
-    if request.method not in ("GET", "HEAD", "OPTIONS"):
+    if not request.reads and request.method != "OPTIONS":
         yield Remark("writes", "info", f"{request.method} changes something: it is explained here, never sent.")
 
 

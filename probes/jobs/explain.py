@@ -40,7 +40,7 @@ def _explained(text: str | None, question: str | None, term: str, origin: str) -
 
 def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> Explanation:
     """The explanation with what `instance` answers to the right URL; a call that writes is not sent."""
-    if explanation.right is not None and explanation.right.method not in ("GET", "HEAD"):
+    if explanation.right is not None and not explanation.right.reads:
         settings.say(f"{explanation.right.method} changes something: it was not sent.")
         return explanation
     url = explanation.urls[0]

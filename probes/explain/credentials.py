@@ -1,0 +1,70 @@
+"""How a request says who sends it: what Canvas reads of that, and what it does not."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from probes.config import TOKEN_SHAPE
+from probes.explain.request import Request
+from probes.explain.rules import Remark
+
+SESSION = re.compile(r"(?:^|;)\s*(?:_legacy)?_?(?:normandy|canvas)_session\s*=")
+"""The cookie of somebody signed in by a browser."""
+
+
+def token_in_url(request: Request) -> Iterator[Remark]:
+    """access_token in the query."""
+    secrets = [key for key, _ in request.pairs if key in ("access_token", "api_key")]
+    if secrets:
+        request.pairs = [(key, value) for key, value in request.pairs if key not in secrets]
+        yield Remark(
+            "token_in_url",
+            "wrong",
+            f"{secrets[0]} in the URL ends up in logs and histories, and Canvas leaves it out of the Link header: "
+            "the next page is then asked for without a token (401).",
+            "Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.",
+        )
+
+
+def authorization(request: Request) -> Iterator[Remark]:
+    """An Authorization header that Canvas does not read, or none."""
+    value = request.headers.get("authorization")
+    if value is None:
+        yield from _without(request)
+    elif value.lower().startswith("basic"):
+        yield Remark(
+            "basic_authorization",
+            "wrong",
+            "A user's name and password are sent: the API of Canvas does not read them and answers 401.",
+            "Make a token (Account > Settings) and write -H 'Authorization: Bearer TOKEN'.",
+        )
+    elif not value.startswith("Bearer "):
+        yield Remark(
+            "wrong_authorization",
+            "wrong",
+            "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
+            "Write -H 'Authorization: Bearer TOKEN'.",
+        )
+    elif TOKEN_SHAPE.search(value):
+        yield Remark(
+            "token_in_command",
+            "risky",
+            "The token stands in the command line: shell history and process lists show it.",
+            "Take it from a variable.",
+        )
+
+
+def _without(request: Request) -> Iterator[Remark]:
+    """No Authorization header: a token in the URL or a session's cookie may stand in for it."""
+    cookie = request.headers.get("cookie", "")
+    if SESSION.search(cookie):
+        yield Remark(
+            "session_cookie",
+            "info",
+            "The cookie of a browser's session authenticates it, until the session ends; calls that write need X-CSRF-Token as well.",
+        )
+    elif request.curl and not request.cookie_file and not request.values("access_token") and request.path.startswith("/api/v1"):
+        yield Remark(
+            "no_authorization", "wrong", "No Authorization header is sent: Canvas answers 401.", "Add -H 'Authorization: Bearer TOKEN'."
+        )
