@@ -19,9 +19,9 @@ from _wire import Wire
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
 
 from probes.calls import Call
-from probes.config import redact
 from probes.dialects import ServerAccount
 from probes.observation import Observation, Outcome, Quota
+from probes.tokens import redact
 
 BLOCK = 65536
 HEAD = 4096

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from probes.observation import Observation, Outcome
+from probes.tokens import redact
 
 LATE_S = 0.010
 """A request that its user took up later than this after it was due is late: the pool of users or the generator could not keep up."""
@@ -52,11 +53,11 @@ class Batch:
             self.flush()
 
     def flush(self) -> None:
-        """Hands on what waits."""
+        """Hands on what waits, without any token."""
         if self._lines:
             ready, self._lines = self._lines, []
             try:
-                self._sink(b"".join(ready))
+                self._sink(redact(b"".join(ready).decode()).encode())
             except BaseException:
                 self._lines = ready + self._lines
                 raise

@@ -20,8 +20,8 @@ from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
 from locust.user.task import LOCUST_STATE_RUNNING
 
-from probes.config import redact
 from probes.errors import ExitCode, ProbesError
+from probes.tokens import redact
 
 Load = Local | Master | Worker
 WAIT_VARIABLE = "LOCUST_WAIT_FOR_WORKERS_REPORT_AFTER_RAMP_UP"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urljoin, urlsplit
 
-from probes.config import redact
+from probes.tokens import redact
 
 _SECRET = re.compile(r"(?i)([?&](?:access_token|api_key|token|client_secret|refresh_token|code)=)[^&#\s]*")
 _PORTS = {"http": 80, "https": 443}

@@ -18,7 +18,7 @@ from probes import __version__
 from probes.addresses import joined_origin, without_secrets
 from probes.calls import Call
 from probes.ceilings import Ceilings
-from probes.config import Instance, redact
+from probes.config import Instance
 from probes.dialects import Dialect, dialect
 from probes.dialects.links import links
 from probes.dialects.outcomes import is_page
@@ -26,6 +26,7 @@ from probes.errors import UsageError
 from probes.exchange import Exchange
 from probes.observation import Observation, Outcome
 from probes.phases import Phases
+from probes.tokens import redact
 from probes.transport import Connect, Slots, without_credentials
 
 if TYPE_CHECKING:

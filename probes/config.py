@@ -17,11 +17,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from probes.errors import ConfigError
+from probes.tokens import redact, remembered
 
 FILE_NAME = "probes.toml"
 URL_VARIABLES = ("CANVAS_API_URL", "CANVAS_URL", "CANVAS_BASE_URL", "CANVAS_DOMAIN")
 TOKEN_VARIABLES = ("CANVAS_API_TOKEN", "CANVAS_TOKEN", "CANVAS_API_KEY", "CANVAS_ACCESS_TOKEN")
-TOKEN_SHAPE = re.compile(r"\d+(?:~|%7[Ee])[A-Za-z0-9]{20,}")
 VARIABLE = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*$")
 HOST = re.compile(r"^(?:[\w.-]+|[0-9a-fA-F:.]+)$")
 LOOPBACK = re.compile(r"^(localhost|127(\.\d{1,3}){3}|::1)$")
@@ -60,15 +60,15 @@ class Instance:
     secret: str | None = field(default=None, repr=False, compare=False)
 
     def token(self) -> str | None:
-        """The token, read now from where the configuration says; None when the instance names none.
+        """The token, read now from where the configuration says, and never told again; None when the instance names none.
 
         Raises ConfigError when the place it names holds none.
         """
         if self.secret is not None:
-            return self.secret
+            return remembered(self.secret)
         if self.token_env is not None:
-            return _token_of_environment(self)
-        return None if self.token_file is None else _token_of_file(self)
+            return remembered(_token_of_environment(self))
+        return None if self.token_file is None else remembered(_token_of_file(self))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +99,6 @@ def load(path: Path | None = None, environment: Mapping[str, str] | None = None)
         if path is not None or candidate.is_file():
             return _of_file(candidate)
     return _of_environment(env)
-
-
-def redact(text: str) -> str:
-    """`text` with everything that has the shape of a Canvas token replaced."""
-    return TOKEN_SHAPE.sub("[token]", text)
 
 
 def _candidates(path: Path | None) -> list[Path]:

@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from probes.config import Instance, redact
+from probes.config import Instance
 from probes.errors import RunFolderError
 from probes.observation import Observation, plain
+from probes.tokens import redact
 
 SCHEMA = "probes.run/1"
 MANIFEST = "manifest.json"
@@ -71,8 +72,7 @@ class Run:
 
     def append_lines(self, lines: Iterable[str]) -> None:
         """Writes ready lines in one system call; several processes may append to one file."""
-        text = "".join(lines)
-        data = (redact(text) if "~" in text or "%7" in text else text).encode()
+        data = redact("".join(lines)).encode()
         try:
             handle = os.open(self.folder / OBSERVATIONS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:

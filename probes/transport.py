@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from probes.config import LOOPBACK, redact
+from probes.config import LOOPBACK
 from probes.errors import ConfigError
 from probes.observation import Outcome
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from probes.config import Instance

@@ -25,7 +25,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
             ).split()
         ),
     ),
-    "known": (2, frozenset("words config ceilings addresses buckets dialects explain runs".split())),
+    "known": (2, frozenset("words tokens config ceilings addresses buckets dialects explain runs".split())),
     "edges": (3, frozenset("client exchange transport wire phases overhead pages limiter waiters gates adapter load simulator".split())),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
     "infer": (

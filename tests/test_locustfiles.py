@@ -214,6 +214,16 @@ def test_lines_are_those_of_the_observation() -> None:
     assert line_of(seen).endswith(b"}\n")
 
 
+def test_a_batch_hands_on_no_token() -> None:
+    """A token that stands in a call's path is not written, whatever its shape."""
+    written: list[bytes] = []
+    batch = Batch(written.append)
+    Instance("a", "http://127.0.0.1:1", secret="no-usual-token").token()
+    batch.add(b'{"path":"/x?access_token=no-usual-token"}\n')
+    batch.flush()
+    assert written == [b'{"path":"/x?access_token=[token]"}\n']
+
+
 def test_a_batch_keeps_what_could_not_be_written(tmp_path: Path) -> None:
     """A sink that fails loses nothing: the lines go with the next flush, in order."""
     full = [True]

@@ -26,7 +26,7 @@ def main() -> None:
     try:
         app()
     except ProbesError as error:
-        from probes.config import redact
+        from probes.tokens import redact
 
         print(f"probes: {redact(str(error))}", file=sys.stderr)
         raise SystemExit(int(error.exit_code)) from None

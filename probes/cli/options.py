@@ -52,8 +52,8 @@ def tell(common: Settings, told: Told) -> None:
     """Prints what a job tells, JSON or text, and exits 3 when a finding reaches --fail-on."""
     import json
 
-    from probes.config import redact
     from probes.errors import ExitCode, RunFolderError
+    from probes.tokens import redact
 
     printed(redact(json.dumps(told.document, indent=2) if common.as_json else told.text))
     if told.unkept:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from probes.config import TOKEN_SHAPE
+from probes import tokens
 from probes.explain.request import Request
 from probes.explain.rules import Remark
 
@@ -46,7 +46,7 @@ def authorization(request: Request) -> Iterator[Remark]:
             "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
             "Write -H 'Authorization: Bearer TOKEN'.",
         )
-    elif TOKEN_SHAPE.search(value):
+    elif tokens.SHAPE.search(value):
         yield Remark(
             "token_in_command",
             "risky",

@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING
 
 import bcrypt
 
-from probes.config import redact
 from probes.errors import ConfigError
 from probes.exporter.tls import context
 from probes.exporter.webconfig import WebConfig, read
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send

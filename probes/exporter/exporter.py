@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Gauge, GCCollector, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-from probes.config import Instance, redact
+from probes.config import Instance
 from probes.errors import ConfigError
 from probes.exporter.newest import Newest
 from probes.exporter.rounds import MakeClient, Rounds, Timed, make_client
 from probes.exporter.text import Text
 from probes.metrics import Metrics
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from probes.exporter.door import Door

@@ -15,13 +15,13 @@ from starlette.responses import HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from probes import __version__
-from probes.config import redact
 from probes.errors import UsageError
 from probes.exporter.probing import Probes
 from probes.exporter.rounds import Ended
 from probes.exporter.text import formatted
 from probes.runs import described
 from probes.scenarios import names, scenario
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from probes.addresses import origin, target, without_secrets
-from probes.config import Instance, redact
+from probes.config import Instance
 from probes.errors import CredentialsError, ProbesError, UsageError
 from probes.jobs.session import Settings, client_for, open_run, run_async
 from probes.jobs.terminal import Bar, answers_to, progress
 from probes.observation import Outcome
 from probes.runs import Run
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter

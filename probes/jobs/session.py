@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from probes.config import Config, Instance, load, redact
+from probes.config import Config, Instance, load
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError
 from probes.findings import Finding, Severity
 from probes.observation import Observation, Outcome
 from probes.runs import Run
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from probes.client import Client

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import probes
-from probes.config import redact
 from probes.load.plan import LoadPlan
+from probes.tokens import redact
 
 FILE_VARIABLE = "CANVAS_PROBES_LOAD"
 TOKEN_VARIABLE = "CANVAS_PROBES_TOKEN"  # noqa: S105 # the variable's name, not a token

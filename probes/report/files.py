@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.config import redact
 from probes.errors import RunFolderError
 from probes.observation import plain
 from probes.report import tables
 from probes.report.formats import check_formats
 from probes.report.material import Material, material
 from probes.runs import Run, write_atomically
+from probes.tokens import redact
 
 if TYPE_CHECKING:
     from probes.charts.style import Picture
