@@ -17,7 +17,7 @@ from probes.errors import ProbesError, RunFolderError
 from probes.report import document as report_document
 from probes.report import facts
 from probes.rules.base import plural, seconds
-from probes.runs import OBSERVATIONS, Run
+from probes.runs import OBSERVATIONS, Run, utc
 
 SCHEMA = "probes.history/1"
 LEAST_NOISE = 0.02
@@ -178,9 +178,9 @@ def _report_of(path: Path) -> dict[str, Any]:
             if (
                 found["schema"] == "probes.report/1"
                 and all("p50_interval" in row for row in found["latency"])
-                and {"observations", "ended", "command"} <= set(found)
+                and {"observations", "ended", "command", "started_at"} <= set(found)
             ):
-                return {**found, "run": str(path)}
+                return {**found, "run": str(path), "started_at": utc(found["started_at"])}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return report_document(Run.open(path))

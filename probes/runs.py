@@ -59,9 +59,8 @@ class Run:
 
     @property
     def started_at(self) -> str | None:
-        """When the run started, UTC, ISO 8601."""
-        value = self.manifest.get("started_at")
-        return value if isinstance(value, str) else None
+        """When the run started, UTC, ISO 8601; None where its manifest does not say."""
+        return utc(self.manifest.get("started_at"))
 
     def append(self, observation: Observation) -> None:
         """Writes one line, whole and at once, so that a kill loses at most the line being written.
@@ -117,6 +116,17 @@ class Run:
     def finish(self, ended: str, **facts: Any) -> None:
         """Says how the run ended: `done`, `interrupted`, `guard: ...`, `failed: ...`; as `keep` where it cannot be written."""
         self.keep(ended=ended, ended_at=_now(), **facts)
+
+
+def utc(value: Any) -> str | None:
+    """`value` as a point of time in UTC, ISO 8601; None where it is none, names no zone, or lies where no run can have been."""
+    try:
+        when = datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        return None
+    if when.tzinfo is None or not 1970 < when.year < 9999:
+        return None
+    return when.astimezone(UTC).isoformat(timespec="milliseconds")
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -168,6 +168,43 @@ def test_the_command(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))["schema"] == "probes.history/1"
 
 
+@pytest.mark.parametrize("when", ["yesterday", "", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-23:00", "2026-11-03T06:00:00", 5])
+def test_a_start_that_is_none(tmp_path: Path, when: object) -> None:
+    """A run whose manifest, or report, names no point of time that can be reckoned with is left out, and the others are told."""
+    for day in (1, 2):
+        one_run(tmp_path, day, 0.4, day)
+    odd = one_run(tmp_path, 3, 0.4, 3)
+    odd.note(started_at=when)
+    report.write(odd)
+    for _ in ("by its manifest", "by its report"):
+        done = CliRunner().invoke(app, ["history", str(tmp_path)])
+        assert (done.exit_code, done.exception) == (0, None)
+        assert done.stdout.splitlines()[:2] == [
+            "2 runs from 2026-11-01 to 2026-11-02.",
+            "1 folder left out: it does not say when it started.",
+        ]
+        told = json.loads((odd.folder / "report.json").read_text(encoding="utf-8"))
+        (odd.folder / "report.json").write_text(json.dumps({**told, "started_at": when}), encoding="utf-8")
+
+
+def test_folders_left_out(tmp_path: Path) -> None:
+    """Several folders that are left out are counted, and why is said of one by its name."""
+    one_run(tmp_path, 1, 0.4, 1)
+    empty = sorted(Run.create(tmp_path, ["run"], [instance("beta")]).folder.name for _ in range(3))
+    line = CliRunner().invoke(app, ["history", str(tmp_path)]).stdout.splitlines()[1]
+    assert line == f"3 folders left out, {empty[0]} for one: it holds no observation."
+
+
+def test_another_zone(tmp_path: Path) -> None:
+    """A start told in another zone is put in order, and told, by UTC."""
+    one_run(tmp_path, 3, 0.4, 1)
+    one_run(tmp_path, 2, 0.4, 2).note(started_at="2026-11-03T07:30:00+02:00")
+    assert [run["started_at"] for run in history.document(tmp_path)["runs"]] == [
+        "2026-11-03T05:30:00.000+00:00",
+        "2026-11-03T06:00:00.000+00:00",
+    ]
+
+
 def test_one_run_is_no_history(tmp_path: Path) -> None:
     """A single run is told as such, on the page as well, and the run folder itself may be named."""
     run = one_run(tmp_path, 1, 0.4, 1)

@@ -33,7 +33,7 @@ def text(document: dict[str, Any], page: Path) -> str:
     runs = document["runs"]
     lines = [f"{plural(len(runs), 'run')} from {_day(runs[0])} to {_day(runs[-1])}."]
     if document["skipped"]:
-        lines.append(f"{plural(len(document['skipped']), 'folder')} left out: {document['skipped'][0]['why']}")
+        lines.append(_left_out(document["skipped"]))
     lines += ["", *(document["changes"] or ["Nothing changed by more than noise." if len(runs) > 1 else "A change needs two runs."])]
     rows = [
         [
@@ -52,6 +52,12 @@ def text(document: dict[str, Any], page: Path) -> str:
     if len(rows) > MOST_ROWS:
         lines.append(f"and {len(rows) - MOST_ROWS} more on the page")
     return "\n".join([*lines, "", f"History: {page}"])
+
+
+def _left_out(skipped: list[dict[str, str]]) -> str:
+    """How many folders are left out, and why the first of them is."""
+    first = "" if len(skipped) == 1 else f", {Path(skipped[0]['run']).name} for one"
+    return f"{plural(len(skipped), 'folder')} left out{first}: {skipped[0]['why'].rstrip('.')}."
 
 
 def _day(run: dict[str, Any]) -> str:
