@@ -193,6 +193,24 @@ def test_a_load_that_a_guard_stopped(tmp_path: Path) -> None:
     assert (came.offered_per_s, came.seconds, came.limit_per_s, came.stopped_by, came.why) == (10.0, 2.0, None, "errors", "So.")
 
 
+def test_a_load_that_a_guard_stopped_at_once(tmp_path: Path) -> None:
+    """What was handed out ahead, and a first request that takes no time, are no rate above what was asked."""
+    said = report(ended_s=0.012, handed=2, stopped_by="maintenance", why="So.")
+    came = outcome_of(tmp_path, [record(0.0, sent=0.001, received=0.01)], said)
+    assert (came.asked_per_s, came.offered_per_s, came.achieved_per_s, came.seconds) == (10.0, 10.0, 5.0, 0.012)
+
+
+def test_users_that_a_guard_stopped_at_once(tmp_path: Path) -> None:
+    """Twenty users that start at one instant and are refused at once sent twenty requests a second at most, not hundreds."""
+    path = tmp_path / "observations.jsonl"
+    path.write_text("".join(json.dumps(record(0.0, sent=0.001, received=0.05, outcome="throttled")) + "\n" for _ in range(20)))
+    plan = LoadPlan(INSTANCE, (SELF,), duration_s=10.0, users=20, open_loop=False)
+    came = reckon(plan, report(ended_s=0.06, handed=20, stopped_by="refusals", why="So."), path, 0, killed=False)
+    assert (came.asked_per_s, came.offered_per_s, came.achieved_per_s, came.seconds) == (None, 20.0, 20.0, 0.06)
+    longer = reckon(plan, report(ended_s=4.0, handed=20, stopped_by="refusals", why="So."), path, 0, killed=False)
+    assert (longer.offered_per_s, longer.achieved_per_s) == (5.0, 5.0)
+
+
 def test_a_child_that_was_killed(tmp_path: Path) -> None:
     """The outcome is made from what it wrote; whether it was us that killed it is told."""
     said = report(kind="progress", ended_s=0.0, now_s=3.0)

@@ -11,6 +11,8 @@ from probes.load.plan import LoadPlan
 LATE_SHARE = 0.05
 SHORTFALL = 0.01
 """A load with more late requests or a greater shortfall was bound by its own generator or its own in-flight limit, not by its schedule."""
+LEAST_CLOSED_S = 1.0
+"""Seconds that the rates of users count at least: all start at one instant, so a shorter time shows no rate."""
 
 
 def reckon(plan: LoadPlan, report: dict[str, Any], path: Path, offset: int, *, killed: bool) -> LoadOutcome:
@@ -33,17 +35,18 @@ def _told(
 ) -> LoadOutcome:
     seconds = max(until - start, 1e-9)
     handed, unsent = int(report["handed"]), int(report["unsent"])
-    achieved = seen.in_time / seconds
+    span = _span(plan, seconds, handed, stopped)
+    achieved = seen.in_time / span
     late = (seen.late + unsent) / handed if handed else 0.0
     bound = (
         plan.open_loop
         and stopped is None
         and not report.get("lost")
-        and (late > LATE_SHARE or achieved < (1.0 - SHORTFALL) * handed / seconds)
+        and (late > LATE_SHARE or achieved < (1.0 - SHORTFALL) * handed / span)
     )
     return LoadOutcome(
         asked_per_s=plan.asked_per_s,
-        offered_per_s=round(handed / seconds, 4),
+        offered_per_s=round(handed / span, 4),
         achieved_per_s=round(achieved, 4),
         requests=seen.requests,
         refused=seen.outcomes["throttled"],
@@ -65,3 +68,15 @@ def _told(
         workers=plan.workers,
         lost=list(report.get("lost", [])),
     )
+
+
+def _span(plan: LoadPlan, seconds: float, handed: int, stopped: str | None) -> float:
+    """The seconds that the rates are told over.
+
+    Of a load that was stopped those that its due times take by the schedule, where that is longer: some are handed out ahead, and the
+    first of them takes no time.
+    """
+    if not plan.open_loop:
+        return max(seconds, LEAST_CLOSED_S)
+    asked = plan.asked_per_s
+    return max(seconds, handed / asked) if stopped is not None and asked else seconds
