@@ -114,6 +114,17 @@ def test_nothing_to_confirm(tmp_path: Path) -> None:
     assert list(run.observations()) == []
 
 
+def test_what_it_will_send() -> None:
+    """Beforehand: twice the clean calls for each answer, and a thousand beyond the estimate where load is allowed."""
+    assert job.stated(place("sim"), 1, 1000) == (
+        "--confirm sends at most 652 requests more than the budget: 326 at the rate found, 326 by the workers."
+    )
+    assert job.stated(place("sim", allow_load=True), 3, 100) == (
+        "--confirm sends at most 3,600 requests more than the budget: 100 at the rate found, 100 by the workers, then up to 1,000 at 15 % "
+        "beyond the estimate until the first refusal, as allow_load is set, for each of 3 answers."
+    )
+
+
 def test_where_it_is_refused() -> None:
     """An instance that does not allow load is not loaded; a simulated one is."""
     with pytest.raises(UsageError, match="which does not allow it: set allow_load = true"):

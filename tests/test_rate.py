@@ -394,6 +394,15 @@ def test_confirming_production(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert not ended.results.exists()
 
 
+def test_what_confirming_will_send(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is sent --confirm says how many requests it takes at most: two calls and their mix are three answers."""
+    configured(tmp_path, monkeypatch, test={"url": "http://127.0.0.1:9", "token": "t"})
+    ended = command(tmp_path, "rate", "-i", "test", "--confirm", "--job", "20", "--call", "GET /a", "--call", "GET /b")
+    assert ended.err.splitlines()[0] == (
+        "--confirm sends at most 120 requests more than the budget: 20 at the rate found, 20 by the workers, for each of 3 answers."
+    )
+
+
 def test_every_call_unauthorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """When every call is refused for its credentials the command ends with 5."""
     with Server() as server:

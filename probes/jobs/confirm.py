@@ -22,6 +22,8 @@ from probes.runs import Run
 CLEAN_CALLS = 326
 LONGEST_S = 120.0
 BEYOND = 1.15
+MOST_BEYOND = 1000
+"""Calls beyond the estimate, where no refusal ends them before."""
 
 
 def refuse_to_confirm(instance: Instance, production: str | None = None) -> None:
@@ -35,6 +37,17 @@ def refuse_to_confirm(instance: Instance, production: str | None = None) -> None
             f"--confirm loads '{instance.name}', a production instance: repeat its name with --production {instance.name}, "
             "or leave --confirm out."
         )
+
+
+def stated(instance: Instance, answers: int, job_calls: int) -> str:
+    """The sentence that says beforehand how many requests confirming so many answers takes at most."""
+    clean, beyond = max(2, min(CLEAN_CALLS, job_calls)), MOST_BEYOND if instance.allow_load else 0
+    further = f", then up to {beyond:,} at 15 % beyond the estimate until the first refusal, as allow_load is set" if beyond else ""
+    each = f", for each of {answers} answers" if answers > 1 else ""
+    return (
+        f"--confirm sends at most {answers * (2 * clean + beyond):,} requests more than the budget: "
+        f"{clean} at the rate found, {clean} by the workers{further}{each}."
+    )
 
 
 def confirm(
@@ -104,7 +117,7 @@ def _beyond(
         return None
     settings.say(f"Going beyond, at {faster:.3g}/s, until the first refusal.")
     _rest(document, full=refused)
-    plan = replace(_even(instance, calls, faster, max(2, min(1000, int(faster * 60.0)))), max_refusals=0)
+    plan = replace(_even(instance, calls, faster, max(2, min(MOST_BEYOND, int(faster * 60.0)))), max_refusals=0)
     outcome = _loaded(settings, plan, run)
     return {"rate_per_s": faster, "calls": outcome.requests, "refused": outcome.refused}
 

@@ -17,7 +17,7 @@ from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
 from probes.findings import Finding
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
-from probes.jobs.confirm import confirm, refuse_to_confirm
+from probes.jobs.confirm import confirm, refuse_to_confirm, stated
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
@@ -60,6 +60,8 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     calls = _calls(instance, asked)
     if asked.confirm:
         refuse_to_confirm(instance, asked.production)
+        kinds = len(_different(calls))
+        settings.say(stated(instance, kinds + (kinds > 1), asked.job))
     with open_run(settings, ["rate", *(call.name for call in _different(calls))], [instance]) as run:
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
