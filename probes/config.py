@@ -126,7 +126,15 @@ def _instances(document: dict[str, Any], source: str, folder: Path) -> dict[str,
     tables = document.get("instances", {})
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{source} names no instance: add a table [instances.NAME] with a url.")
-    return {name: _instance(name, table, source, folder) for name, table in tables.items()}
+    return {_named(name, source): _instance(name, table, source, folder) for name, table in tables.items()}
+
+
+def _named(name: str, source: str) -> str:
+    """`name`, as far as it can be given to -i, told and made a word of; else ConfigError."""
+    if not name.strip() or name != name.strip() or "/" in name or ".." in name or not name.isprintable():
+        rule = "it must not be empty nor hold /, .., control characters or blanks around it"
+        raise ConfigError(f"{source}: {name!a} is no name for an instance: {rule}.")
+    return name
 
 
 def _instance(name: str, table: Any, source: str, folder: Path) -> Instance:

@@ -24,6 +24,8 @@ CAREFUL_WORKERS = 4
 """... and so many where the first user's could not be read."""
 GIVE_UP_AFTER = 5
 """So many users in a row whose channels may not be read: nobody's may."""
+BARRED = ("forbidden", "not_found")
+"""How Canvas answers who may not read a user's channels: also as if there were no such user."""
 
 USER_STATES = ("active", "invited", "rejected", "completed", "inactive")
 ENROLLMENT_STATES = (*USER_STATES, "creation_pending")
@@ -138,7 +140,7 @@ async def _all_channels(client: Client, roster: Roster, progress: Callable[[str]
             roster.channels[user] = channels
             if problem is not None:
                 failures[user] = problem
-            refused = refused + 1 if problem == "forbidden" else 0
+            refused = refused + 1 if problem in BARRED else 0
 
     await work(1)
     width = CAREFUL_WORKERS if failures else WORKERS
@@ -160,7 +162,7 @@ async def _channels(client: Client, user: str) -> tuple[list[Item] | None, str |
 
 
 def _note_channels(roster: Roster, failures: dict[str, str], *, gave_up: bool) -> None:
-    forbidden = [user for user, problem in failures.items() if problem in ("forbidden", "not_found")]
+    forbidden = [user for user, problem in failures.items() if problem in BARRED]
     if gave_up:
         roster.unknown.append(
             f"channels: unknown: needs permission to see these users' communication channels (an account role; teachers usually lack it). "
@@ -168,7 +170,7 @@ def _note_channels(roster: Roster, failures: dict[str, str], *, gave_up: bool) -
         )
     elif forbidden:
         roster.unknown.append(f"channels: unknown: needs permission to see them, for {len(forbidden)} of {len(roster.users)} users.")
-    others = sorted({problem for problem in failures.values() if problem not in ("forbidden", "not_found")})
+    others = sorted({problem for problem in failures.values() if problem not in BARRED})
     if others:
         count = len(failures) - len(forbidden)
         roster.broken.append(f"channels: not read for {count} of {len(roster.users)} users ({', '.join(others)}).")

@@ -18,6 +18,7 @@ from probes.errors import ConfigError, ExitCode
 
 TOKEN = "1234~abcdefghijklmnopqrstuvwxyz0123456789"
 NO_TABLE = "FILE names no instance: add a table [instances.NAME] with a url."
+NO_NAME = "no name for an instance: it must not be empty nor hold /, .., control characters or blanks around it."
 NO_SECRETS = "FILE: instances.beta.url must hold no credentials and no query."
 KNOWN = "allow_load, allow_writes, dialect, kind, max_in_flight, max_rate, max_requests, timeout_s, token_env, token_file, url"
 
@@ -29,6 +30,11 @@ MISTAKES = {
     "instance-not-a-table": "FILE: instances.beta must be a table: write [instances.beta].",
     "instances-not-a-table": NO_TABLE,
     "kind-unknown": "FILE: instances.beta.kind is 'staging': use one of production, test, beta, sandbox, simulated.",
+    "name-empty": f"FILE: '' is {NO_NAME}",
+    "name-of-the-folder-above": f"FILE: '..' is {NO_NAME}",
+    "name-with-a-line": f"FILE: 'a\\nb' is {NO_NAME}",
+    "name-with-blanks": f"FILE: ' beta' is {NO_NAME}",
+    "name-with-slash": f"FILE: 'a/b' is {NO_NAME}",
     "no-instances": NO_TABLE,
     "no-url": "FILE: instances.beta has no url.",
     "not-toml": "FILE is not valid TOML: Expected ']' at the end of a table declaration (at line 1, column 16).",

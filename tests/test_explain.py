@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -486,6 +489,25 @@ def test_the_command_explains_without_any_configuration() -> None:
     assert (code, "Nothing is wrong with it." in out) == (0, True)
     code, out, _ = probes("explain", "-", stdin="https://a.b/api/v1/users/self\n")
     assert (code, out.splitlines()[0]) == (0, "GET https://a.b/api/v1/users/self")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8:strict", "utf-8:surrogateescape"])
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (b"\xff\xfe\x00h", "probes: What stands on stdin is no text: give a URL or a curl line.\n"),
+        (b"https://a.b/x\x00", "probes: What stands on stdin is no text: give a URL or a curl line.\n"),
+        (None, "probes: There is nothing to explain: stdin is closed.\n"),
+        (b"", "probes: There is nothing to explain: give a URL or a curl line in quotes, or --question NAME.\n"),
+    ],
+)
+def test_stdin_that_holds_no_text(given: bytes | None, message: str, encoding: str) -> None:
+    """`explain -` with bytes that are no text, or with stdin closed, is one sentence and exit 2."""
+    line = [sys.executable, "-m", "probes", "explain", "-"]
+    words = ["sh", "-c", 'exec "$@" <&-', "sh", *line] if given is None else line
+    env = {**os.environ, "PYTHONIOENCODING": encoding, "PYTHONPATH": str(SCHEMAS.parents[1])}
+    done = subprocess.run(words, input=given, env=env, capture_output=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout, done.stderr.decode()) == (2, b"", message)
 
 
 def test_the_document_keeps_its_schema() -> None:

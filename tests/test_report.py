@@ -189,6 +189,14 @@ def test_half_a_run(tmp_path: Path, full: Run) -> None:
     ]
 
 
+def test_a_run_that_failed(tmp_path: Path) -> None:
+    """An end that is a sentence of its own keeps its one full stop."""
+    run = made(tmp_path)
+    run.finish("failed: Instance 'beta' takes its token from T, which is not set: export it first.")
+    ended = "The run did not end as planned: failed: Instance 'beta' takes its token from T, which is not set: export it first."
+    assert report.document(run)["notes"][0] == ended
+
+
 def test_an_empty_run(tmp_path: Path) -> None:
     """Every format can be written of a run without an observation, and the notes say that there is none."""
     run = made(tmp_path)

@@ -71,10 +71,12 @@ def test_server_that_breaks_off_is_left_soon(name: str) -> None:
 
 
 def test_chosen() -> None:
-    """`all` is every read-only scenario once; unknown words and none at all are usage errors."""
+    """`all` is every read-only scenario once; unknown words and none at all are usage errors, which offer the nearest name."""
     assert [one.name for one in chosen(["reach", "all"])] == list(names())
-    with pytest.raises(UsageError, match=r"There is no scenario 'reech': known are all, reach, latency"):
-        chosen(["reech"])
+    with pytest.raises(UsageError, match=r"^There is no scenario 'rech': did you mean reach\?$"):
+        chosen(["rech"])
+    with pytest.raises(UsageError, match=r"^There is no scenario 'nonsense': known are all, reach, latency, "):
+        chosen(["nonsense"])
     with pytest.raises(UsageError, match="Name a scenario: all, reach"):
         chosen([])
 

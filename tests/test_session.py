@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -52,6 +53,21 @@ def test_a_run_that_is_done(tmp_path: Path) -> None:
     with open_run(settings, ["rate"], [BETA]) as run:
         run.finish("guard: budget spent")
     assert ended(run) == "guard: budget spent"
+
+
+@pytest.mark.parametrize(
+    ("lacking", "message"),
+    [
+        ({"dialect": "canvass"}, "There is no dialect 'canvass': known are blackboard, brightspace, canvas, "),
+        ({"token_env": "NOT_SET_ANYWHERE"}, "Instance 'odd' takes its token from NOT_SET_ANYWHERE, which is not set: export it first."),
+    ],
+)
+def test_no_folder_for_what_cannot_be_asked(lacking: dict[str, str], message: str, tmp_path: Path) -> None:
+    """An unknown dialect or a missing token, be it of one instance of several, is told before a run folder is made."""
+    odd = dataclasses.replace(BETA, name="odd", **lacking)  # type: ignore[arg-type] # text fields only
+    with pytest.raises(ConfigError, match=re.escape(message)), open_run(Settings(out=tmp_path / "results"), ["rate"], [BETA, odd]):
+        pytest.fail("the block must not begin")
+    assert not (tmp_path / "results").exists()
 
 
 @pytest.mark.parametrize(

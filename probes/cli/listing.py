@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -46,8 +47,23 @@ def explain(
 
     common = settings(config, out, as_json, quiet, fail_on)
     given = words or []
-    text = sys.stdin.read() if given == ["-"] else given[0] if len(given) == 1 else shlex.join(given)
+    text = _stdin() if given == ["-"] else given[0] if len(given) == 1 else shlex.join(given)
     tell(common, job.run(common, text, instance, question, term))
+
+
+def _stdin() -> str:
+    """What stands on stdin. Raises UsageError where it is closed or no text."""
+    from probes.errors import UsageError
+
+    if sys.stdin is None or sys.stdin.closed:
+        raise UsageError("There is nothing to explain: stdin is closed.")
+    try:
+        text = sys.stdin.read()
+    except UnicodeDecodeError:
+        text = "\0"
+    if re.search("[\0-\x08\x0e-\x1b\x7f\ud800-\udfff]", text):  # surrogates stand for bytes that could not be decoded
+        raise UsageError("What stands on stdin is no text: give a URL or a curl line.")
+    return text
 
 
 def fetch(

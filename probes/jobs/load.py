@@ -49,7 +49,6 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     """
     instance = _instance(settings, asked)
     plan = plan_of(instance, asked)
-    instance.token()
     with open_run(settings, ["load", *asked.names], [instance]) as run:
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with live(settings) as progress:

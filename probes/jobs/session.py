@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from probes.config import Config, Instance, load
+from probes.dialects import dialect
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError
 from probes.findings import Finding, Severity
 from probes.observation import Observation, Outcome
@@ -59,8 +60,12 @@ class Told:
 def open_run(settings: Settings, command: list[str], instances: Sequence[Instance]) -> Iterator[Run]:
     """A run folder for the time of the block; how the block ended is written into its manifest, whatever happens.
 
-    Raises RunFolderError when the folder cannot be written.
+    Raises ConfigError before there is a folder when an instance's dialect is unknown or its token missing, RunFolderError when the folder
+    cannot be written.
     """
+    for instance in instances:
+        dialect(instance.dialect)
+        instance.token()
     run = Run.create(settings.out, command, instances)
     try:
         yield run

@@ -186,7 +186,7 @@ def notes(document: dict[str, Any], aggregate: Aggregate, *, judged: bool = True
     if ended is None:
         found.append("The run did not end by itself (it was killed, or it is still going on): this is what it had measured by then.")
     elif ended != "done":
-        found.append(f"The run did not end as planned: {ended}.")
+        found.append(f"The run did not end as planned: {str(ended).rstrip('.')}.")
     if not document["started_at"]:
         found.append("The manifest cannot be read: times are seconds since the run's start, whenever that was.")
     if not len(aggregate):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from importlib import import_module
 from importlib.metadata import entry_points
 
@@ -29,7 +30,10 @@ def scenario(name: str) -> Scenario:
     for point in entry_points(group="probes.scenarios"):
         if point.name == name:
             return point.load()  # type: ignore[no-any-return] # whatever the outside package offers
-    raise UsageError(f"There is no scenario '{name}': known are all, {', '.join(names())}.")
+    known = ["all", *names()]
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
+    raise UsageError(f"There is no scenario '{name}': {hint}")
 
 
 def chosen(words: list[str]) -> list[Scenario]:
