@@ -99,6 +99,18 @@ class Design:
         if not self._slowed(seen) and self._suspected is not None:
             self.slowed_at = self._suspected
 
+    @property
+    def pricing_s(self) -> float:
+        """About how long pricing takes, s, by the rate of its first step; 0.0 before that is set."""
+        if not self.steps:
+            return 0.0
+        safe, left, seconds = self.steps[0].rate_per_s / STEPS[0][0], self._to_price, 0.0
+        for share, part in STEPS:
+            calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
+            seconds += calls / min(share * safe, 0.98 * self.max_rate if self.max_rate else math.inf)
+            left -= calls
+        return min(seconds, PRICING_S)
+
     def _identify(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
         """Alone, alone, two, two, three, three, then trains, until the outflow is known or calls and time are spent."""
         self._identify_turns += 1

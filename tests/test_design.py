@@ -47,6 +47,23 @@ def test_first_rounds() -> None:
 
 
 @pytest.mark.untraced
+@pytest.mark.parametrize(("law", "max_rate"), [(Law(0.5, 0.4), None), (Law(1.0, 5.0), None), (Law(0.3, 0.2), 3.0)])
+def test_how_long_pricing_takes(law: Law, max_rate: float | None) -> None:
+    """From its first step on the design knows to a quarter how long pricing takes, whatever binds; before that it knows nothing."""
+    world, design, told = World(law=law), Design((SELF,), 300, max_rate), []
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        told.append((world.now_s, design.pricing_s))
+        return asked
+
+    world.carry_out(decide)
+    began, foretold = next(pair for pair in told if pair[1])
+    assert foretold == pytest.approx(world.now_s - began, rel=0.25)
+    assert {seconds for _, seconds in told} == {0.0, foretold}
+
+
+@pytest.mark.untraced
 @pytest.mark.parametrize("budget", [1, 2, 3, 7, 20, 45, 111])
 def test_budget_is_kept(budget: int) -> None:
     """Never more calls than the budget, each round bounded by what the scenario cuts off."""

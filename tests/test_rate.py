@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from probes.simulator.settings import Fault, Service, SimulatorSettings
 
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 SELF = Call("GET", "/api/v1/users/self")
+QUIET = Settings(quiet=True)
 QUICK = SimulatorSettings(services={"*": Service(0.2, 0.3, cost_mean=0.6)}, slots=1000)
 
 
@@ -68,8 +70,15 @@ class Asked:
         return [sign["kind"] for sign in self.entry["signs"]]
 
 
-def rated(tmp_path: Path, settings: SimulatorSettings = QUICK, budget: int = 120, calls: tuple[Call, ...] = (SELF,), **more: Any) -> Asked:
-    """`rate` against the simulator in virtual time."""
+def rated(
+    tmp_path: Path,
+    settings: SimulatorSettings = QUICK,
+    budget: int = 120,
+    calls: tuple[Call, ...] = (SELF,),
+    said: Settings = QUIET,
+    **more: Any,
+) -> Asked:
+    """`rate` against the simulator in virtual time; `said` may let it talk."""
     instance = place("test", **more)
     run = Run.create(tmp_path / "results", ["rate"], [instance])
     app = create_app(settings)
@@ -78,7 +87,7 @@ def rated(tmp_path: Path, settings: SimulatorSettings = QUICK, budget: int = 120
         return Client(one, record=folder.append, transport=in_process(app, 0.04, 0.001), origin_s=0.0)
 
     asked = job.Asked(["test"], [], budget=budget)
-    measured = run_virtually(job.measure(Settings(quiet=True), instance, calls, asked, run, make))
+    measured = run_virtually(job.measure(said, instance, calls, asked, run, make))
     seen = list(run.observations())
     documents = job.documents_of(measured, seen, calls, 1000, instance)
     return Asked(measured, run, seen, instance, documents)
@@ -112,6 +121,19 @@ def test_text(tmp_path: Path) -> None:
         "  Bucket: mark 600, reservation 50, outflow/s 9.99"
     )
     assert lines[-1] == f"Next: probes plan {one.run.folder} --calls 10000"
+
+
+def test_long_pricing_is_announced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Once the bucket is known it is said, once, how long pricing takes, where that is long."""
+    settings = QUICK.changed(services={"*": Service(1.0, 0.3, cost_mean=5.0)})
+    one = rated(tmp_path, settings, said=Settings())
+    line = re.fullmatch(r"The bucket is known after (\d+) calls; pricing takes about (\d+) s more\.\n", capsys.readouterr().err)
+    assert line is not None
+    requests, seconds = one.told.document["spent"]["identify"].values()
+    assert int(line[1]) == requests
+    assert int(line[2]) == pytest.approx(one.measured.seconds - seconds, rel=0.25)
+    rated(tmp_path, said=Settings())
+    assert capsys.readouterr().err == "", "short pricing speaks for itself"
 
 
 @pytest.mark.untraced

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes import findings
-from probes.calls import Call
+from probes.calls import Call, Round
 from probes.config import Instance, Kind
 from probes.design import Design
 from probes.errors import GuardStop, UsageError
@@ -24,8 +24,9 @@ from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, mix_document, rate_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
+from probes.rules.base import seconds
 from probes.runs import Run
-from probes.scenarios import Options, scenario
+from probes.scenarios import Decide, Options, scenario
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -36,6 +37,8 @@ FOUND = frozenset({"shared_token"})
 """Signs that are findings as well, and told as such."""
 KINDS_WITH_REFUSALS = frozenset({Kind.TEST, Kind.BETA, Kind.SANDBOX, Kind.SIMULATED})
 """Where the few refusals that a server without budget headers needs may be caused without being allowed by name."""
+LONG_S = 20.0
+"""Pricing that takes longer is announced."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +101,7 @@ async def measure(
     async with make(instance, run) as client:
         with progress(settings, f"rate of {instance.name}", asked.budget) as bar:
             try:
-                seen = await _stream(client, design, calls, asked, bar)
+                seen = await _stream(client, telling(design, settings.say), calls, asked, bar)
                 found = estimate(seen)
                 if found is not None and _no_headers(found, seen) and may_be_refused(instance):
                     settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
@@ -107,6 +110,21 @@ async def measure(
             except GuardStop as stop:
                 stopped = stop
     return Measured(design, by_refusals, loop.time() - start, stopped)
+
+
+def telling(design: Design, say: Callable[[str], None]) -> Decide:
+    """`design`, which says once how long pricing will take, as soon as it knows: a bar alone would look as if it stood still."""
+    said = False
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        nonlocal said
+        asked = design(seen)
+        if not said and design.pricing_s > LONG_S:
+            said = True
+            say(f"The bucket is known after {len(seen)} calls; pricing takes about {seconds(design.pricing_s)} more.")
+        return asked
+
+    return decide
 
 
 async def _stream(client: Any, design: Any, calls: Sequence[Call], asked: Asked, bar: Bar) -> list[Observation]:
