@@ -25,7 +25,7 @@ def remembered(token: str) -> str:
 
 def redact(text: str) -> str:
     """`text` without the tokens that were read, bare or as JSON, URLs and HTML write them, and without all of a Canvas token's shape."""
-    for pattern in _read.values():
+    for pattern in tuple(_read.values()):  # another thread may read one meanwhile
         text = pattern.sub("[token]", text)
     return SHAPE.sub("[token]", text) if "~" in text or "%7" in text else text
 
