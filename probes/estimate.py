@@ -68,11 +68,13 @@ class Estimate:
     """Calls that were sent and brought no answer in time: the server may hold their reservations still."""
     jitter_s: float = 0.0
     """By how much one way through the network varies, standard deviation; 0 where it is not known."""
+    spare_s: float = 0.0
+    """How much longer than the shortest the network's share of a call usually is."""
 
     @property
     def round_trip_s(self) -> float:
-        """The network's share of a call, seconds."""
-        return self.away.round_trip_s
+        """The network's usual share of a call, seconds."""
+        return self.away.round_trip_s + self.spare_s
 
     @property
     def identified(self) -> bool:
@@ -114,7 +116,8 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
         signs = (*signs, *told, *(sign for sign in others if not (sign[0] == "shared_token" and "limit_changed" in known)))
     refused, lost = (sum(o.outcome is outcome for o in mine) for outcome in (Outcome.THROTTLED, Outcome.READ_TIMEOUT))
     prices = _prices(mine, away.round_trip_s)
-    return Estimate(answered[0].instance, regime, fitted, prices, away, len(answered), refused, signs, lost, way_jitter_s(mine))
+    ways = way_jitter_s(mine), jitter_s(mine, away.round_trip_s) or 0.0
+    return Estimate(answered[0].instance, regime, fitted, prices, away, len(answered), refused, signs, lost, *ways)
 
 
 def _fitted(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance) -> tuple[Fit | None, Fit | None, Signs]:
