@@ -24,6 +24,7 @@ from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation, Outcome
+from probes.rules.base import rounded_down
 from probes.runs import Run
 from probes.simulator.app import create_app
 from probes.simulator.network import in_process
@@ -114,8 +115,8 @@ def test_text(tmp_path: Path) -> None:
     """For a person: the recommendation first, which is the low end; then the estimate, workers, bucket, what was spent, what to do next."""
     one = rated(tmp_path)
     rate, lines = one.entry["safe"]["rate_per_s"], one.told.text.splitlines()
-    assert lines[0] == f"test: GET /api/v1/users/self: go at {rate['low']:.3g} calls/s, bound by {one.entry['safe']['bound_by']}."
-    assert lines[1].startswith(f"  Best estimate {rate['value']:.3g} [{rate['low']:.3g} .. {rate['high']:.3g}], n ")
+    assert lines[0] == f"test: GET /api/v1/users/self: go at {rounded_down(rate['low'])} calls/s, bound by {one.entry['safe']['bound_by']}."
+    assert lines[1].startswith(f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n ")
     assert lines[2] == f"  Or {one.entry['safe']['in_flight']} workers without pause; at one instant at most 11 calls."
     assert lines[3] == "  Bucket: mark 600, reservation 50, outflow/s 10." or lines[3].startswith(
         "  Bucket: mark 600, reservation 50, outflow/s 9.99"
@@ -169,7 +170,7 @@ def test_weights(tmp_path: Path) -> None:
     )
     assert mix["cost"]["value"] == pytest.approx(0.9 * often["cost"]["value"] + 0.1 * rare["cost"]["value"], rel=0.05)
     assert rare["safe"]["rate_per_s"]["value"] < 0.7 * mix["safe"]["rate_per_s"]["value"] < 0.9 * often["safe"]["rate_per_s"]["value"]
-    assert one.told.text.startswith(f"test: {mix['call']}: go at {mix['safe']['rate_per_s']['low']:.3g} calls/s")
+    assert one.told.text.startswith(f"test: {mix['call']}: go at {rounded_down(mix['safe']['rate_per_s']['low'])} calls/s")
     planned = plan_job.do(Settings(config=None, quiet=True), one.run.folder, 1000, None, False).document
     even = next(strategy for strategy in planned["strategies"] if strategy["name"] == "even_rate")
     assert even["rate_per_s"] == pytest.approx(mix["safe"]["rate_per_s"]["low"], rel=0.02)

@@ -18,7 +18,8 @@ from probes import report
 from probes.cli import app
 from probes.errors import RunFolderError, UsageError
 from probes.observation import Outcome, plain
-from probes.report import answers, latencies, tables
+from probes.report import latencies, tables
+from probes.rules.base import rounded_down
 from probes.runs import Run
 
 SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
@@ -70,16 +71,18 @@ def test_the_document_keeps_its_schema(told: dict[str, Any], full: Run) -> None:
 def test_one_line_for_each_instance(told: dict[str, Any]) -> None:
     """Rate (the recommended, rounded down), in flight, what binds, and how much slower than the fastest."""
     assert [one["says"] for one in told["answers"]] == [
-        "test: 12 calls/s, 9 in flight, bound by reservations; 1.8 times slower than sandbox",
+        "test: 12.5 calls/s, 9 in flight, bound by reservations; 1.8 times slower than sandbox",
         "beta: 17 calls/s, 10 in flight, bound by reservations; 1.4 times slower than sandbox",
         "sandbox: 23 calls/s, 11 in flight, bound by outflow",
     ]
 
 
-@pytest.mark.parametrize(("value", "text"), [(17.99, "17"), (1234.5, "1,234"), (9.99, "9.9"), (0.0678, "0.067"), (0.0, "0"), (1.0, "1")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(17.99, "17.9"), (1234.5, "1,234"), (9.999, "9.99"), (0.06789, "0.0678"), (0.0, "0"), (1.0, "1"), (0.3, "0.3")]
+)
 def test_a_recommended_rate_is_never_rounded_up(value: float, text: str) -> None:
-    """Two digits, all before the point, always down."""
-    assert answers.rounded_down(value) == text
+    """Three digits, all before the point, always down."""
+    assert rounded_down(value) == text
 
 
 def test_latency_is_traced_to_its_observations(told: dict[str, Any], full: Run) -> None:
@@ -404,7 +407,7 @@ def test_the_command_tells_the_first_screen(full: Run) -> None:
     done = CliRunner().invoke(app, ["report", str(full.folder), "--no-charts", "--format", "md,json"])
     lines = done.stdout.splitlines()
     assert done.exit_code == 0
-    assert lines[0] == "test: 12 calls/s, 9 in flight, bound by reservations; 1.8 times slower than sandbox"
+    assert lines[0] == "test: 12.5 calls/s, 9 in flight, bound by reservations; 1.8 times slower than sandbox"
     assert lines[-2:] == [f"Report: {full.folder / 'report.md'}", f"Report: {full.folder / 'report.json'}"]
     assert f"Wrote {full.folder / 'report.json'}" in done.stderr
 
@@ -444,4 +447,4 @@ def test_a_run_of_two_calls_tells_the_tightest(tmp_path: Path) -> None:
     rates = [rate("beta", 17.9, 10), rate("beta", 3.1, 4, "outflow", "GET /dear")]
     run = made(tmp_path, *(o.line() for o in latency("beta", random.Random(2), 20)), rates=rates)
     run.note(comparisons=[{**pair("beta", "x", 1.7), "differs": False}])
-    assert report.document(run)["answers"][0]["says"] == "beta: 2.9 calls/s, 4 in flight, bound by outflow, the tightest of 2 calls"
+    assert report.document(run)["answers"][0]["says"] == "beta: 2.94 calls/s, 4 in flight, bound by outflow, the tightest of 2 calls"

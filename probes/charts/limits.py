@@ -11,6 +11,7 @@ from probes.charts.style import ALARM, INK, MUTED, SERIES, Picture
 from probes.charts.words import foot, names, place, tally
 from probes.report import facts
 from probes.report.aggregate import LOADS
+from probes.rules.base import rounded_down
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -154,7 +155,7 @@ def _safe_row(axis: Any, index: int, one: dict[str, Any], colour: str) -> None:
         colour = ALARM if confirmed.get("contradicted") else INK
         axis.plot([confirmed["rate_per_s"]], [index], "D", color=colour, markersize=4.5, zorder=5)
     n = int(rate.get("n") or 0)
-    words = f"{rate['low']:.3g}/s, {safe.get('in_flight')} in flight, bound by {safe.get('bound_by')}, n = {n:,}"
+    words = f"{rounded_down(rate['low'])}/s, {safe.get('in_flight')} in flight, bound by {safe.get('bound_by')}, n = {n:,}"
     axis.annotate(words, (0, index), (2, 11), textcoords="offset points", va="bottom", fontsize=8.5)
 
 

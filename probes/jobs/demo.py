@@ -18,6 +18,7 @@ from probes.jobs.rate import Measured, documents_of
 from probes.jobs.session import Settings, Told, open_run, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
+from probes.rules.base import rounded_down
 from probes.runs import Run
 from probes.scenarios import Options, chosen
 from probes.scenarios import scenario as scenario_of
@@ -120,5 +121,5 @@ def _line(entry: dict[str, Any]) -> str:
         return f"  {entry['instance']:<8} no limit at any rate, {safe['in_flight']} in flight"
     confirmed = entry.get("confirmed")
     proof = f"; {confirmed['calls']} calls by Locust, {confirmed['refused']} refused" if confirmed else ""
-    told = f"{safe['rate_per_s']['low']:5.1f} calls/s, {safe['in_flight']} in flight, bound by {safe['bound_by']}"
+    told = f"{rounded_down(safe['rate_per_s']['low']):>5} calls/s, {safe['in_flight']} in flight, bound by {safe['bound_by']}"
     return f"  {entry['instance']:<8} {told}{proof}"

@@ -24,7 +24,7 @@ from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, mix_document, rate_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
-from probes.rules.base import seconds
+from probes.rules.base import rounded_down, seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
 
@@ -200,9 +200,9 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
     if rate is None:
         lines.append(f"{name}: {call}: a job of {safe['job_calls']} calls meets no limit at any rate up to the ceilings.")
     else:
-        lines.append(f"{name}: {call}: go at {rate['low']:.3g} calls/s, bound by {safe['bound_by']}.")
+        lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {safe['bound_by']}.")
         lines.append(
-            f"  Best estimate {rate['value']:.3g} [{rate['low']:.3g} .. {rate['high']:.3g}], n {rate['n']}: "
+            f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: "
             f"5 % odds of any refusal in a job of {safe['job_calls']} calls."
         )
     lines.append(f"  Or {safe['in_flight']} workers without pause; at one instant at most {safe['burst']} calls.")

@@ -9,7 +9,7 @@ from typing import Any
 
 from probes.report import facts
 from probes.report.aggregate import LOADS, Aggregate
-from probes.rules.base import plural, seconds
+from probes.rules.base import plural, rounded_down, seconds
 
 
 def answers(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -43,16 +43,6 @@ def tightest(document: dict[str, Any], name: str) -> dict[str, Any] | None:
     """The rate entry of that instance with the lowest recommended rate; None where there is none."""
     mine = [one for one in document["rates"] if one["instance"] == name and isinstance(one.get("safe"), dict)]
     return min(mine, key=lambda one: (facts.number(one["safe"].get("rate_per_s")) or {"low": math.inf})["low"], default=None)
-
-
-def rounded_down(value: float) -> str:
-    """A recommended rate, never rounded up: two digits, all digits before the point."""
-    if value >= 10.0:
-        return f"{math.floor(value):,}"
-    if value <= 0.0:
-        return "0"
-    scale = 10 ** (1 - math.floor(math.log10(value)))
-    return f"{math.floor(value * scale) / scale:g}"
 
 
 def title(document: dict[str, Any]) -> str:

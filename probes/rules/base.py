@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -73,6 +74,16 @@ class View:
     def kind_of(self, instance: str) -> str | None:
         """The kind that the configuration gave an instance, where the manifest tells it."""
         return next((str(one.get("kind")) for one in self.facts.get("instances", []) if one.get("name") == instance), None)
+
+
+def rounded_down(value: float) -> str:
+    """A recommended rate, never rounded up: three digits, all digits before the point."""
+    if value >= 100.0:
+        return f"{math.floor(value):,}"
+    if value <= 0.0:
+        return "0"
+    scale = 10 ** (2 - math.floor(math.log10(value)))
+    return f"{math.floor(round(value * scale, 6)) / scale:g}"
 
 
 def seconds(value: float) -> str:

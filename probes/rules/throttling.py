@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from probes.observation import Outcome
-from probes.rules.base import Document, Finding, Severity, View, plural
+from probes.rules.base import Document, Finding, Severity, View, plural, rounded_down
 
 REGIMES = {
     "unthrottled": (
@@ -100,7 +100,8 @@ def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number:
     bound = str(safe.get("bound_by"))
     odds, job = float(safe.get("odds", 0.05)), int(safe.get("job_calls", 1000))
     says = (
-        f"{name} stands {number['low']:.1f} '{call}' a second (best estimate {number['value']:.1f}), or {safe.get('in_flight')} in flight, "
+        f"{name} stands {rounded_down(number['low'])} '{call}' a second (best estimate {number['value']:.3g}), "
+        f"or {safe.get('in_flight')} in flight, "
         f"with odds of {odds:.0%} of any refusal in a job of {job:,} calls; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
     )
     evidence = tuple(_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
