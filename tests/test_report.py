@@ -73,7 +73,7 @@ def test_one_line_for_each_instance(told: dict[str, Any]) -> None:
     assert [one["says"] for one in told["answers"]] == [
         "test: 12.5 calls/s, 9 in flight, bound by reservations; 1.8 times slower than sandbox",
         "beta: 17 calls/s, 10 in flight, bound by reservations; 1.4 times slower than sandbox",
-        "sandbox: 23 calls/s, 11 in flight, bound by outflow",
+        "sandbox: 23.1 calls/s, 11 in flight, bound by outflow",
     ]
 
 
