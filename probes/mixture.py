@@ -31,6 +31,8 @@ def mixture(found: Estimate, shares: Mapping[str, float] | None = None) -> tuple
     known = sum(asked[call] for call in twins)
     if not twins or known < LEAST_KNOWN * sum(asked.values()):
         return None
+    if len(twins) == 1:
+        return next((twin, found.prices[call]) for call, twin in twins.items())
     weights = [asked[call] / known for call in twins]
     rows = [_drawn(twin, max(LEAST_ROWS, round(ROWS * weight))) for twin, weight in zip(twins.values(), weights, strict=True)]
     costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 from asked import place
 from commanded import Ended
@@ -146,6 +147,18 @@ def test_mix_of_calls(priced: list[Observation]) -> None:
     assert twin.mean_cost == pytest.approx(0.8, rel=0.15)
     assert len(twin.costs) == pytest.approx(8000, abs=60)
     assert prices.n == pytest.approx(len(mixed), abs=3)
+
+
+def test_one_call_is_planned_as_it_was_told(priced: list[Observation]) -> None:
+    """Of a single call the plan has the very twin and prices that its rate was told by."""
+    found = estimate(priced)
+    assert found is not None
+    twin, prices = mixture(found) or (None, None)
+    told = found.twin(SELF.name)
+    assert twin is not None
+    assert told is not None
+    assert np.array_equal(twin.costs, told.costs)
+    assert prices is found.prices[SELF.name]
 
 
 def test_durations() -> None:
