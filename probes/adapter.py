@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException, RetryError
 from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
+from urllib3.util.request import set_file_position
 from urllib3.util.retry import Retry
 
 from probes.gates import Door
@@ -29,6 +30,7 @@ class Gate(HTTPAdapter):
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer, after as many retries as asked for. Raises what requests raises."""
         retries = self._retries.new()
+        start = set_file_position(request.body, None)  # before the first send, as urllib3 does: a file is sent again from there
         while True:
             try:
                 response = self._sent(request, *args, **kwargs)
@@ -38,20 +40,24 @@ class Gate(HTTPAdapter):
             else:
                 if (left := _after_answer(retries, request, response)) is None:
                     return response
+                response.raw.drain_conn()
                 response.close()
             retries = left
+            set_file_position(request.body, start)
 
     def _sent(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         host = urlsplit(request.url).hostname or ""
         if self._door.passes_by(host):
-            return super().send(request, *args, **kwargs)
+            response = super().send(request, *args, **kwargs)
+            self._door.passed(host, response.status_code, response.headers)
+            return response
         ticket = self._limiter.acquire()
         sent_s = time.monotonic()
         try:
             response = super().send(request, *args, **kwargs)
             body = response.content if response.status_code == 403 else b""
         except BaseException:
-            self._limiter.release(ticket)
+            self._limiter.release(ticket, lost=True)
             raise
         self._door.answered(ticket, host, time.monotonic() - sent_s, response.status_code, response.headers, body)
         return response

@@ -35,6 +35,13 @@ class Door:
         """Whether calls to `host` need no ticket."""
         return bool(self._telling) and host not in self._telling and self._bare[host] >= STRANGE
 
+    def passed(self, host: str, status: int, headers: Mapping[str, str]) -> None:
+        """An answer that went past the gate: a host that speaks of a bucket after all, or refuses, needs tickets from now on."""
+        if headers.get("x-rate-limit-remaining") is not None:
+            self._telling.add(host)
+        elif status == 429:
+            self._bare[host] = 0
+
     def answered(self, ticket: int, host: str, seconds: float, status: int, headers: Mapping[str, str], body: bytes) -> None:
         """Books an answer that took `seconds`. One without a header, but from a gateway that gave up, is of a call that is over."""
         told = budget(headers)
@@ -42,10 +49,10 @@ class Door:
             self._telling.add(host)
         refused = is_refusal(status, body)
         if told["remaining"] is None and told["cost"] is None and not refused:
-            self._bare[host] += 1
+            self._bare[host] += status < 400  # errors are told by whatever stands before an application
             told["cost"] = seconds if status not in GAVE_UP else None
         strange = refused and bool(self._telling) and host not in self._telling
-        self._limiter.release(ticket, refused=refused and not strange, **told)
+        self._limiter.release(ticket, told["cost"], told["remaining"], refused and not strange, told["retry_after_s"])
 
 
 class _SyncGate(httpx.BaseTransport):
@@ -56,7 +63,9 @@ class _SyncGate(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         if self._door.passes_by(request.url.host):
-            return self._inner.handle_request(request)
+            response = self._inner.handle_request(request)
+            self._door.passed(request.url.host, response.status_code, response.headers)
+            return response
         ticket = self._limiter.acquire()
         sent_s = time.monotonic()
         try:
@@ -65,7 +74,7 @@ class _SyncGate(httpx.BaseTransport):
                 response = _unread(response, b"".join(response.iter_raw()))
             body = _body(response)
         except BaseException:
-            self._limiter.release(ticket)
+            self._limiter.release(ticket, lost=True)
             raise
         self._door.answered(ticket, request.url.host, time.monotonic() - sent_s, response.status_code, response.headers, body)
         return response
@@ -82,7 +91,9 @@ class _AsyncGate(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._door.passes_by(request.url.host):
-            return await self._inner.handle_async_request(request)
+            response = await self._inner.handle_async_request(request)
+            self._door.passed(request.url.host, response.status_code, response.headers)
+            return response
         ticket = await self._limiter.acquire_async()
         sent_s = time.monotonic()
         try:
@@ -91,7 +102,7 @@ class _AsyncGate(httpx.AsyncBaseTransport):
                 response = _unread(response, b"".join([part async for part in response.aiter_raw()]))
             body = _body(response)
         except BaseException:
-            self._limiter.release(ticket)
+            self._limiter.release(ticket, lost=True)
             raise
         self._door.answered(ticket, request.url.host, time.monotonic() - sent_s, response.status_code, response.headers, body)
         return response

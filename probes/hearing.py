@@ -26,7 +26,8 @@ class Hearing:
         if remaining is None or not math.isfinite(remaining):
             return cost, None
         self.odd_in_a_row = 0 if -mark <= remaining <= MOST_MARKS * mark else self.odd_in_a_row + 1
-        return cost, remaining if self.odd_in_a_row in (0, ODD_IN_A_ROW) else None
+        raised = self.odd_in_a_row == ODD_IN_A_ROW and remaining > 0.0
+        return cost, remaining if self.odd_in_a_row == 0 or raised else None
 
     def heard(self, *, bare: bool) -> None:
         """An answer that was no refusal, without a header or with one."""

@@ -44,4 +44,5 @@ def unit(changes: Sequence[tuple[float, float]], mark: float) -> float | None:
 def _fits(seen: Sequence[tuple[float, float]], outflow_per_s: float, tried: Sequence[float]) -> list[float]:
     """Mean cosine of the changes' phases for each unit tried: 1 when all are multiples of it."""
     turns = [2.0 * math.pi * (change + outflow_per_s * seconds) for seconds, change in seen]
-    return [sum(math.cos(turn / one) for turn in turns) / len(turns) for one in tried]
+    # a change that is nearest to zero times the unit speaks for no unit
+    return [sum(math.cos(turn / one) for turn in turns if abs(turn) >= math.pi * one) / len(turns) for one in tried]

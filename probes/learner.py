@@ -50,6 +50,8 @@ KEPT = 48
 JUDGED = 24
 """After so many changes the line is judged by how many of them it explains."""
 EXPLAINED_SHARE = 0.7
+AT_THE_BRIM, BRIM_S, BRIM_SHARE = 3, 2.5, 0.01
+"""So many headers, over so many seconds, that show the highest Remaining but for this share of it show the mark: a level would leak."""
 SURE = 20
 """A line through so many rows is not doubted for a refusal: a neighbour was there."""
 
@@ -74,6 +76,8 @@ class Learner:
     still: int = 0
     """Bursts without a trace: no bucket is kept for this token, or it leaks what so few calls reserve before the first returns."""
     most_doubled: int = MOST_DOUBLED
+    brim: tuple[float, float, int] = (-math.inf, -math.inf, 0)
+    """(since when, Remaining, headers) of the highest Remaining: a level that does not leak is none, and the mark is there."""
     changes: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
     """(seconds, change of the level without its cost) of all neighbouring departures of late that did not empty the bucket."""
     explained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
@@ -108,8 +112,11 @@ class Learner:
         """Takes one answer in; whether the constants changed."""
         before = self.mark
         self.mark = max(self.mark, remaining)
+        full = self._at_the_brim(now_s, remaining)
         if self.free:
             return self._goes_on(now_s, cost, remaining) or self.mark > before
+        if self.mark <= 0.0:  # a bucket above its mark tells nothing of it yet
+            return False
         if not self.sent_together:
             self.sent_together, self.last = len(out) + 1, None
             self._opens(now_s - sent_s, now_s, cost, remaining)
@@ -117,10 +124,19 @@ class Learner:
             self._follows(now_s, cost, remaining)
         if not out:
             self.sent_together = 0
-            return self._judge()
+            return self._judge() or full
         if len(self.rows) >= FREE_AFTER:
             self._agree()
-        return self.free
+        return self.free or full
+
+    def _at_the_brim(self, now_s: float, remaining: float) -> bool:
+        """Whether this header makes it sure that the highest Remaining is the mark, whatever was guessed."""
+        since_s, base, count = self.brim
+        if remaining > base + BRIM_SHARE * max(base, 0.0) + 1e-9 or count == 0:
+            since_s, base, count = now_s, remaining, 0
+        count += remaining >= base - BRIM_SHARE * max(base, 0.0)
+        self.brim = since_s, base, count
+        return count >= AT_THE_BRIM and now_s - since_s >= BRIM_S
 
     def _opens(self, seconds: float, now_s: float, cost: float, remaining: float) -> None:
         """The first of a burst from rest to come back shows the reservations of all others, less what leaked meanwhile."""

@@ -9,9 +9,9 @@ departure. Departures are not gambled on: a call leaves when it would pass even 
 from __future__ import annotations
 
 import math
-from collections import deque
 from dataclasses import dataclass, field
 
+from probes.agreement import Agreement
 from probes.bucket import BucketSettings
 from probes.hearing import Hearing
 from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
@@ -24,10 +24,6 @@ from probes.silence import Silence
 
 __all__ = ["CAUTIOUS_OUTFLOW_PER_S", "CAUTIOUS_SHARE", "Ledger"]
 
-AGREEING = 8
-"""So many headers in a row must show less than the book before it is lowered."""
-LONG_AGREEING = 64
-"""So many where they are read less cautiously: what frees a book that is too high to tell how old an unseen call can be."""
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
 BLUR_KEPT = 1.5
@@ -49,8 +45,7 @@ class Ledger:
     learned_once: bool = False
     own: float = 0.0
     """The level by our own calls alone, units at `touched_s`; what headers showed above it is a neighbour's."""
-    slack: deque[float] = field(default_factory=lambda: deque(maxlen=AGREEING))
-    long_slack: deque[float] = field(default_factory=lambda: deque(maxlen=LONG_AGREEING))
+    agreement: Agreement = field(default_factory=Agreement)
     hearing: Hearing = field(default_factory=Hearing)
     retreat: Retreat = field(default_factory=Retreat)
     learner: Learner = field(default_factory=Learner)
@@ -119,26 +114,38 @@ class Ledger:
             self._touch(-self.settings.up_front_cost, now_s)
 
     def answer(
-        self, number: int, now_s: float, cost: float | None, remaining: float | None, refused: bool, retry_after_s: float | None
+        self,
+        number: int,
+        now_s: float,
+        cost: float | None,
+        remaining: float | None,
+        refused: bool,
+        retry_after_s: float | None,
+        lost: bool = False,
     ) -> None:
-        """Books the answer to call `number`; an unknown number is ignored. Values that cannot be costs or levels count as not seen."""
+        """Books the answer to call `number`, or that none came (`lost`); an unknown number is ignored.
+
+        Values that cannot be costs or levels count as not seen.
+        """
         sent_s = self.out.pop(number, None)
         if sent_s is None:
             return
-        bare = cost is None and remaining is None and not refused
-        mark = self.settings.high_water_mark if self.known else max(self.learner.mark, 0.0) or math.inf
+        headers_usual = self.hearing.headers > 0 and not self.hearing.stopped
+        failed = lost or (cost is None and remaining is None and not refused and headers_usual)
+        mark = self.settings.high_water_mark if self.known else max(self.learner.mark, self.settings.high_water_mark)
         cost, remaining = self.hearing.believed(cost, remaining, mark)
-        paid = self._book(now_s, now_s - sent_s, cost, bare=bare, refused=refused)
-        if not refused:
+        hung = now_s - sent_s >= self.passage.patience_s
+        paid = self._book(now_s, now_s - sent_s, cost, lost=failed, refused=refused)
+        if not (refused or lost):
             self._heard(now_s, bare=remaining is None)
         if not self.passage.expected(self.out, now_s) and (remaining is None or refused):
             self.learner.sent_together = 0  # a burst that was to tell something is over, though its last answer told nothing
         if remaining is not None:
-            self._read(sent_s, now_s, paid, remaining, refused)
+            self._read(sent_s, now_s, paid, remaining, refused or hung)
         self.overtaking.release(now_s, max(0.0, self.settings.up_front_cost - paid))
         if refused:
             self._refused(sent_s, now_s, remaining, retry_after_s)
-        else:
+        elif not failed:
             self.retreat.passed()
 
     def _heard(self, now_s: float, *, bare: bool) -> None:
@@ -160,19 +167,19 @@ class Ledger:
         if (told := self.losses.told(sent_s)) > 0.0:
             self._set(max(self._own_at(now_s), self.level_at(now_s) - told), self._own_at(now_s), now_s)
 
-    def _book(self, now_s: float, flight_s: float, cost: float | None, *, bare: bool, refused: bool) -> float:
+    def _book(self, now_s: float, flight_s: float, cost: float | None, *, lost: bool, refused: bool) -> float:
         """What the answered call paid: nothing when refused, at most about a unit a second where it was not told.
 
-        A call without any header where headers are usual failed on its way, and may be at work still.
+        A call that was lost, or brought no header where headers are usual, failed on its way, and may be at work still.
         """
         held = self.settings.up_front_cost
         paid = 0.0 if refused else flight_s if cost is None else cost
-        if bare and self.hearing.headers > 0 and not self.hearing.stopped:
+        if lost:
             self.losses.lost(held, now_s)
             self._set(self.level_at(now_s) + paid, max(0.0, self._own_at(now_s) + paid - held), now_s)
         else:
             self._touch(paid - held, now_s)
-        if not refused:
+        if not (refused or lost):
             self.passage.flown(flight_s)
         return paid
 
@@ -220,11 +227,11 @@ class Ledger:
         elif excess > 0.0:
             self._raise(excess, now_s)
             return
-        self.slack.append(mine - shown - cost * self.passage.maybe_unseen(self.out, now_s))
-        self.long_slack.append(mine - shown - cost * self.passage.hardly_unseen(self.out, now_s))
-        for slack in (self.slack, self.long_slack):
-            if len(slack) == slack.maxlen and min(slack) > 0.0:
-                self._lower(min(slack), now_s)
+        cautiously = mine - shown - cost * self.passage.maybe_unseen(self.out, now_s)
+        less = self.agreement.heard(cautiously, mine - shown - cost * self.passage.hardly_unseen(self.out, now_s))
+        if less > 0.0:
+            level = self.level_at(now_s) - less
+            self._set(level, min(self._own_at(now_s), level), now_s)
 
     def _followed(self, own: float, shown: float, now_s: float) -> float:
         """Our own level and the header differ by whole reservations, but for what neighbours pay bit by bit."""
@@ -236,19 +243,12 @@ class Ledger:
             self.neighbours.drifted(part * cost, now_s)
         return max(0.0, own + part * cost)
 
-    def _lower(self, less: float, now_s: float) -> None:
-        level = self.level_at(now_s) - less
-        self._set(level, min(self._own_at(now_s), level), now_s)
-        self.slack.clear()
-        self.long_slack.clear()
-
     def _raise(self, excess: float, now_s: float) -> None:
         if excess > max(0.3 * self.settings.up_front_cost, 3.0):
             unexplained = excess / self.settings.up_front_cost - self.losses.standing(now_s)
             if unexplained > 0.0:
                 self.neighbours.jump(unexplained, now_s)
-        self.slack.clear()
-        self.long_slack.clear()
+        self.agreement.clear()
         self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
 
     def _refused(self, sent_s: float, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:

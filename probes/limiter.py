@@ -160,15 +160,17 @@ class Limiter:
         remaining: float | str | None = None,
         refused: bool = False,
         retry_after_s: float | str | None = None,
+        lost: bool = False,
     ) -> None:
         """Books the answer to a call: its cost and Remaining as the headers gave them (units), None where they gave none.
 
-        What is no number counts as not given.
+        What is no number counts as not given. `lost`: no answer came, the server may be at it still; without it an answer that brought
+        neither cost nor Remaining is taken for such a one where others bring them.
         """
         told = _number(cost), _number(remaining), bool(refused), _number(retry_after_s)
         with self._lock:
             self.refused += bool(refused) and ticket in self.ledger.out
-            self.ledger.answer(ticket, self._clock(), *told)
+            self.ledger.answer(ticket, self._clock(), *told, bool(lost))
         self._pump()
 
     def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 KEPT = 64
 SAFE_SHARE = 0.4
 """Of the youngest call that a header had seen; where calls are sent far apart few of them are so young, and the true round trip is less."""
-PATIENCE_S, PATIENCE_FLIGHTS = 5.0, 5.0
-"""A call seems to hang when it is out for so long, and for so many times the longest flight."""
+PATIENCE_S, PATIENCE_FLIGHTS, MOST_PATIENCE_S = 5.0, 5.0, 30.0
+"""A call seems to hang when it is out for so long, and for so many times the longest flight; or for as long as the last."""
 FEW = 8
 LEAST = 32
 """Headers before a lower bound of the round trip is believed."""
@@ -41,7 +41,7 @@ class Passage:
     @property
     def patience_s(self) -> float:
         """A call that is out for longer seems to hang."""
-        return max(PATIENCE_S, PATIENCE_FLIGHTS * self.longest_s)
+        return min(max(PATIENCE_S, PATIENCE_FLIGHTS * self.longest_s), MOST_PATIENCE_S)
 
     def expected(self, out: Mapping[int, float], now_s: float) -> Mapping[int, float]:
         """The calls that are `out`, without those that seem to hang; number and instant of sending, in that order."""

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import gzip
+import io
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -14,7 +15,7 @@ import pytest
 import requests
 from pytest_httpserver import HTTPServer
 from urllib3.util.retry import Retry
-from werkzeug import Response
+from werkzeug import Request, Response
 
 from probes import Limiter
 from probes.bucket import BucketSettings
@@ -331,3 +332,38 @@ def test_options_beside_an_inner_transport() -> None:
     """Options that an inner transport would never see are refused in words."""
     with pytest.raises(UsageError, match="verify: options go to httpx's own transport"):
         limiter().transport(httpx.HTTPTransport(), verify=False)
+
+
+def test_a_second_name_of_canvas_that_was_down_needs_tickets(httpserver: HTTPServer) -> None:
+    """Error pages do not make a host a stranger; one that is, and then tells of a bucket or refuses, needs tickets again."""
+    told = {"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "550"}
+    httpserver.expect_request("/api").respond_with_data("{}", headers=told)
+    httpserver.expect_request("/down").respond_with_data("<html>", status=503)
+    httpserver.expect_request("/file").respond_with_data("text")
+    other = httpserver.url_for("").replace("localhost", "127.0.0.1")
+    gate = Limiter()
+    with httpx.Client(transport=gate.transport()) as client:
+        client.get(httpserver.url_for("/api"))
+        for path, calls, tickets in (("/down", 5, 5), ("/file", 5, 3), ("/api", 1, 0), ("/api", 1, 1), ("/file", 5, 5)):
+            before = gate.ledger.sent
+            for _ in range(calls):
+                client.get(other + path)
+            assert gate.ledger.sent - before == tickets, path
+
+
+def test_a_file_is_sent_again_from_where_it_began(httpserver: HTTPServer) -> None:
+    """A retry of requests sends the rest of a file that was read from its middle, whole again, over the same connection."""
+    seen: list[tuple[bytes, int]] = []
+
+    def answer(request: Request) -> Response:
+        seen.append((request.get_data(), request.environ["REMOTE_PORT"]))
+        return Response("", status=503 if len(seen) < 3 else 200)
+
+    httpserver.expect_request("/", method="POST").respond_with_handler(answer)
+    session = requests.Session()
+    retries = Retry(3, status_forcelist=[503], allowed_methods=None, backoff_factor=0.0)
+    session.mount("http://", Limiter().requests_adapter(max_retries=retries))
+    body = io.BytesIO(b"head" + b"x" * 100)
+    body.seek(4)
+    assert session.post(httpserver.url_for("/"), data=body).status_code == 200
+    assert [data for data, _ in seen] == [b"x" * 100] * 3

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import random
 import statistics
 
 import pytest
@@ -537,3 +538,40 @@ def test_headers_that_stop_hold_no_job_up(heard: int) -> None:
         job = Silenced(case, book, heard).run()
         assert job.seconds < most * oracle
         assert job.refused == 0
+
+
+LOW, LOWER, LEAKY, LEAKIER = (300.0, 20.0, 30.0, 3.0), (200.0, 20.0, 20.0, 2.0), (600.0, 24.0, 20.0, 2.0), (600.0, 20.0, 10.0, 2.0)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("constants", [LOW, LOWER, LEAKY, LEAKIER])
+def test_unknown_buckets_unlike_the_guess(constants: tuple[float, float, float, float]) -> None:
+    """A mark far below the guess, or a reservation that leaks before a call returns, is learnt: no crawl, hardly a refusal."""
+    mark, outflow, reservation, time_s = constants
+    draw = random.Random(1)
+    times = tuple(time_s * math.exp(draw.gauss(0.0, 0.3)) for _ in range(300))
+    case = Case(BucketSettings(mark, mark * 4 / 3, outflow, reservation), tuple(0.3 for _ in times), times, time_s, 0.02, 0.003)
+    seconds, refused = ratio(case, unknown(case))
+    assert seconds < 3.5
+    assert refused <= 1
+
+
+def test_first_headers_below_zero() -> None:
+    """Of an unknown bucket that is above its mark at first nothing is learnt from that, and no storm follows."""
+    book = unknown(FAMILIES["canvas"](1))
+    for step in range(2):
+        for number in sent_at_once(book, 10.0 * step):
+            book.answer(number, 10.0 * step + 0.3, 200.0, -150.0, False, None)
+    assert len(sent_at_once(book, 30.0)) <= 2
+    assert book.settings.up_front_cost > 0.0
+
+
+def test_a_call_that_brought_no_answer_is_no_bare_answer() -> None:
+    """Timeouts are lost calls however many there are: they never make answers without headers look usual, and let no refusal row end."""
+    book = ledger()
+    book.retreat.refused(0.0, 0.0)
+    for step in range(20):
+        book.answer(book.send(0.0), 0.1 + 0.01 * step, None, None, False, None, lost=True)
+    assert not book.hearing.stopped
+    assert book.retreat.in_a_row == 1
+    assert book.losses.standing(1.0) == 20
