@@ -42,6 +42,8 @@ STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
 LEAST_STEP, FASTER = 12, 2.5
 """Fewest calls of a step, and by how many times it may be faster than those before."""
+LEAST_JUDGED = 8
+"""Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
 PRICING_S = 300.0
 BARE_IN_A_ROW = 20
 REFUSALS_BORNE = 2
@@ -214,7 +216,8 @@ class Design:
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
         step, first = self.steps[-1], self.steps[0].first
-        slower = slowed(seen[:first], seen[step.first + step.calls // 3 :]) or queueing(seen[:first], seen[step.first + step.calls // 2 :])
+        settled, waiting = (max(first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) for part in (3, 2))
+        slower = slowed(seen[:first], seen[settled:]) or queueing(seen[:first], seen[waiting:])
         if slower and self._suspected is not None:
             self.slowed_at = step.rate_per_s
         self._suspected = step.rate_per_s if slower and self.slowed_at is None else None

@@ -31,6 +31,8 @@ OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
 TOO_MANY_MOVED = 2.0
 """Nor where each header takes so many events for swapped: jitter of 30 ms and calls of 50 ms made it 1.0, a wrong reservation 3."""
+ROUNDED = 0.5
+"""What headers that are told as whole numbers scatter by at most."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
 
@@ -243,11 +245,12 @@ def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
             f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token, "
             "or its limit does not work as Canvas's."
         )
-    jitter = jitter_s(seen)
-    if jitter is not None and fitted.noise > max(0.15, 5.0 * jitter * fitted.bucket.outflow_per_s):
+    jitter, told = jitter_s(seen), [o.remaining for o in seen if o.remaining is not None]
+    rounded = ROUNDED if all(float(remaining).is_integer() for remaining in told) else 0.0
+    if jitter is not None and fitted.noise > max(0.15, rounded, 5.0 * jitter * fitted.bucket.outflow_per_s):
         return (
             f"Headers scatter by {fitted.noise:.2g} units where the network's jitter explains {jitter * fitted.bucket.outflow_per_s:.2g}: "
-            "another job seems to use this token, and the outflow told is what it leaves."
+            "another job seems to use this token, or its limit does not work as Canvas's; the outflow told is what is left."
         )
     return None
 

@@ -12,10 +12,11 @@ from probes.bucket import BucketSettings
 from probes.estimate import LEAST_PRICED, Number, mean_of
 from probes.observation import Observation, Outcome
 from probes.prices import Prices, normal_quantile
-from probes.probing import LONGEST_ASKED_S
+from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.rates import ODDS, Ceilings, mix_name
 from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
 from probes.refusals import RefusalDesign
+from probes.rules.base import plural
 from probes.safety import even_rate, workers
 from probes.twin import Twin
 
@@ -92,7 +93,8 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
         return [
             {"kind": "blocked", "says": f"All {n} calls were refused: the token may be blocked, or its bucket full of another job's calls."}
         ]
-    told = f"No budget headers: told from {refused} refusals in {n} calls."
+    ended = " No more refusals are risked." if refused >= MOST_REFUSALS and n < SPENT * design.budget else ""
+    told = f"No budget headers: told from {plural(refused, 'refusal')} in {plural(n, 'call')}.{ended}"
     rough = safe is not None and safe["rate_per_s"]["high"] > ROUGH * safe["rate_per_s"]["low"]
     more = (
         f" A budget of {AMPLE} calls tells it more closely."

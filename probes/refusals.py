@@ -66,6 +66,10 @@ class RefusalDesign(Probing):
         wanted = (self._next or self._grow)()
         return None if wanted is None else replace(wanted, after_s=max(wanted.after_s, asked_s))
 
+    def finish(self, seen: Sequence[Observation]) -> None:
+        """Takes in the last round, after which nothing more was asked."""
+        self.seen = seen
+
     # -- from rest: how many calls fit
 
     def _grow(self) -> Round | None:

@@ -227,6 +227,19 @@ def test_a_mix_of_quick_and_slow_calls_is_no_slower_server(factor: float, slowed
     assert design.slowed_at == slowed_at
 
 
+@pytest.mark.parametrize(("factor", "slowed_at"), [(1.0, None), (3.0, 9.0)])
+def test_a_last_step_that_the_budget_cut_short(factor: float, slowed_at: float | None) -> None:
+    """Six slow calls of a last step of eight are judged together with the two before them: the slowdown is seen."""
+
+    def answers(start: float, calls: int, time_s: float) -> list[Observation]:
+        return [observed(start + n, start + n + time_s * (1.0 + 0.01 * (n % 5))) for n in range(calls)]
+
+    seen = [*answers(0.0, 20, 0.2), *answers(50.0, 30, 0.2), *answers(100.0, 8, 0.2 * factor)]
+    design = Design((SELF,), 58, steps=[Step(5.0, 20, 30), Step(9.0, 50, 8)])
+    design.finish(seen)
+    assert design.slowed_at == slowed_at
+
+
 @pytest.mark.parametrize("ceiling", [2, 12])
 def test_a_bucket_that_leaks_what_a_few_calls_reserve(ceiling: int) -> None:
     """Remaining that never moves with three calls together is asked with six and twelve, where a bucket that leaks quickly shows.

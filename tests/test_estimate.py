@@ -346,3 +346,11 @@ def test_calls_that_time_out_leave_the_rate_untold() -> None:
     assert one.identified
     assert rate_document(one, SELF.name, 1000, Ceilings())["safe"] is None
     assert rate_document(found(world.seen), SELF.name, 1000, Ceilings())["safe"] is not None
+
+
+def test_headers_told_as_whole_numbers() -> None:
+    """Rounding scatters headers by up to half a unit, also on a network without jitter: no other job is thought of."""
+    world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.004, jitter_s=0.0003)
+    world.answers = lambda _, told: {**told, "remaining": float(round(told["remaining"]))}
+    world.carry_out(Design((SELF,), 120))
+    assert "shared_token" not in kinds(found(world.seen))

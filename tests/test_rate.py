@@ -297,7 +297,7 @@ def test_rate_ceiling_below_identification(tmp_path: Path) -> None:
     assert "while another call was in flight: the reservation and the safe rate are unknown." in one.told.text
     assert [f.kind for f in one.told.findings if f.evidence] == ["rate_unknown"]
     assert [f.advice for f in one.told.findings if f.kind == "rate_unknown"] == [
-        "Allow more in flight or a higher rate in the configuration, or ask with a call that takes longer."
+        "Allow more in flight, a higher rate or a greater --budget, or ask with a call of about a second."
     ]
 
 
@@ -522,3 +522,15 @@ def test_answer_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert Path(ended.document["run"]).name == ended.run.folder.name
     assert ended.err == f"probes: {ended.run.folder / 'manifest.json'} cannot be written: Is a directory.\n"
     assert not list(ended.run.folder.glob(".manifest*"))
+
+
+@pytest.mark.untraced
+def test_the_last_round_counts_where_no_header_tells(tmp_path: Path) -> None:
+    """Of a budget that is spent to the end every call is in the answer, those of the last round too."""
+    one = rated(tmp_path, QUICK.changed(quota_headers=False), 160)
+    by_refusals = one.measured.by_refusals
+    assert by_refusals is not None
+    asked = len(one.seen) - (160 - by_refusals.budget)
+    (says,) = [sign["says"] for sign in one.entry["signs"] if sign["kind"] == "no_headers"]
+    assert len(one.seen) == 160
+    assert f" in {asked} calls." in says

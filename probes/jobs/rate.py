@@ -153,6 +153,8 @@ def documents_of(
     names, shares = [call.name for call in _different(calls)], shares_of(calls)
     mixed = len(names) > 1
     if measured.by_refusals is not None:
+        first = design.budget - measured.by_refusals.budget
+        measured.by_refusals.finish([o for o in seen if o.scenario == "throttling"][first:])
         mix = [refusal_mix(measured.by_refusals, shares, job, ceilings)] if mixed else []
         return [refusal_document(measured.by_refusals, name, job, ceilings) for name in names] + mix
     found = estimate(seen)
@@ -193,7 +195,7 @@ def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], 
 def _told(name: str, document: dict[str, Any]) -> list[str]:
     safe, call = document["safe"], document["call"]
     if safe is None:
-        signs = [f"  {sign['says']}" for sign in document["signs"]]
+        signs = [f"  {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
         return [f"{name}: {call}: no safe rate can be told (regime {document['regime']}).", *signs]
     rate = safe["rate_per_s"]
     lines = []

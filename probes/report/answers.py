@@ -40,8 +40,9 @@ def _answer(document: dict[str, Any], name: str, kind: Any) -> dict[str, Any]:
 
 
 def tightest(document: dict[str, Any], name: str) -> dict[str, Any] | None:
-    """The rate entry of that instance with the lowest recommended rate; None where there is none."""
+    """The rate entry of that instance for its calls as one job, else the one with the lowest recommended rate; None where there is none."""
     mine = [one for one in document["rates"] if one["instance"] == name and isinstance(one.get("safe"), dict)]
+    mine = [one for one in mine if one.get("mix")] or mine
     return min(mine, key=lambda one: (facts.number(one["safe"].get("rate_per_s")) or {"low": math.inf})["low"], default=None)
 
 
@@ -71,7 +72,10 @@ def _rate_words(safe: dict[str, Any], document: dict[str, Any], name: str) -> st
     if bound:
         parts.append(f"bound by {bound}")
     mine = [one for one in document["rates"] if one["instance"] == name and one.get("safe")]
-    if len(mine) > 1:
+    mixes = [one for one in mine if one.get("mix")]
+    if mixes:
+        parts.append(f"for {len(mixes[0]['mix'])} calls by their weights")
+    elif len(mine) > 1:
         parts.append(f"the tightest of {len(mine)} calls")
     return ", ".join(parts)
 

@@ -82,6 +82,7 @@ def measured(family: str, budget: int, seed: int) -> Row:
     there = place(family, seed)
     design = Design((CALL,), budget) if there.headers else RefusalDesign((CALL,), budget)
     seen = run_virtually(observed(there, design, budget))
+    design.finish(seen)
     found = estimate(seen)
     document = answer(design, found)
     return held(there, document, found, seen, identified(design, seen))
