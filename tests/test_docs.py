@@ -20,6 +20,7 @@ from probes.dialects import BUILT_IN as DIALECTS
 from probes.errors import ExitCode
 from probes.explain.questions import QUESTIONS
 from probes.jobs.deploy import names as deployed
+from probes.rules.base import rounded_down
 from probes.scenarios import BUILT_IN as SCENARIOS
 from probes.simulator.profiles import PROFILES
 from probes.simulator.settings_file import settings_of
@@ -251,7 +252,7 @@ def test_the_demo_shown_is_the_example() -> None:
     """The rates on the first screen are those of results/example."""
     rates = json.loads((ROOT / "results" / "example" / "report.json").read_text(encoding="utf-8"))["rates"]
     safe = [(one["instance"], one["safe"]) for one in rates]
-    told = [(name, f"{one['rate_per_s']['low']:.1f}", str(one["in_flight"]), one["bound_by"]) for name, one in safe]
+    told = [(name, rounded_down(one["rate_per_s"]["low"]), str(one["in_flight"]), one["bound_by"]) for name, one in safe]
     assert re.findall(r"^  (\w+) +([\d.]+) calls/s, (\d+) in flight, bound by (\w+)", README, re.MULTILINE) == told
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.report import facts
-from probes.rules.base import seconds
+from probes.rules.base import rounded_down, seconds
 
 Row = dict[str, Any]
 NONE = TO = "\N{EN DASH}"
@@ -49,7 +49,7 @@ def _columns(*words: str) -> tuple[Column, ...]:
 
 
 RATES = _columns(
-    "instance|instance", "call|call", "recommended|recommended, calls/s|number", "rate|best estimate, calls/s|interval",
+    "instance|instance", "call|call", "recommended|recommended, calls/s|rate", "rate|best estimate, calls/s|interval",
     "in_flight|in flight|count",
     "burst|burst from rest|count", "bound_by|bound by", "job_calls|for a job of|count", "odds|odds of a refusal|share",
     "confirmed|confirmed by load", "n|n|count",
@@ -214,7 +214,13 @@ def cell(value: Any, kind: str) -> str:
         return f"{told(value['value'])} ({told(value['low'])}{TO}{told(value['high'])})"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
-    return {"count": f"{value:,.0f}", "number": _number(value), "seconds": seconds(value), "share": _share(value)}.get(kind, f"{value:g}")
+    return {
+        "count": f"{value:,.0f}",
+        "number": _number(value),
+        "rate": rounded_down(value),
+        "seconds": seconds(value),
+        "share": _share(value),
+    }.get(kind, f"{value:g}")
 
 
 def plain(value: Any, kind: str) -> Any:
