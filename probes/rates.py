@@ -154,6 +154,8 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
     rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
     rate, bound = _bounded(rate, bound, ceilings.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
+    if any(kind == "server_time_drifts" for kind, _ in found.signs):
+        in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
     if bound == "latency" and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
     if ceilings.max_in_flight is not None and in_flight > ceilings.max_in_flight:
@@ -166,6 +168,13 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
         "job_calls": job_calls,
         "odds": ODDS,
     }
+
+
+def _quickest(prices: Prices) -> float:
+    """Share of the mean time that the quickest of the first, the last and the other calls took: workers of these fill the bucket sooner."""
+    times, part = prices.times_s, max(1, prices.n // 6)
+    parts = (times[:part], times[part:], times[-part:], times[:-part])
+    return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
 def _bounded(rate: Number | None, bound: str, ceilings: Ceilings) -> tuple[Number | None, str]:

@@ -210,3 +210,20 @@ class Fixed(Law):
         """The next costs."""
         costs = [next(self.costs, 0.5) for _ in range(n)]  # type: ignore[attr-defined]
         return np.array(costs), super().draw(rng, n)[1]
+
+
+def test_workers_where_the_server_warmed_up() -> None:
+    """Where the server's time drifts, no more workers are told than its quicker calls stand."""
+    counts = {}
+    for factor in (1.0, 8.0):
+        world = World(BucketSettings(600.0, 800.0, 10.0, 50.0), Law(0.12, 1.0, spread=0.2), seed=9)
+        law = world.law
+        world.law = Law(law.time_s * factor, law.cost, law.spread)
+        world.carry_out(Design((SELF,), 40, price=False))
+        world.law = law
+        world.carry_out(Design((SELF,), 240))
+        found = estimate(world.seen)
+        assert found is not None
+        counts[factor] = (rate_document(found, SELF.name)["safe"]["in_flight"], [kind for kind, _ in found.signs])
+    assert counts[8.0][1] == ["server_time_drifts"]
+    assert counts[8.0][0] <= counts[1.0][0]
