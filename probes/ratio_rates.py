@@ -54,10 +54,11 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceiling
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     ratios = ratios_of(seen, design.limit, DRAWS)
     limit = None if ratios is None or refused == len(seen) else _promised(design.limit, ratios)
-    times = np.array(served(mine, network_s(seen)))
+    network = network_s(seen)
+    times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
-    safe = _safe(limit, ratios, steady, times, job, ceilings) if refused else _highest_clean(design, job)
+    safe = _safe(limit, ratios, steady, times, network, job, ceilings) if refused else _highest_clean(design, job)
     return {
         "regime": "refusals" if refused else "unthrottled",
         "bucket": None,
@@ -115,23 +116,29 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
     return signs
 
 
-def _twins(ratios: Ratios, times: NDArray[np.float64]) -> list[Twin]:
-    """One twin a draw, in units of one reservation; costs spread as `COST_SPREAD` says, whatever the server times."""
+def _twins(ratios: Ratios, times: NDArray[np.float64], network: float) -> list[Twin]:
+    """One twin a draw, in units of one reservation, `network` seconds away; costs spread by `COST_SPREAD`, whatever the server times."""
     _, drawn = Prices(np.ones(len(times)), np.maximum(times, 1e-3)).smoothed()
     sigma = math.sqrt(math.log1p(COST_SPREAD**2))
     shares = np.random.default_rng(11).permutation((np.arange(len(drawn)) + 0.5) / len(drawn))
     costs = np.exp(sigma * normal_quantile(shares) - sigma**2 / 2.0)
     drawn_ratios = zip(ratios.mark.tolist(), ratios.outflow_per_s.tolist(), ratios.cost.tolist(), strict=True)
-    return [Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), cost * costs, drawn) for mark, outflow, cost in drawn_ratios]
+    return [Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), cost * costs, drawn, network) for mark, outflow, cost in drawn_ratios]
 
 
 def _safe(
-    limit: int | None, ratios: Ratios | None, steady: Number | None, times: NDArray[np.float64], job: int, ceilings: Ceilings
+    limit: int | None,
+    ratios: Ratios | None,
+    steady: Number | None,
+    times: NDArray[np.float64],
+    network: float,
+    job: int,
+    ceilings: Ceilings,
 ) -> dict[str, Any] | None:
     """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
     if limit is None or ratios is None or len(times) < LEAST_PRICED:
         return None
-    twins = _twins(ratios, times)
+    twins = _twins(ratios, times, network)
     rates = np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins])
     low, high = (float(rate) for rate in np.quantile(rates, LIKELY) * (CAUTION, 1.0))
     value = max(low, least_off(rates))
