@@ -26,7 +26,7 @@ class Hearing:
         if remaining is None or not math.isfinite(remaining):
             return cost, None
         self.odd_in_a_row = 0 if -mark <= remaining <= MOST_MARKS * mark else self.odd_in_a_row + 1
-        raised = self.odd_in_a_row == ODD_IN_A_ROW and remaining > 0.0
+        raised = self.odd_in_a_row >= ODD_IN_A_ROW and remaining > 0.0
         return cost, remaining if self.odd_in_a_row == 0 or raised else None
 
     def heard(self, *, bare: bool) -> None:

@@ -220,6 +220,16 @@ def test_a_mark_that_was_raised_is_believed_in_the_end() -> None:
     assert book.learner.mark == 6000.0
 
 
+def test_a_known_mark_that_was_raised_far() -> None:
+    """Where the constants are known such headers are followed from the fifth in a row on: the bucket is empty, none is missed."""
+    book = ledger()
+    heard = book.hearing.headers
+    for step in range(20):
+        book.answer(book.send(float(step)), step + 0.3, 0.0, 6000.0, False, None)
+    assert book.hearing.headers == heard + 16
+    assert not book.hearing.stopped
+
+
 def test_a_lone_call_that_is_refused_again_waits_longer() -> None:
     """Where Remaining shows room and a lone call is refused all the same, the wait doubles: 5, 10, 20 seconds."""
     book, now, waits = ledger(), 0.0, []

@@ -24,7 +24,7 @@ from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, mix_document, rate_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
-from probes.rules.base import rounded_down, seconds
+from probes.rules.base import plural, rounded_down, seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
 
@@ -207,7 +207,7 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
             f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: "
             f"5 % odds of any refusal in a job of {safe['job_calls']} calls."
         )
-    lines.append(f"  Or {safe['in_flight']} workers without pause; at one instant at most {safe['burst']} calls.")
+    lines.append(f"  Or {plural(safe['in_flight'], 'worker')} without pause; at one instant at most {plural(safe['burst'], 'call')}.")
     noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
     return lines + _told_bucket(document) + noted + _told_confirmed(document)
 
