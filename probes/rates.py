@@ -31,7 +31,7 @@ UNSEEN = 1.08
 
 
 UNSEEN_TAIL = 2.0
-"""The same where a tail falls like a power: of 40 random buckets with such calls a third was outside the usual interval."""
+"""The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -261,3 +261,14 @@ def test_a_confirmed_rate_that_was_contradicted(tmp_path: Path) -> None:
     assert [line.get_color() for line in axis.lines if line.get_marker() == "D"] == [style.ALARM, style.ALARM]
     assert [line for line in axis.lines if line.get_marker() == "|"] == []
     assert axis.get_xlabel() == "calls/s"
+
+
+def test_a_whole_axis_has_its_ticks_at_whole_places() -> None:
+    """Along twelve calls no tick stands at 2.5 under the name of 2."""
+    figure, axes = style.canvas("Calls", "n = 12", 2.0, 1, 3)
+    axes[0][0].set(xlim=(0.4, 12.6))
+    style.whole_axis(axes[0][0].xaxis)
+    figure.draw_without_rendering()
+    ticks = axes[0][0].get_xticks()
+    assert len(ticks) > 2
+    assert all(float(tick).is_integer() for tick in ticks)

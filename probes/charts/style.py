@@ -155,9 +155,10 @@ def seconds_axis(axis: Any) -> None:
 
 
 def whole_axis(axis: Any) -> None:
-    """Whole numbers along an axis, thousands parted."""
-    from matplotlib.ticker import FuncFormatter
+    """Whole numbers along an axis, at whole places, thousands parted."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
 
+    axis.set_major_locator(MaxNLocator(nbins="auto", integer=True))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
 
 
