@@ -12,8 +12,6 @@ from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
 from urllib3.util.request import set_file_position
 from urllib3.util.retry import Retry
 
-from probes.gates import Door
-
 if TYPE_CHECKING:
     from probes.limiter import Limiter
 
@@ -23,9 +21,21 @@ class Gate(HTTPAdapter):
 
     def __init__(self, limiter: Limiter, **options: Any) -> None:
         super().__init__(**options)
-        self._retries, self.max_retries = self.max_retries, Retry(0, read=False)
         self._limiter = limiter
-        self._door = Door(limiter)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """As of any adapter, with what is its own: copies share the limiter, which refuses to be pickled."""
+        state: Any = super().__getstate__()
+        return {**state, "max_retries": self._retries, "_limiter": self._limiter}
+
+    @property
+    def max_retries(self) -> Retry:
+        """What urllib3 is told, and that is none; setting it sets what is retried here, a Retry or a number of times."""
+        return Retry(0, read=False)
+
+    @max_retries.setter
+    def max_retries(self, retries: Retry | int) -> None:
+        self._retries = Retry.from_int(retries)
 
     def send(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         """The answer, after as many retries as asked for. Raises what requests raises."""
@@ -47,9 +57,9 @@ class Gate(HTTPAdapter):
 
     def _sent(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         host = urlsplit(request.url).hostname or ""
-        if self._door.passes_by(host):
+        if self._limiter.hosts.passes_by(host):
             response = super().send(request, *args, **kwargs)
-            self._door.passed(host, response.status_code, response.headers)
+            self._limiter.hosts.passed(host, response.status_code, response.headers)
             return response
         ticket = self._limiter.acquire()
         sent_s = time.monotonic()
@@ -59,7 +69,8 @@ class Gate(HTTPAdapter):
         except BaseException:
             self._limiter.release(ticket, lost=True)
             raise
-        self._door.answered(ticket, host, time.monotonic() - sent_s, response.status_code, response.headers, body)
+        told = self._limiter.hosts.answered(host, time.monotonic() - sent_s, response.status_code, response.headers, body)
+        self._limiter.release(ticket, **told)
         return response
 
 

@@ -24,6 +24,7 @@ from weakref import WeakSet
 from probes.bucket import BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run
 from probes.errors import UsageError
+from probes.hosts import Hosts
 from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
 from probes.pace import Pace
 from probes.runs import Run
@@ -77,6 +78,7 @@ class Limiter:
             raise UsageError("max_in_flight must be a whole number of calls, 1 or more.")
         settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
+        self.hosts = Hosts()
         self.refused = 0
         self._max_in_flight = max_in_flight
         self._pace = Pace(max_rate)
@@ -111,6 +113,10 @@ class Limiter:
                 f"{bucket.outflow_per_s:.4g}/s, reservation {bucket.up_front_cost:.4g}; level {self.ledger.level_at(now):.4g}, in flight "
                 f"{len(self.ledger.out)}, waiting {len(self._waiting)} for {self._delay():.3g} s, refused {self.refused}>"
             )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Raises TypeError: the book of one process is of no use in another, nor is a copy of it."""
+        raise TypeError("A Limiter belongs to one process: make one in each, or send everything through one.")
 
     @property
     def in_flight(self) -> int:

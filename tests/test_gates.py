@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import copy
 import gzip
 import io
+import pickle
 import socket
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -21,7 +23,7 @@ from probes import Limiter
 from probes.bucket import BucketSettings
 from probes.clock import run_virtually
 from probes.errors import UsageError
-from probes.gates import budget, is_refusal
+from probes.hosts import budget, is_refusal
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
 from probes.simulator.server import Served
@@ -312,6 +314,43 @@ def test_retries_of_requests_have_a_ticket_each(httpserver: HTTPServer) -> None:
     with pytest.raises(requests.exceptions.RetryError):
         session.get(httpserver.url_for("/"))
     assert (gate.ledger.sent, gate.refused, gate.in_flight) == (6, 3, 0)
+
+
+def test_retries_that_are_set_later_have_tickets_too(httpserver: HTTPServer) -> None:
+    """`adapter.max_retries = 2` after mounting: both retries are counted, and a copy of the session shares the limiter."""
+    httpserver.expect_request("/").respond_with_data("", status=500)
+    gate = Limiter()
+    session = requests.Session()
+    adapter = gate.requests_adapter()
+    adapter.max_retries = Retry(2, status_forcelist=[500], backoff_factor=0.0)
+    session.mount("http://", copy.copy(adapter))
+    with pytest.raises(requests.exceptions.RetryError):
+        session.get(httpserver.url_for("/"))
+    assert (gate.ledger.sent, gate.in_flight) == (3, 0)
+
+
+def test_a_limiter_stays_in_its_process() -> None:
+    """Pickling a limiter, or a session that sends through one, ends in a sentence that says what to do."""
+    gate = Limiter()
+    session = requests.Session()
+    session.mount("http://", gate.requests_adapter())
+    for thing in (gate, session):
+        with pytest.raises(TypeError, match="make one in each"):
+            pickle.dumps(thing)
+
+
+def test_what_hosts_told_is_known_to_every_transport(httpserver: HTTPServer) -> None:
+    """A file host that one client has found to keep no bucket is passed by for the next client of the same limiter."""
+    httpserver.expect_request("/api").respond_with_data("{}", headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "550"})
+    httpserver.expect_request("/file").respond_with_data("")
+    gate = Limiter()
+    files = httpserver.url_for("/file").replace("localhost", "127.0.0.1")
+    with httpx.Client(transport=gate.transport()) as client:
+        for url in (httpserver.url_for("/api"), files, files, files):
+            client.get(url)
+    with httpx.Client(transport=gate.transport()) as client:
+        client.get(files)
+    assert gate.ledger.sent == 4
 
 
 def test_retries_of_requests_after_an_error() -> None:

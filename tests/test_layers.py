@@ -26,7 +26,10 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         ),
     ),
     "known": (2, frozenset("words tokens config ceilings addresses buckets dialects explain runs".split())),
-    "edges": (3, frozenset("client exchange transport wire phases overhead pages limiter waiters gates adapter load simulator".split())),
+    "edges": (
+        3,
+        frozenset("client exchange transport wire phases overhead pages limiter waiters gates hosts adapter load simulator".split()),
+    ),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
     "infer": (
         5,
