@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import ProbesError
+from probes.tokens import redact
 
 MOST_ROWS = 1_048_575
 """Rows that a sheet holds below its header."""
@@ -109,9 +110,9 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _text(value: Any) -> str:
-    """`value` as cell text: no control characters, not longer than a cell holds."""
+    """`value` as cell text: no token, no control characters, not longer than a cell holds."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-    clean = _ILLEGAL.sub("\ufffd", text)
+    clean = _ILLEGAL.sub("\ufffd", redact(text))
     return clean if len(clean) <= LONGEST_TEXT else clean[: LONGEST_TEXT - 1] + "…"
 
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import html
 import json
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, quote_plus
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import given
@@ -16,6 +18,7 @@ from probes import tokens
 from probes.config import Instance
 from probes.observation import Observation, Outcome
 from probes.runs import OBSERVATIONS, Run
+from probes.spreadsheet import write_workbook
 from probes.tokens import redact, remembered
 
 TOKEN = "1234~abcdefghijklmnopqrstuvwxyz0123456789"
@@ -92,3 +95,12 @@ def test_observations_hold_no_token(tmp_path: Path) -> None:
     run.append(Observation("a", "reach", "GET /x", "GET", "/x", 0.0, 0.0, 0.1, 401, Outcome.UNAUTHORIZED, facts={"challenge": f"no {ODD}"}))
     assert [one.facts for one in run.observations()] == [{"challenge": "no [token]"}]
     assert "Yz&" not in (run.folder / OBSERVATIONS).read_text(encoding="utf-8")
+
+
+def test_workbooks_hold_no_token(tmp_path: Path) -> None:
+    """A cell, a list in a cell and a column's name that quote a token are written without it."""
+    remembered(ODD)
+    write_workbook(tmp_path / "a.xlsx", {"One": [{f"at {ODD}": f"user {ODD}", "list": [TOKEN]}]})
+    with zipfile.ZipFile(tmp_path / "a.xlsx") as book:
+        sheet = ET.fromstring(book.read("xl/worksheets/sheet1.xml"))
+    assert [cell.text for cell in sheet.iter() if cell.tag.endswith("}t")] == ["at [token]", "list", "user [token]", '["[token]"]']
