@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from probes.bucket import BucketSettings
 from probes.errors import RunFolderError
 from probes.runs import Run
+
+Told = TypeVar("Told")
 
 
 def bucket_of_run(folder: Path, instance: str | None = None) -> tuple[str, BucketSettings]:
@@ -18,14 +20,27 @@ def bucket_of_run(folder: Path, instance: str | None = None) -> tuple[str, Bucke
 
     Raises RunFolderError for none, or several.
     """
+    return _only(folder, instance, _bucket)
+
+
+def together_of_run(folder: Path, instance: str | None = None) -> tuple[str, tuple[int, float | None]]:
+    """The same where no header told a bucket: how many calls may be out at one time, and calls/s where one without a pause is too many.
+
+    Raises RunFolderError for none, or several.
+    """
+    return _only(folder, instance, _together)
+
+
+def _only(folder: Path, instance: str | None, of: Callable[[Any], Told | None]) -> tuple[str, Told]:
+    """What the rates of a run tell of `instance`, or of the only one that they tell it of."""
     rates = Run.open(folder).manifest.get("rates") or _reported_rates(folder)
-    found = {str(entry["instance"]): bucket for entry in rates if (bucket := _bucket(entry)) is not None}
+    found = {str(entry["instance"]): told for entry in rates if (told := of(entry)) is not None}
     if instance is None and len(found) > 1:
         raise RunFolderError(f"{folder} holds buckets of {', '.join(sorted(found))}: name one with instance=.")
     name = instance if instance is not None else next(iter(found), None)
     if name is None or name not in found:
-        of = f" of '{instance}'" if instance else ""
-        raise RunFolderError(f"{folder} holds no estimated bucket{of}: make one with 'probes rate -i NAME'.")
+        which = f" of '{instance}'" if instance else ""
+        raise RunFolderError(f"{folder} holds no estimated bucket{which}: make one with 'probes rate -i NAME'.")
     return name, found[name]
 
 
@@ -68,6 +83,18 @@ def _bucket(entry: Any) -> BucketSettings | None:
     if not (0.0 < reservation < mark < math.inf and 0.0 < outflow < math.inf):
         return None
     return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
+
+
+def _together(entry: Any) -> tuple[int, float | None] | None:
+    """What an entry without a bucket calls safe; None where it tells nothing."""
+    try:
+        entry["instance"]
+        together, rate = (entry["safe"]["in_flight"], entry["safe"]["rate_per_s"]["low"]) if entry["bucket"] is None else (None, None)
+    except (KeyError, TypeError):
+        return None
+    if together == 0 and (slow := _positive(rate)) is not None:
+        return 1, slow
+    return (together, None) if isinstance(together, int) and _positive(together) else None
 
 
 def _reported_rates(folder: Path) -> list[Any]:

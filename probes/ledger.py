@@ -159,7 +159,7 @@ class Ledger:
             self._take_back(now_s)
         elif bare and self.hearing.headers == 0 and not self.known:
             self.silence.answered()
-            self.settings = BucketSettings() if self._silent else self.settings
+            self.settings = self.silence.settings if self._silent else self.settings
 
     def _take_back(self, sent_s: float, now_s: float | None = None) -> None:
         """What calls lost before `sent_s` reserved is no more in the book than the header of now says, or nothing where none is to come."""

@@ -15,19 +15,20 @@ import os
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from probes.bucket import BucketSettings
-from probes.buckets import bucket_of_run, ceilings_of_run
-from probes.errors import UsageError
+from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run
+from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
 from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
 from probes.pace import Pace
 from probes.runs import Run
+from probes.silence import Silence
 from probes.waiters import TaskWaiter, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:
@@ -98,11 +99,27 @@ class Limiter:
     def from_run(cls, folder: str | Path, instance: str | None = None, **options: Any) -> Limiter:
         """With the bucket that a run estimated (the only instance, unless named) and the ceilings that its instance had then.
 
-        Raises RunFolderError when the run has no bucket.
+        Where no header told one: no more calls at one time than the run found safe, fewer after a refusal. Raises RunFolderError when
+        the run found neither.
         """
-        asked, bucket = bucket_of_run(Path(folder), instance)
+        try:
+            asked, bucket = bucket_of_run(Path(folder), instance)
+        except RunFolderError as missing:
+            return cls._by_refusals(Path(folder), instance, options, missing)
         constants = {name: getattr(bucket, name) for name in ("high_water_mark", "outflow_per_s", "up_front_cost")}
         return cls(**{**constants, **ceilings_of_run(Run.open(Path(folder)), asked), **options})
+
+    @classmethod
+    def _by_refusals(cls, folder: Path, instance: str | None, options: Mapping[str, Any], missing: RunFolderError) -> Limiter:
+        try:
+            asked, (together, slow) = together_of_run(folder, instance)
+        except RunFolderError:
+            raise missing from None
+        ceilings = ceilings_of_run(Run.open(folder), asked)
+        limiter = cls.canvas(**{**ceilings, **({} if slow is None else {"max_rate": slow}), **options})
+        limiter.ledger.silence = Silence.found(together)
+        limiter.ledger.settings = limiter.ledger.silence.settings
+        return limiter
 
     def __repr__(self) -> str:
         """Its constants and how things stand, for a person."""

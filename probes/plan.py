@@ -78,10 +78,19 @@ def plan(
         _workers(twin, calls, odds, max_in_flight, error),
         _level_aware(twin, calls, max_in_flight),
     ]
-    slowest_s = max(0.0 if max_rate is None else 1.0 / max_rate, (twin.mean_time_s + twin.round_trip_s) / (max_in_flight or math.inf))
-    strategies = tuple(_under(strategy, calls, slowest_s) for strategy in found if strategy is not None)
+    return best_of([one for one in found if one is not None], calls, odds, slowest_s(twin, max_rate, max_in_flight))
+
+
+def best_of(found: Sequence[Strategy], calls: int, odds: float, slowest_s: float) -> Plan:
+    """The plan where ceilings let one call go each `slowest_s` at most; the first strategy where none keeps the odds."""
+    strategies = tuple(_under(strategy, calls, slowest_s) for strategy in found)
     kept = [strategy for strategy in strategies if strategy.refusal_odds <= odds + 0.01] or [strategies[0]]
     return Plan(calls, min(kept, key=lambda strategy: strategy.seconds).name, strategies)
+
+
+def slowest_s(twin: Twin, max_rate: float | None, max_in_flight: int | None) -> float:
+    """Seconds from one call to the next that ceilings of calls/s and of calls in flight ask for."""
+    return max(0.0 if max_rate is None else 1.0 / max_rate, (twin.mean_time_s + twin.round_trip_s) / (max_in_flight or math.inf))
 
 
 def _under(strategy: Strategy, calls: int, slowest_s: float) -> Strategy:

@@ -22,8 +22,11 @@ MOST_LOST = 0.01
 """Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
 ODDS = 0.05
 """Odds of any refusal at which a rate is called the greatest safe one (contract)."""
-CAUTION = 0.75
-"""By how many standard errors `value` is kept below the middle of what is known: going over costs a refused job, under only minutes."""
+TOO_FAST, SELDOM = 1.05, 2.326
+"""`value` is kept so far below the middle of what is known that it is more than 5 % too fast in one case of a hundred (2.326 standard
+errors): going over costs a refused job, under only minutes."""
+MOST_CAUTION = 1.7
+"""Standard errors by which it is kept below at most: `low` lies two below."""
 MONTE_CARLO_ERROR = 0.004
 """Relative standard error of one root by replay."""
 UNSEEN = 1.08
@@ -136,8 +139,13 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
         + MONTE_CARLO_ERROR**2
     )
     half = student(prices.n - 1) * error
-    value = middle * math.exp(-CAUTION * error)
+    value = middle * math.exp(-_caution(error))
     return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
+
+
+def _caution(error: float) -> float:
+    """By how much of a logarithm `value` stays below the middle, whose standard error is `error`."""
+    return min(max(0.0, SELDOM * error - math.log(TOO_FAST)), MOST_CAUTION * error)
 
 
 def relative_error(rate: Number) -> float:

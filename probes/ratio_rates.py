@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,6 +38,46 @@ AMPLE, SPENT = 2000, 0.9
 """Calls with which an interval wider than this ratio becomes narrower: errors of 6 % (median) become 4, of 20 % (95th percentile) 13."""
 BINDS = 1.2
 """The outflow binds where outflow over cost is less than this times the safe rate."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A job under all that the answers allow: equally likely twins, in units of one reservation, and the safe rate of each, calls/s."""
+
+    twins: list[Twin]
+    rates_per_s: NDArray[np.float64]
+    job: int
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """(low, high) of the safe rate, calls/s."""
+        low, high = (float(rate) for rate in np.quantile(self.rates_per_s, LIKELY) * (CAUTION, 1.0))
+        return low, high
+
+    @property
+    def middle(self) -> Twin:
+        """The twin in the middle of their rates."""
+        return self.twins[int(np.argsort(self.rates_per_s)[len(self.twins) // 2])]
+
+    def in_flight(self) -> int:
+        """Workers that all but about one in ten of the twins stand."""
+        slow = np.argsort(self.rates_per_s)[list(SLOW_DRAWS)]
+        return sorted(workers(self.twins[n], self.job, ODDS) for n in slow)[len(slow) // 2]
+
+
+def drawn(seen: Sequence[Observation], mine: Sequence[Observation], admitted: int | None, job: int) -> Drawn | None:
+    """By all answers `seen` and the server times of the call's own; None where no call was refused or too few were answered.
+
+    `admitted` as for `ratios_of`.
+    """
+    network = network_s(seen)
+    ratios, times = ratios_of(seen, admitted, DRAWS), np.array(served(mine, network))
+    return None if ratios is None or len(times) < LEAST_PRICED else _drawn(ratios, times, network, job)
+
+
+def _drawn(ratios: Ratios, times: NDArray[np.float64], network: float, job: int) -> Drawn:
+    twins = _twins(ratios, times, network)
+    return Drawn(twins, np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins]), job)
 
 
 def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
@@ -138,15 +179,13 @@ def _safe(
     """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
     if limit is None or ratios is None or len(times) < LEAST_PRICED:
         return None
-    twins = _twins(ratios, times, network)
-    rates = np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins])
-    low, high = (float(rate) for rate in np.quantile(rates, LIKELY) * (CAUTION, 1.0))
-    value = max(low, least_off(rates))
+    under = _drawn(ratios, times, network, job)
+    low, high = under.interval
+    value = max(low, least_off(under.rates_per_s))
     rate, bound = Number(value, low, high, len(times)), _bound(value, steady)
     if ceilings.max_rate is not None and ceilings.max_rate < low:
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
-    slow = np.argsort(rates)[list(SLOW_DRAWS)]
-    in_flight = min(sorted(workers(twins[n], job, ODDS) for n in slow)[len(slow) // 2], limit, ceilings.max_in_flight or limit)
+    in_flight = min(under.in_flight(), limit, ceilings.max_in_flight or limit)
     return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
 
 

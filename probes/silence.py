@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from probes.bucket import BucketSettings
+
 FIRST = 2
 """Calls together at first."""
 CLEAN = 8
@@ -18,6 +20,19 @@ class Silence:
 
     clean: int = 0
     most: int = MOST
+
+    @classmethod
+    def found(cls, together: int) -> Silence:
+        """Where a run found that so many calls may be out at one time, one at least."""
+        most = max(1, together)
+        return cls(CLEAN * most, most)
+
+    @property
+    def settings(self) -> BucketSettings:
+        """A bucket that lets so many calls be out at one time: Canvas's own, or as many times it."""
+        times = max(1.0, self.most / MOST)
+        canvas = BucketSettings()
+        return BucketSettings(canvas.high_water_mark * times, canvas.maximum * times, canvas.outflow_per_s * times, canvas.up_front_cost)
 
     @property
     def lasts(self) -> bool:

@@ -365,6 +365,44 @@ def test_rate_ceilings_that_are_none() -> None:
     assert run_virtually(two()) == pytest.approx(4.02, abs=0.01)
 
 
+@pytest.mark.parametrize(("in_flight", "most", "seconds"), [(11, 11, 9.4), (40, 40, 3.0), (0, 1, 198.0)])
+def test_from_a_run_without_headers(tmp_path: Path, in_flight: int, most: int, seconds: float) -> None:
+    """Where refusals alone told a limit, as many calls are out as the run found safe; where not even one, no more a second than it told."""
+    safe = {"in_flight": in_flight, "burst": 12, "rate_per_s": {"value": 0.6, "low": 0.5, "high": 0.7, "n": 100}, "bound_by": "refusals"}
+    folder = run_folder(tmp_path, {"instance": "production", "bucket": None, "safe": safe})
+
+    async def calls() -> tuple[int, float]:
+        limiter, out = Limiter.from_run(folder), []
+
+        async def call() -> None:
+            ticket = await limiter.acquire_async()
+            out.append(limiter.in_flight)
+            await asyncio.sleep(1.0)
+            limiter.release(ticket)
+
+        await asyncio.gather(*(call() for _ in range(100)))
+        return max(out), asyncio.get_running_loop().time()
+
+    found, took = run_virtually(calls())
+    assert found == most
+    assert took == pytest.approx(seconds, rel=0.1)
+
+
+def test_from_a_run_without_headers_after_a_refusal(tmp_path: Path) -> None:
+    """A refusal where the run found eleven safe: never so many at one time again."""
+    safe = {"in_flight": 11, "burst": 11, "rate_per_s": {"value": 9.0, "low": 8.0, "high": 9.5, "n": 100}, "bound_by": "refusals"}
+    clock = [0.0]
+    limiter = Limiter.from_run(run_folder(tmp_path, {"instance": "production", "bucket": None, "safe": safe}), clock=lambda: clock[0])
+    tickets = [limiter.acquire() for _ in range(11)]
+    limiter.release(tickets[0], refused=True)
+    for ticket in tickets[1:]:
+        limiter.release(ticket)
+    clock[0] = 100.0
+    while limiter.ledger.wait_s(clock[0]) <= 0.0:
+        limiter.acquire()
+    assert limiter.in_flight == 10
+
+
 def test_from_a_run_with_two_buckets(tmp_path: Path) -> None:
     """With two instances one must be named; calls of one instance share one bucket."""
     other = {**BUCKET, "up_front_cost": {"value": 60.0}}

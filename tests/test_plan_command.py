@@ -20,6 +20,9 @@ from probes.estimate import estimate
 from probes.jobs import plan as job
 from probes.mixture import mixture
 from probes.observation import Observation
+from probes.rates import Ceilings
+from probes.ratio_rates import refusal_document
+from probes.refusals import RefusalDesign
 from probes.runs import Run
 
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "plan-1.json").read_text(encoding="utf-8"))
@@ -59,6 +62,63 @@ def priced() -> list[Observation]:
     world = World(law=Law(0.3, 0.8), seed=4)
     world.carry_out(Design((SELF,), 110))
     return world.seen
+
+
+@pytest.fixture(scope="module")
+def hidden() -> tuple[World, dict[str, Any]]:
+    """A default bucket whose headers are hidden, found by refusals; and what `probes rate` told of it."""
+    world = World(law=Law(0.3, 0.8), seed=4, headers=False)
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    design.finish(world.seen)
+    return world, refusal_document(design, SELF.name, 1000, Ceilings())
+
+
+def hidden_run(tmp_path: Path, hidden: tuple[World, dict[str, Any]]) -> Path:
+    """That run's folder."""
+    folder = run_of(tmp_path, hidden[0].seen)
+    Run.open(folder).note(rates=[{"instance": "test", **hidden[1]}])
+    return folder
+
+
+@pytest.mark.untraced
+@pytest.mark.slow
+def test_a_limit_known_by_refusals_alone(tmp_path: Path, hidden: tuple[World, dict[str, Any]]) -> None:
+    """Where no header told the bucket a job is planned by refusals: what is recommended keeps its odds on the true bucket; rehearsed."""
+    ended = command(str(hidden_run(tmp_path, hidden)), "--calls", "600", "--rehearse", "--json")
+    assert (ended.code, ended.document["calls"]) == (0, 600)
+    jsonschema.validate(ended.document, SCHEMA)
+    told = {one["name"]: one for one in ended.document["strategies"]}
+    assert list(told) == ["one_by_one", "even_rate", "workers"]
+    truth = hidden[0].law.twin(hidden[0].bucket)
+    assert ended.document["recommended"] == "workers"
+    assert truth.workers_odds(told["workers"]["in_flight"], 600, 0.05) <= 0.05
+    assert truth.even_odds(told["even_rate"]["rate_per_s"], 600) <= 0.05
+    assert told["workers"]["in_flight"] >= 5
+    assert ended.document["rehearsal"]["refused"] == 0
+    assert ended.document["rehearsal"]["seconds"] == pytest.approx(told["workers"]["seconds"], rel=0.06)
+
+
+def test_a_plan_by_refusals_obeys_ceilings(tmp_path: Path, hidden: tuple[World, dict[str, Any]]) -> None:
+    """max_rate and max_in_flight of the run's instance bound every strategy of such a plan too."""
+    run = Run.create(tmp_path / "results", ["rate"], [place("test", max_rate=2.0, max_in_flight=3)])
+    for observation in hidden[0].seen:
+        run.append(observation)
+    run.note(rates=[{"instance": "test", **hidden[1]}])
+    strategies = {one["name"]: one for one in command(str(run.folder), "--calls", "60", "--json").document["strategies"]}
+    assert strategies["even_rate"]["rate_per_s"] == 2.0
+    assert strategies["workers"]["in_flight"] == 3
+    assert min(one["seconds"] for one in strategies.values()) == pytest.approx(29.8, abs=0.5)
+
+
+def test_no_limit_was_met(tmp_path: Path) -> None:
+    """A run that met no limit leaves nothing to plan by, and the error says so."""
+    world = World(law=Law(0.3, 0.8), seed=4, headers=False)
+    world.round([0.0] * 5)
+    folder = run_of(tmp_path, world.seen)
+    ended = command(str(folder), "--calls", "50")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == f"probes: {folder} met no limit at 'test' in 5 calls: there is nothing to plan by; keep to the rate it told.\n"
 
 
 def test_json(tmp_path: Path, priced: list[Observation]) -> None:

@@ -322,6 +322,14 @@ def test_without_headers(tmp_path: Path) -> None:
     assert one.entry["safe"]["burst"] == 11
 
 
+def test_no_limit_under_the_ceilings(tmp_path: Path) -> None:
+    """Without headers and a refusal under max_in_flight the highest rate that passed is told, and no plan is offered."""
+    one = rated(tmp_path, QUICK.changed(quota_headers=False), 80, max_in_flight=3)
+    assert (one.entry["regime"], one.entry["safe"]["bound_by"], one.entry["safe"]["burst"]) == ("unthrottled", "ceiling", 3)
+    assert one.told.text.splitlines()[-1] == f"Next: probes report {one.run.folder}"
+    assert [f.advice for f in one.told.findings if f.kind == "safe_rate"] == ["Send through probes.Limiter, or keep to 3 workers."]
+
+
 def test_without_headers_on_production(tmp_path: Path) -> None:
     """On production no refusal is provoked that was not allowed by name."""
     one = rated(tmp_path, QUICK.changed(quota_headers=False), 400, kind=Kind.PRODUCTION)

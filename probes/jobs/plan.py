@@ -16,6 +16,9 @@ from probes.observation import Observation
 from probes.plan import Plan, plan
 from probes.prices import Prices
 from probes.rates import ODDS, relative_error, safe_rate
+from probes.ratio_plan import ratio_plan
+from probes.ratio_rates import drawn
+from probes.report.facts import entries
 from probes.runs import Run
 from probes.twin import Twin
 
@@ -27,19 +30,10 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     if calls < 1:
         raise UsageError("--calls must be at least 1.")
     run = Run.open(folder)
-    found = _estimate(run, instance)
-    mixed = mixture(found, _shares(run, found.instance))
-    if mixed is None:
-        raise ProbesError(
-            f"{folder} does not identify the bucket of '{found.instance}' ({found.regime}): "
-            f"make a run with 'probes rate -i {found.instance}'."
-        )
-    twin, prices = mixed
+    seen, found = _estimate(run, instance)
     ceilings = ceilings_of_run(run, found.instance)
-    max_rate, max_in_flight = ceilings.get("max_rate"), ceilings.get("max_in_flight")
-    rate = _safe_rate(found, twin, prices, calls)
-    low, error = (None, 0.0) if rate is None else (rate.low, relative_error(rate))
-    planned = plan(twin, calls, ODDS, max_rate, max_in_flight, low, error)
+    asked = calls, ceilings.get("max_rate"), ceilings.get("max_in_flight")
+    planned, twin = _by_refusals(run, seen, found, *asked) or _by_headers(run, found, *asked)
     rehearsal = None
     if rehearse:
         from probes.jobs.rehearsal import MOST_CALLS
@@ -47,10 +41,44 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
 
         settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
         with progress(settings, f"rehearsing {planned.recommended.replace('_', '-')}", min(calls, MOST_CALLS)) as bar:
-            rehearsal = carry_out(planned, twin, max_rate, max_in_flight, answers_to(bar))
+            rehearsal = carry_out(planned, twin, *asked[1:], answers_to(bar))
     document = planned.document(rehearsal)
     run.keep(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
     return Told(document, text(found.instance, planned, rehearsal, folder), unkept=run.unkept)
+
+
+def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, max_in_flight: int | None) -> tuple[Plan, Twin]:
+    """The plan by the bucket that headers showed, and its twin. Raises ProbesError where they show none."""
+    mixed = mixture(found, _shares(run, found.instance))
+    if mixed is None:
+        raise ProbesError(_no_bucket(run, found))
+    twin, prices = mixed
+    rate = _safe_rate(found, twin, prices, calls)
+    low, error = (None, 0.0) if rate is None else (rate.low, relative_error(rate))
+    return plan(twin, calls, ODDS, max_rate, max_in_flight, low, error), twin
+
+
+def _no_bucket(run: Run, found: Estimate) -> str:
+    if found.regime == "unthrottled":
+        return f"{run.folder} met no limit at '{found.instance}' in {found.n} calls: there is nothing to plan by; keep to the rate it told."
+    said = f"{run.folder} does not identify the bucket of '{found.instance}' ({found.regime})"
+    return f"{said}: make a run with 'probes rate -i {found.instance}'."
+
+
+def _by_refusals(
+    run: Run, seen: Sequence[Observation], found: Estimate, calls: int, max_rate: float | None, max_in_flight: int | None
+) -> tuple[Plan, Twin] | None:
+    """The same by refusals alone; None where headers tell, or the run told no rate."""
+    told = [one for one in entries(run.manifest, "rates", "instance", "ratios") if one["instance"] == found.instance and one["ratios"]]
+    if found.regime != "refusals" or not told:
+        return None
+    mine = [o for o in seen if o.instance == found.instance]
+    under = drawn(mine, mine, _whole(told[0]["ratios"].get("in_flight_limit")), calls)
+    return None if under is None else (ratio_plan(under, ODDS, max_rate, max_in_flight), under.middle)
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and value > 0 else None
 
 
 def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path) -> str:
@@ -69,7 +97,8 @@ def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Pat
     return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}")'])
 
 
-def _estimate(run: Run, instance: str | None) -> Estimate:
+def _estimate(run: Run, instance: str | None) -> tuple[Sequence[Observation], Estimate]:
+    """What the run asked to know the limit, and the estimate of `instance`, or of the only one. Raises UsageError, ProbesError."""
     seen = list(run.observations())
     asked: Sequence[Observation] = [o for o in seen if o.scenario in SCENARIOS] or seen
     names = sorted({o.instance for o in asked})
@@ -80,13 +109,11 @@ def _estimate(run: Run, instance: str | None) -> Estimate:
     found = estimate(asked, instance)
     if found is None:
         raise ProbesError(f"{run.folder} holds no answered call to plan with: make a run with 'probes rate -i NAME'.")
-    return found
+    return asked, found
 
 
 def _shares(run: Run, instance: str) -> dict[str, float] | None:
     """In which shares the run was asked to mix its calls; None where it was not: then as often as each was made."""
-    from probes.report.facts import entries
-
     for entry in entries(run.manifest, "rates", "instance", "mix"):
         mix = entry["mix"]
         if (

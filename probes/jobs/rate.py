@@ -188,8 +188,15 @@ def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], 
     lines = [line for document in sorted(documents, key=lambda one: "mix" not in one) for line in _told(name, document)]
     lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
     lines.append(f"Spent {spent['requests']} requests, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
-    following = f"Next: probes plan {run.folder} --calls 10000" if any(d["safe"] for d in documents) else f"Next: probes diagnose -i {name}"
-    return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", following])
+    return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", f"Next: {_next(name, documents, run)}"])
+
+
+def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
+    """The command that helps on: where no limit was met there is nothing to plan by."""
+    regimes = {one["regime"] for one in documents if one["safe"]}
+    if regimes - {"unthrottled"}:
+        return f"probes plan {run.folder} --calls 10000"
+    return f"probes report {run.folder}" if regimes else f"probes diagnose -i {name}"
 
 
 def _told(name: str, document: dict[str, Any]) -> list[str]:

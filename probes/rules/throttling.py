@@ -107,7 +107,8 @@ def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number:
     )
     evidence = tuple(_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
     keep = f"keep to {safe.get('in_flight')} workers" if safe.get("in_flight") else "to that rate with pauses: no worker may go without one"
-    advice = f"Send through probes.Limiter, or {keep}; probes plan RUN --calls N says how long it takes."
+    planned = "" if rate.get("regime") == "unthrottled" else "; probes plan RUN --calls N says how long it takes"
+    advice = f"Send through probes.Limiter, or {keep}{planned}."
     severity = Severity.WARNING if bound == "latency" else Severity.INFO
     return Finding("bound_by_latency" if bound == "latency" else "safe_rate", severity, name, says, evidence, advice)
 
