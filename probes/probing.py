@@ -53,11 +53,21 @@ class Probing:
         return MOST_REFUSALS - self._refused(self.seen)
 
     @property
+    def _guessed(self) -> bool:
+        """Whether neither a refusal nor the server's own time told how soon a refusal is known: a connect may end at an edge near by."""
+        return not any(o.server_time_s is not None or o.outcome is Outcome.THROTTLED for o in self.seen)
+
+    @property
+    def _known_s(self) -> float:
+        """Seconds after which a refusal is known: as long as the slowest so far took, else the network's share of a call."""
+        flights = [o.flight_s for o in self.seen if o.outcome is Outcome.THROTTLED and o.flight_s is not None]
+        return max(flights, default=network_s(self.seen))
+
+    @property
     def _step_s(self) -> float:
-        """Seconds after which a refusal is known; inf while nothing tells the network's share of a call."""
+        """The same with a margin for a climb; inf while nothing tells them."""
         connects = [o.connect_s for o in self.seen if o.connect_s]
-        told = any(o.server_time_s is not None or o.outcome is Outcome.THROTTLED for o in self.seen)
-        return 1.2 * (network_s(self.seen) if told else min(connects, default=math.inf)) + 0.02
+        return 1.2 * (min(connects, default=math.inf) if self._guessed else self._known_s) + 0.02
 
     def _steps(self) -> int:
         """How many refusals, one after another, could be known while nine of ten calls are still in flight."""
@@ -81,7 +91,7 @@ class Probing:
     @property
     def _slow(self) -> float:
         """Calls/s of which no more than may be refused are sent before a refusal is known."""
-        return self._at_risk / (network_s(self.seen) + 0.01)
+        return self._at_risk / (self._known_s + 0.01)
 
     @property
     def _at_risk(self) -> int:

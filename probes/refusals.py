@@ -85,9 +85,11 @@ class RefusalDesign(Probing):
     def _climb(self, size: int, after_s: float, then: Step) -> Round | None:
         """`size` calls at once, then two at a time, each two when a refusal of the two before were known: no more than two are refused.
 
-        None where too few calls would still be in flight for it to lead further than a burst that risks as many refusals as it adds calls.
+        While that is guessed no more are sent than may all be refused. None where too few calls would still be in flight for it to lead
+        further than a burst that risks as many refusals as it adds calls.
         """
-        pairs = min(self._steps(), ((self.limit or self._widest) + 1 - size) // 2, (int(0.6 * self._left) - size) // 2)
+        risked = (self._spare - 1) // 2 if self._guessed else self._steps()
+        pairs = min(self._steps(), risked, ((self.limit or self._widest) + 1 - size) // 2, (int(0.6 * self._left) - size) // 2)
         if pairs < WORTH_CLIMBING or self._spare < 2:
             return None
         self._climbs, self._next = True, then
@@ -244,7 +246,7 @@ class RefusalDesign(Probing):
 
     def _train(self, rate: float, count: float, after_s: float, then: Step) -> Round | None:
         """Even calls, in groups where one call's round trip is too long for the rate."""
-        round_trip = network_s(self.seen) + 0.01
+        round_trip = self._known_s + 0.01
         group = max(1, min(math.ceil(rate * round_trip - 0.01), self._at_risk))
         rate = min(rate, group / round_trip, self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
         self._next = then

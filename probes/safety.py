@@ -129,24 +129,26 @@ def workers(twin: Twin, calls: int, odds: float) -> int:
 
 
 def elasticities(twin: Twin, calls: int, odds: float, rate: float, step: float = 0.06) -> Elasticities:
-    """How the safe even rate around `rate` depends on each input, by differences with the same draws.
+    """How the safe even rate around `rate` depends on each input, by differences to both sides with the same draws.
 
     Four differences give all six (`spread` is the Gini index of the server times): units of cost cancel (the elasticities of mark,
-    outflow, reservation and cost add up to 0), and so do units of time (outflow and server time together slow everything alike).
+    outflow, reservation and cost add up to 0), and so do units of time (outflow and server time together slow everything alike). To both
+    sides, since the rate has kinks where one call more in flight begins to count.
     """
 
-    def log_rate(changed: Twin) -> float:
-        return math.log(max(even_rate(changed, calls, odds, rate, replicas=ROUGH_REPLICAS), 1e-6))
+    def change(more: Twin, less: Twin) -> float:
+        rates = [even_rate(one, calls, odds, rate, replicas=ROUGH_REPLICAS) for one in (more, less)]
+        return math.log(max(rates[0], 1e-6) / max(rates[1], 1e-6))
 
-    here = log_rate(twin)
-    stretch = math.log1p(step)
-    time = (log_rate(twin.scaled(time=1 + step)) - here) / stretch
-    cost = (log_rate(twin.scaled(cost=1 + step)) - here) / stretch
-    wider = twin.with_spread(1.0 + 2.0 * step)
-    spread = (
-        (log_rate(wider) - here) / math.log(max(gini(wider.times_s), 1e-9) / max(gini(twin.times_s), 1e-9) + 1e-12)
-        if gini(twin.times_s) > 1e-3
-        else 0.0
-    )
-    up_front = (log_rate(twin.scaled(up_front_cost=twin.bucket.up_front_cost * (1 + step))) - here) / stretch
-    return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, min(0.0, spread))
+    grown, stretch = 1.0 + step, 2.0 * math.log1p(step)
+    time = change(twin.scaled(time=grown), twin.scaled(time=1.0 / grown)) / stretch
+    cost = change(twin.scaled(cost=grown), twin.scaled(cost=1.0 / grown)) / stretch
+    up_front = change(*(twin.scaled(up_front_cost=twin.bucket.up_front_cost * by) for by in (grown, 1.0 / grown))) / stretch
+    return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, _of_spread(twin, step, change))
+
+
+def _of_spread(twin: Twin, step: float, change: Callable[[Twin, Twin], float]) -> float:
+    wider, closer = twin.with_spread(1.0 + 2.0 * step), twin.with_spread(1.0 / (1.0 + 2.0 * step))
+    if gini(twin.times_s) <= 1e-3:
+        return 0.0
+    return min(0.0, change(wider, closer) / math.log(gini(wider.times_s) / gini(closer.times_s)))

@@ -270,3 +270,13 @@ def test_rates_from_refusals_on_random_buckets() -> None:
     assert max(errors[:2]) < 0.1
     assert held >= 2
     assert most <= 5
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(("rtt_s", "refusal_s"), [(0.3, 0.003), (0.05, 1.0)])
+def test_refusals_that_are_known_late(rtt_s: float, refusal_s: float) -> None:
+    """A connect of 2 ms to an edge near by, no server time, and refusals known after 0.3 or 1 s: no more than five all the same."""
+    answers = lambda _, fields: {**fields, "connect_s": 0.002}  # noqa: E731 # as a field of the world
+    world = random_world(110000, headers=False, runtime=False, rtt_s=rtt_s, refusal_s=refusal_s, answers=answers)
+    world.carry_out(RefusalDesign((SELF,), 400))
+    assert 1 <= world.refused <= 5

@@ -54,6 +54,7 @@ class World:
     law: Law = field(default_factory=Law)
     rtt_s: float = 0.05
     jitter_s: float = 0.003
+    refusal_s: float = 0.003
     seed: int = 0
     runtime: bool = True
     headers: bool = True
@@ -100,7 +101,7 @@ class World:
                 heapq.heappush(events, (now + self._way(), "arrive", n))
             elif kind == "arrive":
                 admitted = self._bucket.arrive(now) or not self.enforced
-                cost, time = (float(costs[n]), float(times[n]) * factor) if admitted else (0.0, 0.003)
+                cost, time = (float(costs[n]), float(times[n]) * factor) if admitted else (0.0, self.refusal_s)
                 told[n] = (admitted, cost, time, 0.0)
                 heapq.heappush(events, (now + time, "depart", n))
             elif kind == "depart":
