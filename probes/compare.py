@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from probes.observation import Observation, Outcome
-from probes.stats import Interval, bootstrap, median, point, pseudo_median
+from probes.stats import Interval, bootstrap, median, percent, point, pseudo_median
 
 SCENARIO = "compare"
 DECISION = 0.965
@@ -209,5 +209,5 @@ def _sentence(one: Comparison) -> str:
     visible = max(one.ratio.high / one.ratio.value, one.ratio.value / one.ratio.low) - 1.0
     return (
         f"No difference between {one.a} and {one.b} for '{one.call}' that n can show: ratio of medians {one.ratio.value:.2f} ({interval}); "
-        f"one of {max(visible, 0.01):.0%} or more would have shown."
+        f"one of {percent(max(visible, 0.01))} or more would have shown."
     )

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from probes.calls import Call, refuse_unknown_task
 from probes.errors import UsageError
 from probes.observation import Observation, Outcome
+from probes.stats import percent
 
 
 class GuardName(StrEnum):
@@ -128,7 +129,7 @@ class Guard:
         if n < limits.least:
             return None
         if limits.max_error_share is not None and self._bad > limits.max_error_share * n:
-            return Stop(GuardName.ERRORS, f"{self._bad} of the last {n} calls failed; {limits.max_error_share:.0%} allowed.")
+            return Stop(GuardName.ERRORS, f"{self._bad} of the last {n} calls failed; {percent(limits.max_error_share)} allowed.")
         if limits.objective_s is not None and self._slow > 0.05 * n:
             return Stop(
                 GuardName.LATENCY, f"{self._slow} of the last {n} calls took longer than the objective of {limits.objective_s:g} s."

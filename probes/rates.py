@@ -14,6 +14,7 @@ from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import Prices
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
+from probes.stats import percent
 from probes.twin import Twin
 
 UNTRIED = 1.3
@@ -71,7 +72,7 @@ def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, c
 def mix_name(shares: Mapping[str, float]) -> str:
     """How a job of several calls is named: `mix of 2 calls: 75 % GET /a, 25 % GET /b`, the two most frequent by name."""
     first = sorted(shares, key=shares.__getitem__, reverse=True)[:2]
-    told = ", ".join(f"{shares[call]:.0%} {call}".replace("%", " %", 1) for call in first)
+    told = ", ".join(f"{percent(shares[call])} {call}" for call in first)
     return f"mix of {len(shares)} calls: {told}" + (" ..." if len(shares) > len(first) else "")
 
 

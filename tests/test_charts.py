@@ -70,7 +70,7 @@ def test_each_says_n_failures_time_and_version(drawn: dict[str, Picture], told: 
         ("tank", ["n = 624 answers, 0 failed, 62 refused", "n = 208, 21 refused", "units remaining"]),
         (
             "safe-rate",
-            ["17/s, 10 in flight, bound by reservations, n = 220", "calls/s of a job of 1,000 calls with odds of 5% of any refusal"],
+            ["17/s, 10 in flight, bound by reservations, n = 220", "calls/s of a job of 1,000 calls with odds of 5 % of any refusal"],
         ),
         ("shift", ["test less sandbox", "n = 188 pairs, interleaved"]),
         ("phases", ["beta, cold (n = 9)", "beta, warm (n = 79)", "TLS"]),

@@ -215,10 +215,10 @@ SAYS = {
     "connections_lost": "test gave no answer to 1 of 2 requests: the connection broke.",
     "latency": f"'{SELF}' takes 0.20 s at test in the median (0.20 s to 0.20 s), 95th percentile 0.20 s (0.20 s to 0.20 s); n = 80.",
     "slow": f"'{SELF}' takes 3.0 s at test in the median (3.0 s to 3.0 s); 8 calls carry no 95th percentile; n = 8.",
-    "timeouts": "1 of 3 requests to test timed out (6% to 79%): 1 while waiting for the answer.",
+    "timeouts": "1 of 3 requests to test timed out (6 % to 79 %): 1 while waiting for the answer.",
     "refresh_day": "The 1 timeout of test fell on Saturday, 07 November: beta is overwritten from production every Saturday.",
-    "safe_rate": f"test stands 16.2 '{SELF}' a second (best estimate 17.1), or 11 in flight, with odds of 5% of any refusal in a job of"
-    " 1,000 calls; what calls in flight reserve binds; n = 220.",
+    "safe_rate": f"'{SELF}' is safe at test up to 16.2 a second (best estimate 17.1), or with 11 in flight: a job of 1,000 calls then"
+    " meets a refusal with odds of 5 %; what calls in flight reserve binds; n = 220.",
     "page_size": "'/api/v1/courses' at test gives 10 items a page of 26 in all unless asked for more, at most 100.",
     "page_clamped": "test does not say so when it gives less than asked: per_page=100000 gave 100, per_page=0 gave 1.",
     "best_page_size": "'/api/v1/courses' at test is cheapest with per_page=50: an item takes 50 times as long with per_page=1.",
@@ -240,7 +240,7 @@ SAYS = {
     "undocumented_value": "The workflow_state of communication channels at test has values "
     "that the documentation does not name but the source does:"
     " retired; n = 3.",
-    "cause": "test is short of slots. (cause capacity, confidence 97%)",
+    "cause": "test is short of slots. (cause capacity, confidence 97 %)",
     "no_cause": "Nothing slows or stops such a job at test by 60 observations.",
 }
 
@@ -406,5 +406,5 @@ def test_ladder_is_ranked() -> None:
     lines = [rung.call for rung in endpoints.ladder([*rungs(), made(scenario="endpoints", call="GET /x")])]
     assert lines == [ANALYTICS, SELF]
     assert (
-        endpoints.ladder(rungs())[0].line == f"'{ANALYTICS}': 4.0 s, cost 3, CPU 12%, database 75%, 500 bytes, 20 items, 0.20 s each; n = 5"
+        endpoints.ladder(rungs())[0].line == f"'{ANALYTICS}': 4.0 s, cost 3, CPU 12 %, database 75 %, 500 bytes, 20 items, 0.20 s each; n = 5"
     )

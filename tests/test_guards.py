@@ -55,7 +55,7 @@ def test_a_share_of_errors_stops_once_enough_were_seen() -> None:
     """Nineteen failures of nineteen say nothing yet, the twentieth does; refusals are no errors."""
     guard = Guard(GuardLimits(max_refusals=None))
     assert [guard.see(seen(Outcome.SERVER_ERROR, status=500)) for _ in range(19)] == [None] * 19
-    assert guard.see(seen(Outcome.SERVER_ERROR, status=500)) == Stop(GuardName.ERRORS, "20 of the last 20 calls failed; 20% allowed.")
+    assert guard.see(seen(Outcome.SERVER_ERROR, status=500)) == Stop(GuardName.ERRORS, "20 of the last 20 calls failed; 20 % allowed.")
     patient = Guard(GuardLimits(max_refusals=None))
     assert [patient.see(seen(Outcome.THROTTLED, status=429)) for _ in range(30)] == [None] * 30
 
@@ -65,7 +65,7 @@ def test_old_errors_are_forgotten() -> None:
     guard = Guard(GuardLimits(window=20, max_error_share=0.2))
     outcomes = [Outcome.NOT_FOUND] * 3 + [Outcome.OK] * 20 + [Outcome.NOT_FOUND] * 4
     assert [guard.see(seen(outcome)) for outcome in outcomes] == [None] * 27
-    assert guard.see(seen(Outcome.NOT_FOUND)) == Stop(GuardName.ERRORS, "5 of the last 20 calls failed; 20% allowed.")
+    assert guard.see(seen(Outcome.NOT_FOUND)) == Stop(GuardName.ERRORS, "5 of the last 20 calls failed; 20 % allowed.")
 
 
 def test_latency_beyond_the_objective_stops() -> None:

@@ -183,7 +183,7 @@ def test_a_load_that_could_not_keep_up(tmp_path: Path) -> None:
     assert (came.offered_per_s, came.achieved_per_s, came.limit_per_s) == (10.0, 5.1, 5.1)
     assert came.late_share == 0.99
     assert came.latency_s["p90"] is None
-    assert "generator or in-flight limit reached at 5.1/s; 99.0% of the requests were late." in text("sim", came, "results/x")
+    assert "generator or in-flight limit reached at 5.1/s; 99.0 % of the requests were late." in text("sim", came, "results/x")
     assert [(found.kind, found.severity) for found in findings("sim", came)] == [("own_wait", Severity.WARNING)]
 
 
@@ -223,7 +223,7 @@ def test_text_and_progress() -> None:
     """The whole text of a load, and the line that is redrawn."""
     assert text("sim", OUTCOME, "results/x").splitlines() == [
         "sim: asked 10/s, offered 10/s, achieved 9.5/s, 10.0 s",
-        "  100 requests, 0 refused, 0 failed, 0.0% late",
+        "  100 requests, 0 refused, 0 failed, 0.0 % late",
         "  latency from due: p50 0.100 s, p90 0.200 s, p95 0.250 s",
         "  least remaining budget 550",
         "Run folder: results/x",
@@ -234,7 +234,7 @@ def test_text_and_progress() -> None:
     )
     assert text("sim", few, "x").splitlines()[:4] == [
         "sim: asked as fast as answers come, offered 10/s, achieved 9.5/s, 10.0 s",
-        "  5 requests, 0 refused, 0 failed, 0.0% late",
+        "  5 requests, 0 refused, 0 failed, 0.0 % late",
         "  latency from due: n = 5 carries no percentile",
         "  Worker a was lost.",
     ]

@@ -12,6 +12,7 @@ from probes.charts.words import foot, names, place, tally
 from probes.report import facts
 from probes.report.aggregate import LOADS
 from probes.rules.base import rounded_down
+from probes.stats import percent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -189,5 +190,5 @@ def _of_job(rows: list[dict[str, Any]]) -> str:
     jobs = {one["safe"].get("job_calls") for one in rows}
     odds = {one["safe"].get("odds") for one in rows}
     if len(jobs) == len(odds) == 1 and isinstance(job := jobs.pop(), int) and isinstance(odd := odds.pop(), int | float):
-        return f"calls/s of a job of {job:,} calls with odds of {odd:.0%} of any refusal"
+        return f"calls/s of a job of {job:,} calls with odds of {percent(odd)} of any refusal"
     return "calls/s"

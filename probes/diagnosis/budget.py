@@ -9,6 +9,7 @@ from probes.bucket import BucketSettings
 from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
+from probes.stats import percent
 
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""
@@ -73,7 +74,7 @@ def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:
     job, name = symptoms.job, symptoms.instance
     says = (
         f"{job.workers} workers sending {job.total:,} calls of '{call}' to {name} meet a "
-        f"refusal with odds of {odds:.0%}, by the bucket seen here."
+        f"refusal with odds of {percent(odds)}, by the bucket seen here."
     )
     lowest = min(o.remaining for o in symptoms.seen if o.remaining is not None)
     signs = [f"the bucket was fitted to {sum(1 for o in symptoms.seen if o.remaining is not None)} headers and the job replayed in it"]

@@ -9,7 +9,7 @@ from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.rules.base import seconds
-from probes.stats import median, point, rank_slope
+from probes.stats import median, percent, point, rank_slope
 
 LAG_S = 0.04
 LAG_SHARE = 0.35
@@ -251,8 +251,8 @@ def _slow(symptoms: Symptoms, call: str, mine: Sequence[Observation], times: Seq
     if parts:
         busy = sum(part for part, _ in parts) / max(sum(times), 1e-9)
         signs.append(
-            f"CPU and database make {min(busy, 1.0):.0%} of it, the database "
-            f"{min(1.0, sum(db for _, db in parts) / max(sum(times), 1e-9)):.0%}"
+            f"CPU and database make {percent(min(busy, 1.0))} of it, the database "
+            f"{percent(min(1.0, sum(db for _, db in parts) / max(sum(times), 1e-9)))}"
         )
         if busy < 0.3:
             against.append("little of it is CPU or database time: it waits for something else inside")

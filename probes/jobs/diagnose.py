@@ -22,6 +22,7 @@ from probes.jobs.terminal import clients_watched_by, progress
 from probes.rules.causes import failures
 from probes.runs import Run
 from probes.scenarios import suspects
+from probes.stats import percent
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -188,7 +189,7 @@ def _text(entries: Sequence[dict[str, Any]], folder: Run) -> str:
         if not entry["causes"]:
             lines.append(f"{entry['instance']}: {no_cause(entry)}")
         for cause in entry["causes"]:
-            lines.append(f"{entry['instance']}: {cause['kind']} ({cause['confidence']:.0%}): {cause['says']}")
+            lines.append(f"{entry['instance']}: {cause['kind']} ({percent(cause['confidence'])}): {cause['says']}")
             lines += [f"    {line}" for line in cause["evidence"]]
             lines.append(f"    {cause['advice']}")
         lines += [f"    {line}" for line in entry["remarks"]]

@@ -18,6 +18,7 @@ from probes.jobs.terminal import watched
 from probes.load.child import run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
+from probes.stats import percent
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     rates = f"offered {_shown(outcome.offered_per_s)}/s, achieved {_shown(outcome.achieved_per_s)}/s"
     lines = [
         f"{instance}: asked {asked}, {rates}, {outcome.seconds:.1f} s",
-        f"  {outcome.requests} requests, {outcome.refused} refused, {outcome.errors} failed, {outcome.late_share:.1%} late",
+        f"  {outcome.requests} requests, {outcome.refused} refused, {outcome.errors} failed, {percent(outcome.late_share, 1)} late",
         f"  latency from due: {_latencies(outcome)}",
     ]
     if outcome.least_remaining is not None:
@@ -119,7 +120,7 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
 
 
 def _limit(outcome: LoadOutcome) -> str:
-    return f"generator or in-flight limit reached at {outcome.limit_per_s:g}/s; {outcome.late_share:.1%} of the requests were late."
+    return f"generator or in-flight limit reached at {outcome.limit_per_s:g}/s; {percent(outcome.late_share, 1)} of the requests were late."
 
 
 def _latencies(outcome: LoadOutcome) -> str:

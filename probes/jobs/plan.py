@@ -20,6 +20,7 @@ from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report.facts import entries
 from probes.runs import Run
+from probes.stats import percent
 from probes.twin import Twin
 
 SCENARIOS = ("throttling", "rate")
@@ -90,7 +91,7 @@ def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Pat
             f"{strategy.rate_per_s:.3g} calls/s" if strategy.rate_per_s else f"{strategy.in_flight} in flight" if strategy.in_flight else ""
         )
         how = "through probes.Limiter" if strategy.name == "level_aware" else how
-        lines.append(f"{strategy.name:<14}{_duration(strategy.seconds):>12}{strategy.refusal_odds:>21.1%}   {how}")
+        lines.append(f"{strategy.name:<14}{_duration(strategy.seconds):>12}{percent(strategy.refusal_odds, 1):>21}   {how}")
     if rehearsal is not None:
         took, forecast = _duration(rehearsal["seconds"]), _duration(rehearsal["forecast_seconds"])
         lines += ["", f"Rehearsed {rehearsal['calls']} calls: {rehearsal['refused']} refused, {took} (forecast {forecast})."]

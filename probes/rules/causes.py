@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from probes.rules.base import Finding, Severity, View
+from probes.stats import percent
 
 ERRORS = frozenset({"network", "dns", "tls", "edge", "maintenance", "credentials", "no_user_agent", "wrong_url"})
 """Causes that stop a job altogether; the others make it slow or fail at times."""
@@ -17,7 +18,7 @@ def judge(view: View) -> Iterator[Finding]:
         name = str(entry["instance"])
         for cause in entry.get("causes") or ():
             severity = Severity.ERROR if cause["kind"] in ERRORS else Severity.WARNING
-            says = f"{cause['says']} (cause {cause['kind']}, confidence {cause['confidence']:.0%})"
+            says = f"{cause['says']} (cause {cause['kind']}, confidence {percent(cause['confidence'])})"
             yield Finding("cause", severity, name, says, tuple(cause.get("evidence") or ()), str(cause.get("advice", "")))
         if not entry.get("causes"):
             yield _no_cause(name, entry)

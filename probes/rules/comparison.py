@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from probes.rules.base import Document, Finding, Severity, View
+from probes.stats import percent
 
 MUCH = 1.5
 QUEUE_SHARE = 0.15
@@ -47,5 +48,7 @@ def _capacity(pair: Document) -> Iterator[Finding]:
     for side in ("a", "b"):
         share = shares.get(side)
         if isinstance(share, int | float) and share > QUEUE_SHARE:
-            says = f"Calls one at a time to {pair[side]} spend {share:.0%} of their time in its own queue: it is short of backend slots."
+            says = (
+                f"Calls one at a time to {pair[side]} spend {percent(share)} of their time in its own queue: it is short of backend slots."
+            )
             yield Finding("capacity_sign", Severity.WARNING, str(pair[side]), says, (), f"Confirm it: probes diagnose -i {pair[side]}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View, plural, seconds
-from probes.stats import median
+from probes.stats import median, percent
 
 LEAST = 3
 DEAR = 5.0
@@ -35,8 +35,8 @@ class Rung:
         """This rung as one line of evidence."""
         parts = [f"{seconds(self.time_s)}"]
         parts += [f"cost {self.cost:.3g}"] if self.cost is not None else []
-        parts += [f"CPU {self.cpu_share:.0%}"] if self.cpu_share is not None else []
-        parts += [f"database {self.db_share:.0%}"] if self.db_share is not None else []
+        parts += [f"CPU {percent(self.cpu_share)}"] if self.cpu_share is not None else []
+        parts += [f"database {percent(self.db_share)}"] if self.db_share is not None else []
         parts.append(f"{self.size_bytes:,.0f} bytes")
         parts += [f"{self.items:.0f} items, {seconds(self.time_s / self.items)} each"] if self.items else []
         return f"'{self.call}': {', '.join(parts)}; n = {self.n}"

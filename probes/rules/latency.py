@@ -8,7 +8,7 @@ from datetime import datetime
 
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View, plural, seconds
-from probes.stats import Interval, median, quantile, share
+from probes.stats import Interval, median, percent, quantile, share
 
 SCENARIOS = ("latency", "timeouts", "compare", "export")
 SLOW_S = 2.0
@@ -68,7 +68,7 @@ def _made_of(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
     if queues:
         stood = sum(queue for queue, _ in queues) / sum(flight for _, flight in queues)
         if stood > QUEUE_SHARE and median([queue for queue, _ in queues]) > QUEUE_S:
-            says = f"Requests spend {stood:.0%} of their time in the queue of {name} before it works on them, n = {len(queues)}."
+            says = f"Requests spend {percent(stood)} of their time in the queue of {name} before it works on them, n = {len(queues)}."
             advice = f"It is short of backend slots: send fewer at a time; probes diagnose -i {name} says more."
             yield Finding("queue_share", Severity.WARNING, name, says, (), advice)
     cold = [(o.connect_s or 0.0) + (o.tls_s or 0.0) for o in good if o.reused is False and o.connect_s is not None]
@@ -112,7 +112,7 @@ def _late(name: str, seen: Sequence[Observation], late: Sequence[Observation]) -
     first = min((o.due_s for o in late), default=0.0)
     evidence.append(f"the first {seconds(first)} after the start")
     told = " and ".join(f"{count} while {what}" for what, count in which.most_common())
-    says = f"{len(late)} of {plural(len(seen), 'request')} to {name} timed out ({part.low:.0%} to {part.high:.0%}): {told}."
+    says = f"{len(late)} of {plural(len(seen), 'request')} to {name} timed out ({percent(part.low)} to {percent(part.high)}): {told}."
     return Finding("timeouts", Severity.WARNING, name, says, tuple(evidence), f"Ask why: probes diagnose -i {name}")
 
 

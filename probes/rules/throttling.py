@@ -7,6 +7,7 @@ from typing import Any
 
 from probes.observation import Outcome
 from probes.rules.base import Document, Finding, Severity, View, plural, rounded_down
+from probes.stats import percent
 
 REGIMES = {
     "unthrottled": (
@@ -98,19 +99,32 @@ def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:
 
 
 def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number: Mapping[str, Any]) -> Finding:
-    bound = str(safe.get("bound_by"))
-    odds, job = float(safe.get("odds", 0.05)), int(safe.get("job_calls", 1000))
-    says = (
-        f"{name} stands {rounded_down(number['low'])} '{call}' a second (best estimate {number['value']:.3g}), "
-        f"or {safe.get('in_flight')} in flight, "
-        f"with odds of {odds:.0%} of any refusal in a job of {job:,} calls; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
-    )
+    bound, together = str(safe.get("bound_by")), safe.get("in_flight")
+    met = rate.get("regime") != "unthrottled"
+    says = _promise(name, call, safe, number) if met else _tried(name, call, safe, number)
     evidence = tuple(_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
-    keep = f"keep to {safe.get('in_flight')} workers" if safe.get("in_flight") else "to that rate with pauses: no worker may go without one"
-    planned = "" if rate.get("regime") == "unthrottled" else "; probes plan RUN --calls N says how long it takes"
-    advice = f"Send through probes.Limiter, or {keep}{planned}."
+    keep = f"keep to {plural(together, 'worker')}" if together else "to that rate with pauses: no worker may go without one"
+    planned = "; probes plan RUN --calls N says how long it takes" if met else ""
     severity = Severity.WARNING if bound == "latency" else Severity.INFO
-    return Finding("bound_by_latency" if bound == "latency" else "safe_rate", severity, name, says, evidence, advice)
+    kind = "bound_by_latency" if bound == "latency" else "safe_rate"
+    return Finding(kind, severity, name, says, evidence, f"Send through probes.Limiter, or {keep}{planned}.")
+
+
+def _promise(name: str, call: str, safe: Mapping[str, Any], number: Mapping[str, Any]) -> str:
+    """What is safe, and with which odds."""
+    bound, odds, job = str(safe.get("bound_by")), float(safe.get("odds", 0.05)), int(safe.get("job_calls", 1000))
+    together = f", or with {safe['in_flight']} in flight" if safe.get("in_flight") else ""
+    return (
+        f"'{call}' is safe at {name} up to {rounded_down(number['low'])} a second (best estimate {number['value']:.3g}){together}: a job "
+        f"of {job:,} calls then meets a refusal with odds of {percent(odds)}; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
+    )
+
+
+def _tried(name: str, call: str, safe: Mapping[str, Any], number: Mapping[str, Any]) -> str:
+    """What passed where no limit was met: nothing is known of more."""
+    together = f" and with {safe['in_flight']} in flight" if safe.get("in_flight") else ""
+    rate = rounded_down(number["low"])
+    return f"'{call}' passed at {name} at {rate} a second{together}, no faster was tried; none refused of n = {number.get('n')}."
 
 
 def _constant(key: str, value: Mapping[str, Any]) -> str:
