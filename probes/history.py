@@ -1,29 +1,28 @@
 """Runs over time: medians, safe rates and page sizes of each run of a folder, what changed, since when, and whether it is more than noise.
 
-A level is told apart from the one before it by intervals on the logarithm's scale, widened by how much runs of one level differed among
-themselves (DerSimonian & Laird 1986): what differs between two runs by less than runs differ anyway is noise.
+A level is told apart from the one before it by intervals on the logarithm's scale, widened by how much runs of one level differ among
+themselves (`levels`): what differs by less than runs differ anyway is noise.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from probes.errors import ProbesError, RunFolderError
+from probes.levels import splits
 from probes.report import document as report_document
 from probes.report import facts
 from probes.rules.base import plural, seconds
 from probes.runs import OBSERVATIONS, Run, utc
 
 SCHEMA = "probes.history/1"
-LEAST_NOISE = 0.02
-"""Runs of an unchanged instance differ by so much (relative standard deviation) at least, whatever their own intervals say."""
-SURE = 3.0
-"""How many standard errors apart two levels are to be told apart; there are many series, and each new run is another chance to err."""
 LEAST_SECONDS = 0.001
 """Medians closer than this are one: the noise floor of a shared machine."""
 
@@ -81,12 +80,10 @@ class Series:
 
     def changes(self) -> list[int]:
         """Indices of the first points of new levels."""
-        found, start = [], 0
-        for index in range(1, len(self.points)):
-            if _apart(self.points[start:index], self.points[index]):
-                found.append(index)
-                start = index
-        return found
+        if all(point.exact for point in self.points):
+            return [index for index, (one, next_one) in enumerate(pairwise(self.points), 1) if next_one.value != one.value]
+        least = LEAST_SECONDS if self.key.what == "median_s" else 0.0
+        return splits([point.log for point in self.points], [point.error for point in self.points], least)
 
     def document(self) -> dict[str, Any]:
         """As JSON carries it."""
@@ -221,31 +218,8 @@ def _numbers(one: dict[str, Any]) -> Iterator[tuple[Key, dict[str, float]]]:
                 )
 
 
-def _apart(level: Sequence[Point], point: Point) -> bool:
-    """Whether `point` lies off the level of the points before it by more than noise."""
-    if point.exact and level[-1].exact:
-        return point.value != level[-1].value
-    mean, error, between = _pooled(level)
-    distance = abs(point.log - mean)
-    small = abs(point.value - math.exp(mean)) < LEAST_SECONDS and point.value < 1.0
-    return not small and distance > SURE * math.sqrt(point.error**2 + error**2 + between**2)
-
-
-def _pooled(level: Sequence[Point]) -> tuple[float, float, float]:
-    """(mean on the logarithm's scale, its standard error, standard deviation between runs)."""
-    logs, variances = [point.log for point in level], [max(point.error**2, 1e-10) for point in level]
-    weights = [1.0 / variance for variance in variances]
-    mean = sum(w * y for w, y in zip(weights, logs, strict=True)) / sum(weights)
-    spread = sum(w * (y - mean) ** 2 for w, y in zip(weights, logs, strict=True))
-    scale = sum(weights) - sum(w * w for w in weights) / sum(weights)
-    between = max(LEAST_NOISE**2, (spread - (len(level) - 1)) / scale if scale > 0 else 0.0)
-    weights = [1.0 / (variance + between) for variance in variances]
-    mean = sum(w * y for w, y in zip(weights, logs, strict=True)) / sum(weights)
-    return mean, math.sqrt(1.0 / sum(weights)), math.sqrt(between)
-
-
 def _level(points: Sequence[Point]) -> float:
-    return points[-1].value if points[-1].exact else math.exp(_pooled(points)[0])
+    return points[-1].value if points[-1].exact else math.exp(statistics.fmean(point.log for point in points))
 
 
 def _told(what: str, value: float) -> str:

@@ -406,5 +406,6 @@ def test_ladder_is_ranked() -> None:
     lines = [rung.call for rung in endpoints.ladder([*rungs(), made(scenario="endpoints", call="GET /x")])]
     assert lines == [ANALYTICS, SELF]
     assert (
-        endpoints.ladder(rungs())[0].line == f"'{ANALYTICS}': 4.0 s, cost 3, CPU 12 %, database 75 %, 500 bytes, 20 items, 0.20 s each; n = 5"
+        endpoints.ladder(rungs())[0].line
+        == f"'{ANALYTICS}': 4.0 s, cost 3, CPU 12 %, database 75 %, 500 bytes, 20 items, 0.20 s each; n = 5"
     )

@@ -46,26 +46,32 @@ def series(*values: tuple[float, float], exact: bool = False) -> Series:
     [
         ([(0.40, 0.1), (0.42, 0.1), (0.39, 0.1), (0.41, 0.1)], []),
         ([(0.40, 0.1), (0.42, 0.1), (0.39, 0.1), (0.80, 0.1), (0.78, 0.1)], [3]),
-        ([(0.40, 0.1), (0.80, 0.1), (0.41, 0.1)], [1, 2]),
+        ([(0.40, 0.1), (0.80, 0.1), (0.41, 0.1)], []),
+        ([(0.40, 0.1)] * 6 + [(0.80, 0.1)] * 3 + [(0.41, 0.1)] * 6, [6, 9]),
         ([(0.40, 0.5), (0.60, 0.5)], []),
         ([(0.40, 0.001), (0.42, 0.001)], []),
-        ([(0.40, 0.001), (0.48, 0.001)], [1]),
-        ([(0.30, 0.01), (0.45, 0.01), (0.30, 0.01), (0.46, 0.01), (0.38, 0.01)], [1, 2, 3, 4]),
+        ([(0.40, 0.001), (0.48, 0.001)], []),
+        ([(0.40, 0.001), (0.80, 0.001)], [1]),
+        ([(0.40, 0.001)] * 6 + [(0.48, 0.001)], [6]),
+        ([(0.30, 0.01), (0.45, 0.01), (0.30, 0.01), (0.46, 0.01), (0.38, 0.01)], []),
         ([(0.0010, 0.01), (0.0018, 0.01)], []),
     ],
     ids=[
         "steady",
         "slower",
+        "one-odd-run",
         "there-and-back",
         "wide-intervals",
         "within-the-least-noise",
-        "beyond-it",
+        "two-runs-may-differ-so",
+        "but-not-so",
+        "nor-do-seven-alike",
         "restless",
         "below-the-noise-floor",
     ],
 )
 def test_where_a_level_begins(values: list[tuple[float, float]], changes: list[int]) -> None:
-    """A new level is what lies off the one before by more than its interval and the spread of runs; less is noise."""
+    """A new level is what lies off the one before by more than intervals and the spread of runs explain at any place; less is noise."""
     assert series(*values).changes() == changes
 
 
