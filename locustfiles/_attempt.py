@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import gevent
 import gevent.socket
 from _wire import Wire
 from geventhttpclient.response import HTTPParseError, HTTPSocketPoolResponse
@@ -66,6 +67,12 @@ class _Response(HTTPSocketPoolResponse):
         if not self.first_s:
             self.first_s = time.monotonic()
         super()._on_message_begin()
+
+    def _on_message_complete(self) -> None:
+        if self.get_code() < 200:  # an interim answer (1xx): the connection stays ours until the final one
+            self.message_complete = True
+            return
+        super()._on_message_complete()
 
 
 class _TooLargeError(Exception):
@@ -134,8 +141,9 @@ class _Attempt:
             raise
         self.stage, self.written = "read", time.monotonic()
         pool: Any = wire  # it takes back the connection as geventhttpclient's own pool would
-        self.response = _Response(connection, pool, block_size=BLOCK, method=self.call.method)
-        self._read(self.response)
+        with gevent.Timeout(timeout_s, TimeoutError("the answer was not whole in time")):
+            self.response = _Response(connection, pool, block_size=BLOCK, method=self.call.method)
+            self._read(self.response)
 
     def _read(self, response: _Response) -> None:
         while not response.message_complete:

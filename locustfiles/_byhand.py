@@ -32,7 +32,14 @@ COMMON: tuple[tuple[str, dict[str, Any]], ...] = (
     ("--production", {"default": "", "include_in_web_ui": False, "help": "The name of a production instance, again, to load it."}),
     ("--out", {"default": "results", "include_in_web_ui": False, "help": "Where run folders are made."}),
     ("--rate", {"type": float, "default": 10.0, "help": "Requests a second."}),
-    ("--for", {"dest": "probes_for", "default": "60s", "help": "How long: 60s, 2m, 1h."}),
+    (
+        "--for",
+        {
+            "dest": "probes_for",
+            "default": "",
+            "help": "How long at most: 60s, 2m, 1h; default 60s, or as long as the steps or bursts take.",
+        },
+    ),
     ("--call", {"action": "append", "include_in_web_ui": False, "help": "A call as 'GET /api/v1/users/self'; may repeat."}),
     ("--calls-file", {"default": "", "include_in_web_ui": False, "help": "A file of calls, one a line, a weight before each."}),
     ("--max-refusals", {"type": int, "default": 0, "help": "Refusals that are allowed; one more stops the run."}),
@@ -71,8 +78,9 @@ def settings(name: str, options: Namespace, *, worker: bool) -> LoadSettings:
     """The settings that the words make, and a run folder for what is measured (a worker has none). Raises ProbesError."""
     instance = _instance(load(Path(options.probes_config) if options.probes_config else None), options.instance)
     calls = _calls(name, options, instance)
-    duration_s = seconds(options.probes_for)
-    spec, duration_s = _schedule(name, options, duration_s)
+    spec, duration_s = _schedule(name, options, seconds(options.probes_for or "60s"))
+    if options.probes_for:
+        duration_s = min(duration_s, seconds(options.probes_for))
     check(spec)
     refuse_unless_allowed(instance, options.production or None)
     refuse_writes(instance, calls)
@@ -101,7 +109,8 @@ def finish(settings: LoadSettings, document: dict[str, Any]) -> None:
     if settings.by_hand and settings.observations is not None:
         why = document.get("why")
         asked = mean_per_s(settings.schedule, settings.duration_s)
-        facts = {"asked_per_s": asked, **{key: document[key] for key in ("handed", "requests", "refused", "unsent", "stopped_by", "why")}}
+        told = ("handed", "requests", "refused", "unsent", "stopped_by", "why", "lost")
+        facts: dict[str, Any] = {"asked_per_s": asked, **{key: document[key] for key in told if key in document}}
         Run.open(settings.observations.parent).finish("done" if why is None else f"guard: {why}", locust=facts)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 from collections.abc import Callable
@@ -85,7 +86,8 @@ class Local:
         if self._told:
             return
         self._told = self._over = True
-        self.engine.batch.flush()
+        with contextlib.suppress(OSError):  # a full disk: why the load stopped must still be told
+            self.engine.batch.flush()
         self.engine.wire.close()
         self.tell("end", self.document())
 

@@ -132,7 +132,8 @@ class Guard:
             return Stop(GuardName.ERRORS, f"{self._bad} of the last {n} calls failed; {percent(limits.max_error_share)} allowed.")
         if limits.objective_s is not None and self._slow > 0.05 * n:
             return Stop(
-                GuardName.LATENCY, f"{self._slow} of the last {n} calls took longer than the objective of {limits.objective_s:g} s."
+                GuardName.LATENCY,
+                f"{self._slow} of the last {n} calls took longer than the objective of {limits.objective_s:g} s or brought no answer.",
             )
         return None
 

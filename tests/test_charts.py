@@ -272,3 +272,11 @@ def test_a_whole_axis_has_its_ticks_at_whole_places() -> None:
         axis.set(xlim=(0.4, calls + 0.6))
         figure.draw_without_rendering()
         assert all(float(tick).is_integer() for tick in axis.get_xticks()), calls
+
+
+def test_numbers_on_the_page_are_those_of_the_picture() -> None:
+    """Coordinates are cut to two decimals on the page, what a reader reads is not."""
+    svg = '<svg width="10" height="10"><path d="M 1.23456 2.34567"/><text x="1.98765">0.0105</text></svg>'
+    shown = style.embedded(svg, "a", "A picture.")
+    assert ">0.0105</text>" in shown
+    assert 'd="M 1.23 2.34"' in shown

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import signal
 import socket
 import subprocess
@@ -367,6 +368,17 @@ def test_a_report_that_comes_later(tmp_path: Path) -> None:
     rows = [{"instance": "a", "call": "GET /api/v1/courses", "default_per_page": 10, "max_per_page": 100}]
     (tmp_path / "20261101-000000-rate-aaaa" / "report.json").write_text(json.dumps({"pagination": rows}), encoding="utf-8")
     assert newest.found().pages == {("a", "GET /api/v1/courses"): rows[0]}
+
+
+def test_a_run_that_was_removed(tmp_path: Path) -> None:
+    """What was read of a run is forgotten with its folder: an exporter that runs for months keeps nothing of old runs."""
+    for name in ("20261101-000000-rate-aaaa", "20261102-000000-rate-bbbb"):
+        run(tmp_path, name, 15.0)
+    newest = Newest(tmp_path, lambda: ["a"])
+    newest.found()
+    shutil.rmtree(tmp_path / "20261101-000000-rate-aaaa")
+    newest.found()
+    assert [folder.name for folder in newest._read] == ["20261102-000000-rate-bbbb"]
 
 
 def test_no_results_folder(tmp_path: Path) -> None:

@@ -401,6 +401,13 @@ def test_dear_call_names_what_works(cpu: float | None, db: float | None, advice:
     assert [finding.advice for finding in found if finding.kind == "dear_call"] == [advice]
 
 
+def test_the_best_page_size_is_the_greatest_of_those_as_cheap() -> None:
+    """Where a list of 26 comes whole with per_page=50 and with 100, 100 is named: the advice of the list's own finding."""
+    pages = [page(size, items=min(size, 26), per_page=size) for size in (1, 50, 100) for _ in range(3)]
+    (best,) = [f for f in judged(seen(page(None, total=26), *pages)) if f.kind == "best_page_size"]
+    assert best.advice == "Ask for per_page=100."
+
+
 def test_ladder_is_ranked() -> None:
     """The ladder lists the dearest first and leaves out what was answered fewer than three times."""
     lines = [rung.call for rung in endpoints.ladder([*rungs(), made(scenario="endpoints", call="GET /x")])]

@@ -74,7 +74,9 @@ def test_latency_beyond_the_objective_stops() -> None:
     assert [guard.see(seen(flight_s=0.9)) for _ in range(95)] == [None] * 95
     assert [guard.see(seen(flight_s=1.1)) for _ in range(4)] == [None] * 4
     assert guard.see(seen(Outcome.READ_TIMEOUT, flight_s=None)) is None
-    assert guard.see(seen(flight_s=1.1)) == Stop(GuardName.LATENCY, "6 of the last 100 calls took longer than the objective of 1 s.")
+    assert guard.see(seen(flight_s=1.1)) == Stop(
+        GuardName.LATENCY, "6 of the last 100 calls took longer than the objective of 1 s or brought no answer."
+    )
 
 
 def test_maintenance_stops_at_once() -> None:

@@ -135,10 +135,11 @@ def test_users_without_pause(tmp_path: Path) -> None:
     [
         ({"drop_from": 25}, {"ok": 25, "protocol_error": 7}),
         ({"delay_s": 30.0}, {"read_timeout": 20}),
+        ({"drip_s": 0.1}, {"read_timeout": 20}),
     ],
 )
 def test_failures_are_data(tmp_path: Path, server: dict[str, Any], outcomes: dict[str, int]) -> None:
-    """A server that drops connections or hangs: each request has one record, none is sent twice, the error guard ends it."""
+    """A server that drops connections, hangs or drips: each request has one record, none is sent twice, the error guard ends it."""
     with running(**server) as served:
         plan = LoadPlan(instance(served, timeout_s=0.3), (SELF,), even(40), 1.5)
         loaded = Loaded(tmp_path, plan, served)
@@ -146,6 +147,15 @@ def test_failures_are_data(tmp_path: Path, server: dict[str, Any], outcomes: dic
     assert loaded.outcome.stopped_by == "errors"
     assert set(loaded.outcome.outcomes) == set(outcomes)
     assert all(loaded.outcome.outcomes[name] >= n for name, n in outcomes.items())
+
+
+def test_interim_answers_are_no_answers(tmp_path: Path) -> None:
+    """A 103 before each answer harms nothing: every request is answered well, on connections that are used again."""
+    with running(hints=True, delay_s=0.05) as server:
+        loaded = Loaded(tmp_path, LoadPlan(instance(server), (SELF,), even(60), 1.0), server)
+    assert loaded.counts == (60, 60, 60)
+    assert (loaded.outcome.stopped_by, loaded.outcome.outcomes) == (None, {"ok": 60})
+    assert loaded.seen["connections"] < 30
 
 
 def test_nobody_listens(tmp_path: Path) -> None:

@@ -378,6 +378,7 @@ def lines_of(folder: Path) -> list[dict[str, Any]]:
     [
         ("steady", ("--rate", "20", "--for", "1s"), 20, {"/api/v1/users/self"}),
         ("ramp", ("--from", "5", "--rate", "15", "--step", "5", "--hold", "500ms"), 3 + 5 + 8, {"/api/v1/users/self"}),
+        ("ramp", ("--from", "5", "--rate", "15", "--step", "5", "--hold", "500ms", "--for", "450ms"), 3, {"/api/v1/users/self"}),
         ("burst", ("--size", "6", "--every", "500ms", "--count", "2"), 12, {"/api/v1/users/self"}),
         (
             "pages",

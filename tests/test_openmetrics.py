@@ -104,6 +104,26 @@ def test_the_whole_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert facts.splitlines()[-1] == "# EOF"
 
 
+def test_histograms_are_not_mixed() -> None:
+    """Points of one histogram stand together in order of time, whatever other histograms of the family had points between them."""
+    points = [(call, at) for at in (1.0, 2.0) for call in ("a", "b")]
+    buckets = [module.Sample((("call", call), ("le", "+Inf")), at, at, "_bucket") for call, at in points]
+    counts = [module.Sample((("call", call),), at, at, "_count") for call, at in points]
+    mixed = tuple(sample for pair in zip(buckets, counts, strict=True) for sample in pair)
+    family = module.Family("f", "histogram", "Help.", mixed)
+    lines = [line.split("{call=")[1] for line in module._family_lines(family, timed=True) if not line.startswith("#")]
+    assert lines == [
+        '"a",le="+Inf"} 1 1.000',
+        '"a"} 1 1.000',
+        '"a",le="+Inf"} 2 2.000',
+        '"a"} 2 2.000',
+        '"b",le="+Inf"} 1 1.000',
+        '"b"} 1 1.000',
+        '"b",le="+Inf"} 2 2.000',
+        '"b"} 2 2.000',
+    ]
+
+
 def test_a_textfile_has_no_time(tmp_path: Path) -> None:
     """node_exporter takes no timestamps: the last state alone, a counter's family with its suffix, no end mark."""
     lines = textfile(material(small(tmp_path))).splitlines()

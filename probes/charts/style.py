@@ -222,7 +222,8 @@ def embedded(svg: str, name: str, says: str) -> str:
     body = re.sub(r"font: (\d+ )?([\d.]+)px [^;\"]*", _font, body)
     for colour, variable in VARIABLES.items():
         body = re.sub(rf"{colour}\b", variable, body, flags=re.IGNORECASE)
-    body = re.sub(r"(\d+\.\d{2})\d+", r"\1", body)
+    # places of a path shorter; what a reader reads, the text between tags, stays as it is
+    body = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d+\.\d{2})\d+", r"\1", tag[0]), body)
     body = re.sub(r'^<svg ([^>]*?)width="[^"]*"', r"<svg \1", body)
     body = re.sub(r'^<svg ([^>]*?)height="[^"]*"', r"<svg \1", body)
     label = says.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;").replace('"', "&quot;")

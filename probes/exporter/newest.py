@@ -82,7 +82,9 @@ class Newest(Collector):
     def found(self) -> Found:
         """What the runs say of the configured instances, the newest first."""
         found, names = Found(), self._names()
-        for folder in self._folders():
+        folders = self._folders()
+        self._read = {folder: self._read[folder] for folder in folders if folder in self._read}
+        for folder in folders:
             run = self._run(folder)
             _add(found.rates, facts.rates(run), names)
             _add(found.pages, facts.entries(run, "pagination", "instance", "call"), names)

@@ -18,6 +18,8 @@ FILE_VARIABLE = "CANVAS_PROBES_LOAD"
 TOKEN_VARIABLE = "CANVAS_PROBES_TOKEN"  # noqa: S105 # the variable's name, not a token
 END_S = 15.0
 """A process that was told to stop has ended within this time, or it is killed."""
+LEFT_S = 3.0
+"""How long workers may outlive their master: it has told them to end, or it cannot any more."""
 PER_WORKER_S = 2.0
 MOST_USERS = 4000
 
@@ -64,6 +66,8 @@ class Processes:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self.kill()
+            if process is self._main:  # a worker that its master did not reach any more hears it from us
+                deadline = min(deadline, time.monotonic() + LEFT_S)
 
     def wait(self) -> None:
         """Waits for those that have said their last word; kills those that do not go."""
@@ -73,6 +77,8 @@ class Processes:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
                 _kill(process)
+            if process is self._main:
+                deadline = min(deadline, time.monotonic() + LEFT_S)
 
     def kill(self) -> None:
         """Ends all hard; at most the last report interval of records is lost."""

@@ -275,11 +275,21 @@ def _family_lines(family: Family, *, timed: bool) -> Iterator[str]:
     name = family.name if timed or family.kind != "counter" else f"{family.name}_total"
     yield f"# HELP {name} {family.help}"
     yield f"# TYPE {name} {family.kind}"
-    samples = sorted(family.samples, key=lambda sample: sample.at_s) if timed and family.kind == "histogram" else family.samples
+    samples = _by_point(family.samples) if timed and family.kind == "histogram" else family.samples
     for sample in samples:
         labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in sample.labels)
         tail = f" {sample.at_s:.3f}" if timed else ""
         yield f"{family.name}{sample.suffix}{{{labels}}} {sample.value:.12g}{tail}"
+
+
+def _by_point(samples: Iterable[Sample]) -> list[Sample]:
+    """Each histogram's points in order of time, one histogram after another: OpenMetrics forbids to mix them."""
+    places: dict[Labels, int] = {}
+
+    def key(sample: Sample) -> tuple[int, float]:
+        return places.setdefault(tuple(label for label in sample.labels if label[0] != "le"), len(places)), sample.at_s
+
+    return sorted(samples, key=key)
 
 
 def _escaped(value: str) -> str:

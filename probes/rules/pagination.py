@@ -93,7 +93,8 @@ def _best(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding
             per_item[size] = (times, median(costs) if costs else None, len(of_size))
     if len(per_item) < 2:
         return
-    best = min(per_item, key=lambda size: per_item[size][0])
+    least = min(time for time, _, _ in per_item.values())
+    best = max(size for size, (time, _, _) in per_item.items() if time <= 1.25 * least)
     worst = max(per_item, key=lambda size: per_item[size][0])
     if per_item[worst][0] < WORTH_IT * per_item[best][0]:
         return

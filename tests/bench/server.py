@@ -56,7 +56,7 @@ class Server:
         arrived = time.monotonic()
         line = head[: head.index(b" HTTP/")].decode()
         if line == "GET /_report":
-            await self._send(writer, 200, json.dumps(self.report()).encode(), "")
+            await self._send(writer, 200, json.dumps(self.report()).encode(), "", plainly=True)
             return True
         number = len(self.arrivals)
         if self.settings.get("forget"):
@@ -106,15 +106,21 @@ class Server:
         link = f'Link: <{self.settings["url"]}{target}>; rel="next"\r\n' if more else ""
         return 200, json.dumps(items).encode(), link
 
-    async def _send(self, writer: asyncio.StreamWriter, status: int, body: bytes, link: str) -> None:
+    async def _send(self, writer: asyncio.StreamWriter, status: int, body: bytes, link: str, *, plainly: bool = False) -> None:
         remaining = self.settings.get("remaining", 600.0)
+        if self.settings.get("hints") and not plainly:
+            writer.write(b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n")
+            await writer.drain()
         writer.write(
             f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: application/json\r\n"
             f"X-Rate-Limit-Remaining: {remaining}\r\nX-Request-Cost: 0.4\r\n"
             f"X-Runtime: 0.01\r\nX-Request-Context-Id: 1f0c\r\n{link}Content-Length: {len(body)}\r\n\r\n".encode()
-            + body
         )
-        await writer.drain()
+        pause = None if plainly else self.settings.get("drip_s")
+        for part in [body] if pause is None else [body[n : n + 1] for n in range(len(body))]:
+            writer.write(part)
+            await writer.drain()
+            await asyncio.sleep(pause or 0.0)
 
     def report(self) -> dict[str, Any]:
         """What was seen."""
