@@ -11,6 +11,7 @@ import numpy as np
 from probes.calls import Call
 from probes.observation import Observation, Outcome
 from probes.ratios import Ratios, network_s, ratios_of, served
+from probes.slowing import least_overlapped, slowed
 
 LARGEST_BURST = 80
 MOST_REFUSALS = 5
@@ -42,6 +43,10 @@ class Probing:
     trains: list[tuple[float, int]] = field(default_factory=list)
     seen: Sequence[Observation] = ()
     limit: int | None = None
+    earlier: Sequence[Observation] = ()
+    """Calls made before, few at one time, and not for this search."""
+    crowded: bool = False
+    """Whether the server slowed down before any call was refused."""
 
     @property
     def _left(self) -> int:
@@ -50,7 +55,7 @@ class Probing:
     @property
     def _spare(self) -> int:
         """Refusals that may still be caused."""
-        return MOST_REFUSALS - self._refused(self.seen)
+        return MOST_REFUSALS - self._refused(self.seen) - self._refused(self.earlier)
 
     @property
     def _guessed(self) -> bool:
@@ -107,6 +112,11 @@ class Probing:
     def _refused(self, answers: Sequence[Observation]) -> int:
         return sum(o.outcome is Outcome.THROTTLED for o in answers)
 
+    @property
+    def crowds(self) -> bool:
+        """Whether the latest calls took clearly longer than those made earlier, few at one time."""
+        return slowed(least_overlapped(self.earlier), self._latest())
+
     def _time_s(self) -> float:
         return max(0.005, float(np.mean(served(self.seen, network_s(self.seen)) or [0.5])))
 
@@ -125,6 +135,13 @@ class Probing:
     def _asked_s(self) -> float:
         """The longest Retry-After of the last round."""
         return max([o.retry_after_s for o in self._latest() if o.retry_after_s is not None], default=0.0)
+
+
+def kept_per_s(answers: Sequence[Observation]) -> float:
+    """Calls/s at which these were answered, from the first sending to the last answer; 0 where that took no time."""
+    sent = [o.sent_s for o in answers if o.ok and o.sent_s is not None]
+    ends = [o.received_s for o in answers if o.ok and o.received_s is not None]
+    return len(ends) / (max(ends) - min(sent)) if sent and ends and max(ends) > min(sent) else 0.0
 
 
 def most_at_once(answers: Sequence[Observation]) -> int:

@@ -34,6 +34,8 @@ UNSEEN = 1.08
 """What a few hundred smoothed pairs do not show of the tails: intervals without it held the truth in 92.6 % of 390 random buckets."""
 
 
+PILED = 0.75
+"""Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
 UNSEEN_TAIL = 2.0
 """The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 
@@ -42,13 +44,15 @@ UNSEEN_TAIL = 2.0
 class Ceilings:
     """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down.
 
-    None where there is none; `steady_at` is the highest rate at which the server was seen not to slow down; both in requests/s.
+    None where there is none; `steady_at` is the highest rate at which the server was seen not to slow down, `piles_at` the one at which
+    calls that stand still together fill the bucket; all in requests/s.
     """
 
     max_rate: float | None = None
     max_in_flight: int | None = None
     slowed_at: float | None = None
     steady_at: float | None = None
+    piles_at: float | None = None
 
     def with_flight(self, seconds: float) -> Ceilings:
         """The same with the rate that `max_in_flight` calls of so many seconds come to, where that is the lower ceiling."""
@@ -61,6 +65,13 @@ def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: C
     """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
     twin, prices = found.twin(call), found.prices.get(call)
     return {"call": call, **_entry(found, twin, prices, job_calls, ceilings or Ceilings())}
+
+
+def unanswered_document(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
+    """The entry of a call that was never answered."""
+    last = seen[-1].outcome.value if seen else "nothing was sent"
+    unknown = dict.fromkeys(("bucket", "cost", "server_time_s", "safe", "confirmed"))
+    return {"call": call, "regime": "headers", **unknown, "signs": [{"kind": "no_answer", "says": f"No call was answered ({last})."}]}
 
 
 def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
@@ -109,6 +120,18 @@ def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str]
         return None
     said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {rate['low']:.3g}."
     return {"kind": "untried", "says": said}
+
+
+def stalling(document: dict[str, Any], piles_at: float | None) -> dict[str, str] | None:
+    """A sign that calls stand still together, which bounds the rate; None where they do not."""
+    rate = (document["safe"] or {}).get("rate_per_s")
+    if piles_at is None or rate is None or rate["high"] > 1.001 * piles_at:
+        return None
+    said = (
+        "Calls stand still together at times (a lock, a collection of garbage): even calls pile up behind that, workers do not. The rate "
+        "is bound by what piled up meanwhile; a longer stand is not foreseen."
+    )
+    return {"kind": "stalls", "says": said}
 
 
 def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:
@@ -187,7 +210,9 @@ def _quickest(prices: Prices) -> float:
 
 
 def _bounded(rate: Number | None, bound: str, ceilings: Ceilings) -> tuple[Number | None, str]:
-    """The rate under the server's own limit and the configured ceiling, and which of them binds."""
+    """The rate under the server's own limits and the configured ceiling, and which of them binds."""
+    if ceilings.piles_at is not None and (rate is None or ceilings.piles_at * PILED < rate.low):
+        rate, bound = Number(ceilings.piles_at, ceilings.piles_at * PILED, ceilings.piles_at, rate.n if rate else 0), "reservations"
     if ceilings.slowed_at is not None:
         steady = ceilings.steady_at or ceilings.slowed_at / 2
         if rate is None or steady < rate.low:

@@ -99,7 +99,7 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceiling
     times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
-    safe = _safe(limit, ratios, steady, times, network, job, ceilings) if refused else _highest_clean(design, job)
+    safe = _safe(limit, ratios, steady, times, network, job, ceilings) if refused else _unmet(design, job, ceilings)
     return {
         "regime": "refusals" if refused else "unthrottled",
         "bucket": None,
@@ -151,10 +151,21 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
     if asked > LONGEST_ASKED_S:
         said = f"The server asks to wait {asked:.0f} s after a refusal: nothing more was sent; ask again after that."
         signs.append({"kind": "retry_after", "says": said})
+    if not refused and safe is not None:
+        signs.append({"kind": "tested_shortly", "says": _how_shortly(design, safe)})
     if refused and steady is None:
         said = f"Costs did not fill the bucket in {n} calls: for a longer job the answer rests on what calls in flight reserve."
         signs.append({"kind": "tested_shortly", "says": said})
     return signs
+
+
+def _how_shortly(design: RefusalDesign, safe: Mapping[str, Any]) -> str:
+    calls, seconds = len(design.seen), max((o.received_s or 0.0) for o in design.seen) - min(o.due_s for o in design.seen)
+    slowed = "the server slowed down before any call was refused; " if safe["bound_by"] == "latency" else ""
+    return (
+        f"No refusal: {slowed}{safe['rate_per_s']['high']:.3g} calls/s at most were kept, in {plural(calls, 'call')} over "
+        f"{plural(round(seconds), 'second')} in all. A limit by the minute or the hour, or one for a longer job, is not excluded."
+    )
 
 
 def _twins(ratios: Ratios, times: NDArray[np.float64], network: float) -> list[Twin]:
@@ -205,11 +216,31 @@ def _bound(rate: float, steady: Number | None) -> str:
     return "outflow" if steady.value < BINDS * rate else "reservations"
 
 
-def _highest_clean(design: RefusalDesign, job: int) -> dict[str, Any] | None:
-    """No refusal up to the ceilings: the highest rate that was tried, and as many in flight as it kept there, is what can be said."""
-    if not design.trains:
+def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> dict[str, Any] | None:
+    """No refusal: what can be said is the rate of all that was sent, up to that of the quickest part, which was short.
+
+    Where the server slowed down first: the rate at which it kept its pace; None where it kept none that was tried.
+    """
+    tried = _tried(design)
+    if not tried or (design.crowded and design.crowds):
         return None
-    rate, width = max(rate for rate, _ in design.trains), max(size for size, _ in design.bursts)
-    number = Number(rate, rate, rate, len(design.seen))
-    kept = max(1, min(width, round(rate * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
-    return {"rate_per_s": number.document(), "in_flight": kept, "burst": width, "bound_by": "ceiling", "job_calls": job, "odds": ODDS}
+    whole = _sent_per_s(design.seen)
+    rate = (
+        Number(tried[-1], tried[-1], tried[-1], len(design.seen)) if design.crowded else Number(whole, whole, max(tried), len(design.seen))
+    )
+    bound = "latency" if design.crowded else "ceiling" if ceilings.max_rate or ceilings.max_in_flight else "refusals"
+    width = max(size for size, _ in design.bursts)
+    kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
+    return {"rate_per_s": rate.document(), "in_flight": kept, "burst": width, "bound_by": bound, "job_calls": job, "odds": ODDS}
+
+
+def _tried(design: RefusalDesign) -> list[float]:
+    """Calls/s of each train as it was sent."""
+    starts = [first for _, first in design.trains]
+    parts = [design.seen[first:end] for first, end in zip(starts, [*starts[1:], len(design.seen)], strict=True)]
+    return [_sent_per_s(part) for part in parts if len(part) > 1]
+
+
+def _sent_per_s(seen: Sequence[Observation]) -> float:
+    sent = [o.sent_s for o in seen if o.sent_s is not None]
+    return (len(sent) - 1) / max(max(sent) - min(sent), 1e-3) if len(sent) > 1 else 0.0

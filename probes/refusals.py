@@ -16,11 +16,15 @@ import numpy as np
 
 from probes.calls import Round
 from probes.observation import Observation, Outcome
-from probes.probing import LARGEST_BURST, LONGEST_ASKED_S, Probing, most_at_once
+from probes.probing import LARGEST_BURST, LONGEST_ASKED_S, Probing, kept_per_s, most_at_once
 from probes.ratios import Ratios, network_s, served
 from probes.safety import FASTEST_PER_S
 
 FIRST_BURST = 5
+TOGETHER_S = 0.01
+"""Calls of a burst that were sent no further apart than this came together."""
+PACED, PACED_CALLS, MOST_PACES = 0.7, 40, 4
+"""Of what a crowded server answered a second so much is tried evenly, with so many calls, and again of that, at most so often."""
 WORTH_CLIMBING = 2
 """Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
 WORTH_VOLLEYS = 6
@@ -75,7 +79,10 @@ class RefusalDesign(Probing):
     def _grow(self) -> Round | None:
         """More together than ever passed: all at once and few more, or, where calls take long, pair after pair on top of those that fit."""
         if self._refused(self._latest()):
-            return self._bounded() if self._climbs else self._limited(sum(o.ok for o in self._latest()))
+            return self._bounded() if self._climbs else self._limited(self._beside_refused())
+        if self.crowds:
+            self.crowded = True
+            return self._paced(kept_per_s(self._latest()))
         last = self._fits = max(self._fits, most_at_once(self._latest()))
         size = min(last + _growth(last), self._widest) if last else min(FIRST_BURST, self._widest)
         if size <= last or size > max(0.6 * self._left, FIRST_BURST):
@@ -107,7 +114,26 @@ class RefusalDesign(Probing):
         return self._burst(beside if exact else beside + 1, self._rest_s(len(before)), self._fit if exact else self._grow)
 
     def _fit(self) -> Round | None:
-        return self._limited(sum(o.ok for o in self._latest()))
+        return self._limited(self._beside_refused())
+
+    def _beside_refused(self) -> int:
+        """Calls let through that the server still had when another was refused: those on new connections come a handshake later."""
+        let = [o for o in self._latest() if o.ok]
+        network = network_s(self.seen)
+        refused = [o.sent_s or 0.0 for o in self._latest() if o.outcome is Outcome.THROTTLED]
+        beside = [sum((o.sent_s or 0.0) <= at + TOGETHER_S and (o.received_s or 0.0) > at + network for o in let) for at in refused]
+        return min(beside, default=len(let))
+
+    def _paced(self, rate: float) -> Round | None:
+        """Even calls at a part of what a crowded server answered a second: slower and slower until it keeps its pace."""
+        if rate <= 0.0 or self._left < MARGIN or len(self.trains) >= MOST_PACES:
+            return None
+        return self._train(PACED * rate, min(self._left, PACED_CALLS), 2.0 * self._flight_s(), self._paced_on)
+
+    def _paced_on(self) -> Round | None:
+        if self._refused(self._latest()) or not self.crowds:
+            return None
+        return self._paced(min(self.trains[-1][0], kept_per_s(self._latest())))
 
     def _limited(self, limit: int) -> Round | None:
         self.limit = limit

@@ -16,6 +16,7 @@ from probes.cli import app
 from probes.errors import ProbesError, UsageError
 from probes.observation import Outcome
 from probes.report import openmetrics as module
+from probes.report.families import Family, Sample, family_lines
 from probes.report.material import material
 from probes.report.openmetrics import openmetrics, push, textfile
 from probes.runs import Run
@@ -107,11 +108,11 @@ def test_the_whole_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 def test_histograms_are_not_mixed() -> None:
     """Points of one histogram stand together in order of time, whatever other histograms of the family had points between them."""
     points = [(call, at) for at in (1.0, 2.0) for call in ("a", "b")]
-    buckets = [module.Sample((("call", call), ("le", "+Inf")), at, at, "_bucket") for call, at in points]
-    counts = [module.Sample((("call", call),), at, at, "_count") for call, at in points]
+    buckets = [Sample((("call", call), ("le", "+Inf")), at, at, "_bucket") for call, at in points]
+    counts = [Sample((("call", call),), at, at, "_count") for call, at in points]
     mixed = tuple(sample for pair in zip(buckets, counts, strict=True) for sample in pair)
-    family = module.Family("f", "histogram", "Help.", mixed)
-    lines = [line.split("{call=")[1] for line in module._family_lines(family, timed=True) if not line.startswith("#")]
+    family = Family("f", "histogram", "Help.", mixed)
+    lines = [line.split("{call=")[1] for line in family_lines(family, timed=True) if not line.startswith("#")]
     assert lines == [
         '"a",le="+Inf"} 1 1.000',
         '"a"} 1 1.000',

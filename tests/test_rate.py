@@ -327,7 +327,7 @@ def test_no_limit_under_the_ceilings(tmp_path: Path) -> None:
     one = rated(tmp_path, QUICK.changed(quota_headers=False), 80, max_in_flight=3)
     assert (one.entry["regime"], one.entry["safe"]["bound_by"], one.entry["safe"]["burst"]) == ("unthrottled", "ceiling", 3)
     assert one.told.text.splitlines()[-1] == f"Next: probes report {one.run.folder}"
-    assert [f.advice for f in one.told.findings if f.kind == "safe_rate"] == ["Send through probes.Limiter, or keep to 3 workers."]
+    assert [f.advice for f in one.told.findings if f.kind == "safe_rate"] == ["Send through probes.Limiter, or keep to 2 workers."]
 
 
 def test_without_headers_on_production(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ class World:
     """A server with one bucket, `rtt_s` away; `seen` is what a client saw of it in order of answers, `refused` counts its refusals.
 
     `slower(rate)` multiplies service times when calls come at that rate; `others` (units, every so many seconds) is another job on
-    the token.
+    the token; `stands` (every so many seconds, for so many) is a lock that no call gets past.
     """
 
     bucket: BucketSettings = field(default_factory=BucketSettings)
@@ -61,6 +61,7 @@ class World:
     enforced: bool = True
     slower: Callable[[float], float] = lambda _: 1.0
     others: tuple[float, float] | None = None
+    stands: tuple[float, float] | None = None
     answers: Callable[[int, dict[str, Any]], dict[str, Any]] = lambda _, fields: fields
     seen: list[Observation] = field(default_factory=list)
     now_s: float = 0.0
@@ -102,6 +103,7 @@ class World:
             elif kind == "arrive":
                 admitted = self._bucket.arrive(now) or not self.enforced
                 cost, time = (float(costs[n]), float(times[n]) * factor) if admitted else (0.0, self.refusal_s)
+                time += self._stood(now, time)
                 told[n] = (admitted, cost, time, 0.0)
                 heapq.heappush(events, (now + time, "depart", n))
             elif kind == "depart":
@@ -129,6 +131,14 @@ class World:
         while self.others is not None and self._others_at < now:
             self._bucket.touch(self.others[0], self._others_at)
             self._others_at += self.others[1]
+
+    def _stood(self, now: float, time: float) -> float:
+        """Seconds for which the lock holds up a call that arrives now and takes so long."""
+        if self.stands is None:
+            return 0.0
+        every, lasts = self.stands
+        phase = now % every
+        return lasts - phase if phase < lasts else lasts if phase + time > every else 0.0
 
     def _way(self) -> float:
         return self.rtt_s / 2.0 + abs(float(self._rng.normal(0.0, self.jitter_s)))

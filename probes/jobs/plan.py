@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from probes.prices import Prices
 from probes.rates import ODDS, relative_error, safe_rate
 from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
-from probes.report.facts import entries
+from probes.report import facts
 from probes.runs import Run
 from probes.stats import percent
 from probes.twin import Twin
@@ -55,8 +56,16 @@ def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, m
         raise ProbesError(_no_bucket(run, found))
     twin, prices = mixed
     rate = _safe_rate(found, twin, prices, calls)
-    low, error = (None, 0.0) if rate is None else (rate.low, relative_error(rate))
+    low, error = (None, 0.0) if rate is None else (min(rate.low, _piled(run, found.instance)), relative_error(rate))
     return plan(twin, calls, ODDS, max_rate, max_in_flight, low, error), twin
+
+
+def _piled(run: Run, instance: str) -> float:
+    """The rate that the run recommends where calls stand still together, which no twin foretells; inf where they do not."""
+    told = [one for one in facts.rates(run.manifest) if one["instance"] == instance and one["safe"]]
+    stalls = [one for one in told if any(sign.get("kind") == "stalls" for sign in one.get("signs") or () if isinstance(sign, dict))]
+    rates = [facts.number(one["safe"]["rate_per_s"]) for one in stalls]
+    return min((rate["low"] for rate in rates if rate is not None), default=math.inf)
 
 
 def _no_bucket(run: Run, found: Estimate) -> str:
@@ -70,7 +79,9 @@ def _by_refusals(
     run: Run, seen: Sequence[Observation], found: Estimate, calls: int, max_rate: float | None, max_in_flight: int | None
 ) -> tuple[Plan, Twin] | None:
     """The same by refusals alone; None where headers tell, or the run told no rate."""
-    told = [one for one in entries(run.manifest, "rates", "instance", "ratios") if one["instance"] == found.instance and one["ratios"]]
+    told = [
+        one for one in facts.entries(run.manifest, "rates", "instance", "ratios") if one["instance"] == found.instance and one["ratios"]
+    ]
     if found.regime != "refusals" or not told:
         return None
     mine = [o for o in seen if o.instance == found.instance]
@@ -115,7 +126,7 @@ def _estimate(run: Run, instance: str | None) -> tuple[Sequence[Observation], Es
 
 def _shares(run: Run, instance: str) -> dict[str, float] | None:
     """In which shares the run was asked to mix its calls; None where it was not: then as often as each was made."""
-    for entry in entries(run.manifest, "rates", "instance", "mix"):
+    for entry in facts.entries(run.manifest, "rates", "instance", "mix"):
         mix = entry["mix"]
         if (
             entry["instance"] == instance

@@ -21,12 +21,13 @@ from probes.jobs.confirm import confirm, refuse_to_confirm, stated
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, mix_document, rate_document, untried
+from probes.rates import Ceilings, mix_document, rate_document, stalling, unanswered_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural, rounded_down, seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
+from probes.stalls import piled_rate
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -105,7 +106,8 @@ async def measure(
                 found = estimate(seen)
                 if found is not None and _no_headers(found, seen) and may_be_refused(instance):
                     settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
-                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), instance.max_rate, instance.max_in_flight)
+                    ceilings = instance.max_rate, instance.max_in_flight
+                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), *ceilings, earlier=seen)
                     await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
             except GuardStop as stop:
                 stopped = stop
@@ -158,12 +160,14 @@ def documents_of(
         mix = [refusal_mix(measured.by_refusals, shares, job, ceilings)] if mixed else []
         return [refusal_document(measured.by_refusals, name, job, ceilings) for name in names] + mix
     found = estimate(seen)
+    piles_at = piled_rate(found, design.steps, [o for o in seen if o.scenario == "throttling"]) if found is not None else None
+    ceilings = dataclasses.replace(ceilings, piles_at=piles_at)
     if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
-        return [_nothing(name, seen) for name in names]
+        return [unanswered_document(name, seen) for name in names]
     mix = [mix_document(found, shares, job, ceilings)] if mixed else []
     documents = [rate_document(found, name, job, ceilings) for name in names] + mix
     for document in documents:
-        document["signs"] += [sign] if (sign := untried(document, steady)) else []
+        document["signs"] += [sign for sign in (untried(document, steady), stalling(document, piles_at)) if sign]
     return documents
 
 
@@ -211,12 +215,18 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
     else:
         lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {safe['bound_by']}.")
         lines.append(
-            f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: "
-            f"5 % odds of any refusal in a job of {safe['job_calls']} calls."
+            f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: {_odds(document)}"
         )
     lines.append(f"  Or {plural(safe['in_flight'], 'worker')} without pause; at one instant at most {plural(safe['burst'], 'call')}.")
     noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
     return lines + _told_bucket(document) + noted + _told_confirmed(document)
+
+
+def _odds(document: dict[str, Any]) -> str:
+    """What stands behind a rate: where no limit was met no odds can be told."""
+    if document["regime"] == "unthrottled":
+        return "none was refused, no longer job was tried."
+    return f"5 % odds of any refusal in a job of {document['safe']['job_calls']} calls."
 
 
 def _told_bucket(document: dict[str, Any]) -> list[str]:
@@ -273,19 +283,3 @@ def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
     """Whether the call is answered, or throttled, without a word of the budget; one that fails otherwise shows no limit."""
     reached = any(o.ok or o.outcome is Outcome.THROTTLED for o in seen)
     return reached and found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
-
-
-def _nothing(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
-    """The entry of a call that was never answered."""
-    last = seen[-1].outcome.value if seen else "nothing was sent"
-    signs = [{"kind": "no_answer", "says": f"No call was answered ({last})."}]
-    return {
-        "call": call,
-        "regime": "headers",
-        "bucket": None,
-        "cost": None,
-        "server_time_s": None,
-        "safe": None,
-        "confirmed": None,
-        "signs": signs,
-    }

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -19,6 +18,7 @@ import numpy as np
 from probes.errors import ProbesError, UsageError
 from probes.report import facts
 from probes.report.aggregate import OUTCOMES, Aggregate
+from probes.report.families import Family, Sample, family_lines, last_of
 from probes.report.queues import Labels, labelled
 
 if TYPE_CHECKING:
@@ -36,29 +36,9 @@ JOB = "canvas_probes"
 TIMEOUT_S = 10.0
 
 
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One number at one time (seconds since the epoch); `suffix` is what its name has beyond the family's."""
-
-    labels: Labels
-    value: float
-    at_s: float
-    suffix: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """A metric family; samples of one series stand together and in order of time."""
-
-    name: str
-    kind: str
-    help: str
-    samples: tuple[Sample, ...]
-
-
 def openmetrics(material: Material) -> str:
     """The run as OpenMetrics text with timestamps. Raises ProbesError when it is not known when the run started."""
-    lines = [line for family in families(material) for line in _family_lines(family, timed=True)]
+    lines = [line for family in families(material) for line in family_lines(family, timed=True)]
     return "\n".join([*lines, "# EOF"]) + "\n"
 
 
@@ -66,9 +46,9 @@ def textfile(material: Material, instance: str | None = None) -> str:
     """The last state for node_exporter's textfile collector or the Pushgateway: no timestamps; of one instance where it is named."""
     lines: list[str] = []
     for family in families(material):
-        last = tuple(_last(sample for sample in family.samples if instance is None or ("canvas_instance", instance) in sample.labels))
+        last = tuple(last_of(sample for sample in family.samples if instance is None or ("canvas_instance", instance) in sample.labels))
         if last:
-            lines += _family_lines(Family(family.name, family.kind, family.help, last), timed=False)
+            lines += family_lines(Family(family.name, family.kind, family.help, last), timed=False)
     return "\n".join(lines) + "\n"
 
 
@@ -262,39 +242,6 @@ def _findings(document: dict[str, Any], end_s: float) -> Iterator[Sample]:
         for severity in facts.SEVERITIES:
             count = sum(one["instance"] == name and one["severity"] == severity for one in document["findings"])
             yield Sample((("canvas_instance", name), ("severity", severity)), float(count), end_s)
-
-
-def _last(samples: Iterable[Sample]) -> Iterator[Sample]:
-    """The newest sample of each series, in the order of the series."""
-    newest = {(sample.suffix, sample.labels): sample for sample in samples}
-    yield from newest.values()
-
-
-def _family_lines(family: Family, *, timed: bool) -> Iterator[str]:
-    """HELP, TYPE and samples: OpenMetrics when `timed`, else the older text format, where a counter's family has its suffix."""
-    name = family.name if timed or family.kind != "counter" else f"{family.name}_total"
-    yield f"# HELP {name} {family.help}"
-    yield f"# TYPE {name} {family.kind}"
-    samples = _by_point(family.samples) if timed and family.kind == "histogram" else family.samples
-    for sample in samples:
-        labels = ",".join(f'{key}="{_escaped(value)}"' for key, value in sample.labels)
-        tail = f" {sample.at_s:.3f}" if timed else ""
-        yield f"{family.name}{sample.suffix}{{{labels}}} {sample.value:.12g}{tail}"
-
-
-def _by_point(samples: Iterable[Sample]) -> list[Sample]:
-    """Each histogram's points in order of time, one histogram after another: OpenMetrics forbids to mix them."""
-    places: dict[Labels, int] = {}
-
-    def key(sample: Sample) -> tuple[int, float]:
-        return places.setdefault(tuple(label for label in sample.labels if label[0] != "le"), len(places)), sample.at_s
-
-    return sorted(samples, key=key)
-
-
-def _escaped(value: str) -> str:
-    clean = value.encode("utf-8", "replace").decode()
-    return clean.replace("\\", "\\\\").replace("\n", "\\n").replace('"', '\\"').replace("\r", " ")
 
 
 def _grouping(key: str, value: str) -> str:

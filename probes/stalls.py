@@ -1,0 +1,89 @@
+"""Calls that stand still together, behind a lock of the database or a collection of garbage: even calls pile up behind it.
+
+A twin draws each call's time by itself, and foretells far too low a level for such a server. Two things give them away at the steps of
+pricing: the level rises above all that the twin foretells, and long calls come in a row. The rate is then bound by what piles up while
+calls stand for as long as they did.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from probes.design import Step
+from probes.estimate import Estimate
+from probes.mixture import mixture
+from probes.observation import Observation
+from probes.replay import Touch, touches_of
+from probes.twin import Twin, peaks
+
+REPLICAS = 2000
+BEYOND = 1.03
+"""By how many times the highest of so many replays must be passed: by chance once in some hundred runs."""
+LEAST_CALLS = 12
+LONG = 0.9
+"""Quantile above which a call counts as long ..."""
+SELDOM = 1e-3
+"""... and odds below which so many of them in a row are no chance."""
+
+
+def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observation]) -> float | None:
+    """Calls/s at which what piles up while calls stand still just fills the bucket; None where they did not stand still together.
+
+    `seen` are the observations that the steps count.
+    """
+    twin = (mixture(found, None) or (None, None))[0]
+    if twin is None or not steps:
+        return None
+    ends = [*(step.first for step in steps[1:]), len(seen)]
+    parts = [touches_of(seen[step.first : end], found.away.round_trip_s) for step, end in zip(steps, ends, strict=True)]
+    rates = [rate for step, touches in zip(steps, parts, strict=True) if (rate := _by_peak(twin, step, touches)) is not None]
+    stood_s = _stood_s(seen[steps[0].first :])
+    if not rates and (stood_s is None or any(kind == "server_time_drifts" for kind, _ in found.signs)):
+        return None
+    longest_s = stood_s or max(t.departed_s - t.arrived_s for touches in parts for t in touches)
+    return min([*rates, twin.bucket.high_water_mark / twin.bucket.up_front_cost / longest_s])
+
+
+def _by_peak(twin: Twin, step: Step, touches: Sequence[Touch]) -> float | None:
+    """The rate at which the peak of this step would fill the bucket; None where calls that are independent make such a peak."""
+    if len(touches) < LEAST_CALLS:
+        return None
+    peak, foretold = _peak(twin, touches), float(np.max(twin.even_peaks(step.rate_per_s, len(touches), REPLICAS)))
+    return step.rate_per_s * twin.bucket.high_water_mark / peak if peak > BEYOND * foretold else None
+
+
+def _peak(twin: Twin, touches: Sequence[Touch]) -> float:
+    """Highest level, units, that these calls made from rest; the mark at least where one was refused."""
+    let = [t for t in touches if not t.refused]
+    arrivals, departures, costs = (np.array([[getattr(t, name) for t in let]]) for name in ("arrived_s", "departed_s", "cost"))
+    highest = float(peaks(twin.bucket, arrivals, departures, costs)[0]) if let else 0.0
+    return max(highest, twin.bucket.high_water_mark) if len(let) < len(touches) else highest
+
+
+def _stood_s(seen: Sequence[Observation]) -> float | None:
+    """How long the longest call of a row of long ones took, seconds; None where no row is longer than chance makes it."""
+    calls = sorted((o for o in seen if o.ok and o.flight_s and o.sent_s is not None), key=lambda o: o.sent_s or 0.0)
+    if len(calls) < 2 * LEAST_CALLS:
+        return None
+    relative = _relative(calls)
+    long = relative > float(np.quantile(relative, LONG))
+    share, row, best = float(np.mean(long)), 0, (0, 0)
+    for n, one in enumerate(long):
+        row = row + 1 if one else 0
+        best = max(best, (row, n))
+    row, last = best
+    if len(calls) * (1.0 - share) * share**row > SELDOM:
+        return None
+    return max(o.flight_s or 0.0 for o in calls[last - row + 1 : last + 1])
+
+
+def _relative(calls: Sequence[Observation]) -> np.ndarray:
+    """Each call's flight as a part of what its kind usually takes."""
+    kinds: dict[str, list[float]] = defaultdict(list)
+    for o in calls:
+        kinds[o.call].append(o.flight_s or 0.0)
+    usual = {call: float(np.median(flights)) for call, flights in kinds.items()}
+    return np.array([(o.flight_s or 0.0) / max(usual[o.call], 1e-6) for o in calls])
