@@ -22,8 +22,8 @@ from probes.errors import UsageError
 from probes.explain import Explanation, answer_question, explain, seen, told
 from probes.explain.headers import header_lines, status_means
 from probes.explain.lists import LIST_NAMES, SPECIAL
-from probes.explain.questions import QUESTIONS
 from probes.explain.paste import read
+from probes.explain.questions import QUESTIONS
 from probes.explain.rules import effective_per_page
 from probes.explain.snippets import link_snippets
 from probes.observation import Observation, Outcome
@@ -170,7 +170,7 @@ COURSES = f"{HOST}/api/v1/courses?per_page=100"
         (f'Invoke-RestMethod -Method Put -Uri "{COURSES}" -Headers @{{Accept="a"}}', "PUT", COURSES),
         (f'requests.get("{HOST}/api/v1/courses", params={{"per_page": 100}})', "GET", COURSES),
         (f'requests.delete("{COURSES}")', "DELETE", COURSES),
-        (f'r = requests.get(f"https://{{host}}/api/v1/courses/{{cid}}/users")', "GET", "/api/v1/courses/{cid}/users"),
+        ('r = requests.get(f"https://{host}/api/v1/courses/{cid}/users")', "GET", "/api/v1/courses/{cid}/users"),
         (f'GET("{HOST}/api/v1/courses", add_headers(A = paste("x", "y")), query = list(per_page = 100))', "GET", COURSES),
         (f'request("{HOST}/api/v1/courses") |> req_url_query(per_page = 100)', "GET", COURSES),
         (f'Web.Contents("{HOST}", [RelativePath="api/v1/courses", Query=[per_page="100"]])', "GET", COURSES),

@@ -14,8 +14,8 @@ from probes.errors import UsageError
 from probes.explain import credentials, filters, rules, writing
 from probes.explain.headers import HeaderLine, header_lines, status_means
 from probes.explain.lists import is_list, list_facts
-from probes.explain.questions import QUESTIONS, Question, this_term
 from probes.explain.paste import read
+from probes.explain.questions import QUESTIONS, Question, this_term
 from probes.explain.request import Request
 from probes.explain.rules import Remark, Rule
 from probes.explain.snippets import link_snippets

@@ -24,8 +24,8 @@ class Request:
     """A request taken apart. `origin` is empty for a bare path; `headers` have lower-case names, an empty value is a header taken away.
 
     `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off, `cookie_file`
-    whether it takes cookies from a file; `unquoted` whether a shell would cut the URL at an & that stands outside quotes; `within` whether it
-    was found in a longer text; `host_untold` whether a variable stands for its host; `undecided` whether there is no right one until its
+    whether it takes cookies from a file; `unquoted` whether a shell would cut the URL at an & outside quotes; `within` whether it was
+    found in a longer text; `host_untold` whether a variable stands for its host; `undecided` whether there is no right one until its
     author has chosen something. `text` is the whole that was given.
     """
 
