@@ -212,7 +212,7 @@ def test_told_to_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve
     """As text: each cause with its evidence and advice, and whether every instance has it."""
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"}, other={"url": server.url, "token": "t"})
     ended = command(tmp_path, "diagnose", "--call", "GET /api/v2/courses")
-    assert ended.out.startswith("test: wrong_url (85%): The address is wrong: test has nothing for it at ")
+    assert ended.out.startswith("test: wrong_url (85 %): The address is wrong: test has nothing for it at ")
     assert "\n    for: 'GET /api/v2/courses' 32 times, status 404\n" in ended.out
     assert "\nEvery instance shows wrong_url.\n" in ended.out
     assert ended.out.rstrip().endswith("report.html")
@@ -269,9 +269,12 @@ def entry(name: str, *kinds: str) -> dict[str, Any]:
         ([entry("a", "throttle"), entry("b", "throttle")], ["Every instance shows throttle."]),
         (
             [entry("a", "capacity"), {**entry("b"), "failed": {"server_error": 3}}],
-            ["Not every instance is alike: a: capacity; b: no cause found."],
+            ["Not every instance is alike: a: capacity (too few backend slots: requests queue); b: calls failed, no cause found."],
         ),
-        ([entry("a", "capacity"), entry("b")], ["Not every instance is alike: a: capacity; b: nothing."]),
+        (
+            [entry("a", "capacity"), entry("b")],
+            ["Not every instance is alike: a: capacity (too few backend slots: requests queue); b is well."],
+        ),
     ],
 )
 def test_where(entries: list[dict[str, Any]], lines: list[str]) -> None:

@@ -435,7 +435,7 @@ def test_a_quick_call_may_be_dear() -> None:
     dear = several(2, scenario="endpoints", call=ANALYTICS, flight_s=0.05, cost=200.2, remaining=400.0)
     found = findings.judge([*dear, *several(5, scenario="endpoints", cost=0.04, remaining=600.0)])
     assert [finding.says for finding in found if finding.kind == "dear_call"] == [
-        f"'{ANALYTICS}' costs 200 units of the bucket at test in 50 ms: 2 in a row fill it; n = 2."
+        f"'{ANALYTICS}' costs 200 units of the bucket at test in 50 ms: 3 in a row fill it; n = 2."
     ]
 
 
@@ -460,7 +460,7 @@ def test_calls_that_were_never_answered_are_named() -> None:
 def test_a_timeout_of_the_gateway_is_told() -> None:
     """A 504 tells its call, how long it took, and that a longer timeout on our side does not help."""
     (found,) = findings.judge(several(3, call=ANALYTICS, flight_s=30.1, status=504, outcome=Outcome.GATEWAY_ERROR))
-    assert found.says == "test failed on 3 of 3 requests: 504 3 times (504: what stands before it gave up waiting for it, after 30 s)."
+    assert found.says == "test failed on 3 of 3 requests: 504 3 times (what stands before it gave up waiting for it, after 30 s)."
     assert found.evidence == (f"'{ANALYTICS}': 3 times",)
     assert found.advice.startswith("A longer timeout on our side does not help against a 504: ask for less at a time. ")
 
@@ -489,7 +489,7 @@ def test_no_timeout_is_advised_that_is_known_to_fail() -> None:
     found = timeout_to_set(censored(12.0))
     assert found.severity is Severity.WARNING
     assert found.says == (
-        "How long the slowest answers of test take is not known: 8 of 88 calls brought no whole answer within 12 s; "
+        "How long the slowest answers of test take is not known: 8 of 88 calls brought no answer within 12 s; "
         "the slowest answer that came took 0.20 s."
     )
     assert found.advice == f"Set no timeout below 12 s; wait longer to learn it: probes diagnose -i test --call '{SELF}' --timeout 12"
@@ -511,6 +511,7 @@ def test_an_answer_that_stands_still() -> None:
     assert found["timeouts"].says.endswith(": 1 while the answer stood still half-way.")
     assert found["timeouts"].evidence[-1] == "the first of them 0.59 s into the run"
     assert found["slow_but_alive"].advice.startswith("Waiting longer does not bring an answer that stands still")
+    assert found["timeout_to_set"].advice == "Set the read timeout to 10 s: three times the slowest, and 10 s at least."
     advice = [next(one for one in findings.judge(censored(12.0, flight_s=t)) if one.kind == "slow_but_alive").advice for t in (0.2, 6.0)]
     assert advice[0].startswith("Whether these calls work long or hang is not told by this")
     assert advice[1].startswith("Wait longer rather than ask again")

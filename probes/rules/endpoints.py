@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,8 @@ class Rung:
         parts += [f"CPU {percent(self.cpu_share)}"] if self.cpu_share is not None else []
         parts += [f"database {percent(self.db_share)}"] if self.db_share is not None else []
         parts.append(f"{self.size_bytes:,.0f} bytes")
-        parts += [f"{plural(round(self.items), 'item')}, {seconds(self.time_s / self.items)} each"] if self.items else []
+        parts += [plural(round(self.items), "item")] if self.items else []
+        parts += [f"{seconds(self.time_s / self.items)} each"] if self.items and self.items > 1 else []
         return f"'{self.call}': {', '.join(parts)}; n = {self.n}"
 
 
@@ -92,7 +94,8 @@ def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
     dearest, cheapest, n = rungs[0], rungs[-1], sum(rung.n for rung in rungs)
     evidence = tuple(rung.line for rung in rungs)
     if dearest.time_s <= ALIKE * cheapest.time_s:
-        says = f"The {len(rungs)} calls at {name} take much the same: {seconds(cheapest.time_s)} to {seconds(dearest.time_s)}; n = {n}."
+        ends = dict.fromkeys((seconds(cheapest.time_s), seconds(dearest.time_s)))
+        says = f"The {len(rungs)} calls at {name} take much the same: {' to '.join(ends)}; n = {n}."
     else:
         says = (
             f"Of {len(rungs)} calls at {name} '{dearest.call}' is the dearest ({seconds(dearest.time_s)}), "
@@ -113,7 +116,10 @@ def _costly(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     dear = [(median(told), call, told) for call, told in costs.items() if told and median(told) > DEAR_SHARE * mark]
     for cost, call, told in sorted(dear, reverse=True)[:3]:
         took = median([o.flight_s or 0.0 for o in seen if o.call == call and o.ok])
-        says = f"'{call}' costs {cost:,.3g} units of the bucket at {name} in {seconds(took)}: {int(mark / cost)} in a row fill it; n = {len(told)}."
+        says = (
+            f"'{call}' costs {cost:,.3g} units of the bucket at {name} in {seconds(took)}: "
+            f"{math.ceil(mark / cost)} in a row fill it; n = {len(told)}."
+        )
         advice = "Make it rarely, or send it through probes.Limiter, which waits for the bucket."
         yield Finding("dear_call", Severity.WARNING, name, says, (f"the level was {mark:,.0f} units at most",), advice)
 

@@ -103,7 +103,7 @@ def _whether_alive(o: Observation) -> bool:
 def _timeout_to_set(name: str, seen: Sequence[Observation], asked: bool) -> Iterator[Finding]:
     """The timeout to set by the slowest answers, where `asked`; none where some were waited for in vain, as those are slower still."""
     times = [o.flight_s for o in seen if o.ok and o.flight_s is not None]
-    cut = [o for o in seen if o.outcome is Outcome.READ_TIMEOUT]
+    cut = [o for o in seen if o.outcome is Outcome.READ_TIMEOUT and _while(o) != STOOD_STILL]
     if not asked or not (times or cut):
         return
     if cut:
@@ -125,10 +125,10 @@ def _unknown_timeout(name: str, seen: Sequence[Observation], cut: Sequence[Obser
     waited = max(float(o.facts.get("gave_up_after_s", 0.0)) for o in cut)
     slowest = f"; the slowest answer that came took {seconds(max(times))}" if times else ""
     says = (
-        f"How long the slowest answers of {name} take is not known: {len(cut)} of {plural(len(seen), 'call')} brought no whole answer "
+        f"How long the slowest answers of {name} take is not known: {len(cut)} of {plural(len(seen), 'call')} brought no answer "
         f"within {seconds(waited)}{slowest}."
     )
-    more = f"probes diagnose -i {name} --call '{cut[0].call}' --timeout {waited:.3g}"
+    more = f"probes diagnose -i {name} --call '{cut[0].call}' --timeout {float(f'{waited:.2g}'):g}"
     find = f"wait longer to learn it: {more}" if waited < PATIENT_S else f"raise timeout_s of {name} to learn it, and ask again"
     return Finding("timeout_to_set", Severity.WARNING, name, says, (), f"Set no timeout below {seconds(waited)}; {find}")
 

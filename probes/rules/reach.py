@@ -102,12 +102,12 @@ def _maintenance(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
 
 def _failed(name: str, seen: Sequence[Observation], broken: Sequence[Observation]) -> Finding:
     codes = Counter(o.status for o in broken)
-    told = ", ".join(f"{code} {times(count)}" for code, count in codes.most_common())
+    waits = [o.flight_s for o in broken if o.status == GATEWAY_TIMEOUT and o.flight_s is not None]
+    gave_up = f" (what stands before it gave up waiting for it, after {seconds(median(waits))})" if waits else ""
+    told = ", ".join(f"{code} {times(count)}{gave_up if code == GATEWAY_TIMEOUT else ''}" for code, count in codes.most_common())
     calls = tuple(f"'{call}': {times(count)}" for call, count in Counter(o.call for o in broken).most_common(3))
     ids = tuple(f"X-Request-Context-Id {o.request_id}" for o in broken if o.request_id)[:3]
-    waits = [o.flight_s for o in broken if o.status == GATEWAY_TIMEOUT and o.flight_s is not None]
-    timed_out = f" (504: what stands before it gave up waiting for it, after {seconds(median(waits))})" if waits else ""
-    says = f"{name} failed on {len(broken)} of {plural(len(seen), 'request')}: {told}{timed_out}."
+    says = f"{name} failed on {len(broken)} of {plural(len(seen), 'request')}: {told}."
     advice = "Quote the request ids to the vendor's support; without one the answer came from the edge."
     if waits:
         advice = f"A longer timeout on our side does not help against a 504: ask for less at a time. {advice}"
