@@ -652,6 +652,7 @@ def test_the_document_keeps_its_schema() -> None:
         (["/x", "--question", "my-courses"], "Give a URL or --question, not both."),
         (["--question", "nonsense"], "There is no question 'nonsense'"),
         (["/x", "-i", "beta"], "No configuration"),
+        (["curl", "-i", f"{HOST}/x"], "-i names an instance of the configuration: put the whole curl line in quotes."),
     ],
 )
 def test_bad_words(words: list[str], message: str) -> None:
