@@ -190,8 +190,9 @@ def conclude(
 
 
 def _well(observations: Sequence[Observation], instances: Sequence[Instance], asking: Instance) -> tuple[str, ...]:
-    """The other instances that answered all that was asked of them meanwhile."""
-    others = {one.name: [o for o in observations if o.instance == one.name] for one in instances if one.name != asking.name}
+    """The other instances that answered all calls made with the token meanwhile."""
+    called = [o for o in observations if o.facts.get("phase") != "health"]
+    others = {one.name: [o for o in called if o.instance == one.name] for one in instances if one.name != asking.name}
     return tuple(name for name, seen in others.items() if len(seen) >= LEAST_WELL and all(o.ok for o in seen))
 
 
