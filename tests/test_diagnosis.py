@@ -347,7 +347,7 @@ def test_credentials_with_another_call_that_works() -> None:
     seen = [*alone(4), *alone(3, call=other, status=401, outcome=Outcome.UNAUTHORIZED, facts={"challenge": "Bearer"})]
     found = causes(seen, Job((SELF, other)))["credentials"]
     assert found.confidence == 0.8
-    assert found.evidence[-1] == "against: 4 other calls with the same token were answered"
+    assert found.evidence[-1] == "against: 4 other calls were answered with the same token"
     assert "credentials" not in causes(seen, JOB), "a call that is not the job's does not matter while the job's own works"
 
 

@@ -84,7 +84,7 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
     good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
     challenge = next((str(o.facts["challenge"]) for o in relevant if o.facts.get("challenge")), None)
     signs = [*_calls(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
-    against = [f"{len(good)} other calls with the same token were answered"] if good else []
+    against = [f"{plural(len(good), 'other call was', 'other calls were')} answered with the same token"] if good else []
     says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
     advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
     yield Cause("credentials", 0.8 if good else 0.98, says, argued(signs, against), advice)
@@ -103,7 +103,7 @@ def permission(symptoms: Symptoms) -> Iterator[Cause]:
             f"The token may not make {len({o.call for o in bad})} of the job's calls at "
             f"{symptoms.instance}: {_told(bad, symptoms)} refused."
         )
-        signs = [*_calls(bad), *([f"the token itself is good: {len(good)} calls were answered"] if good else [])]
+        signs = [*_calls(bad), *([f"the token itself is good: {plural(len(good), 'call was', 'calls were')} answered"] if good else [])]
         advice = "Ask an administrator for the permission, or use the token of somebody who has it; trying again does not help."
         yield Cause("permission", 0.96 if good else 0.85, says, argued(signs), advice)
 

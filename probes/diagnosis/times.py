@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Outcome
-from probes.rules.base import seconds
+from probes.rules.base import plural, seconds
 from probes.stats import median, point
 
 LAG_S = 0.04
@@ -41,11 +41,11 @@ def client(symptoms: Symptoms) -> Iterator[Cause]:
         effects.append(median([pool for pool, _ in crowd]) / CROWD_POOL_S)
     starved = symptoms.count(Outcome.POOL_TIMEOUT)
     if starved:
-        signs.append(f"{starved} calls found no free slot of ours in time")
+        signs.append(f"{plural(starved, 'call')} found no free slot of ours in time")
         effects.append(3.0)
     failed = [o for o in symptoms.having(Outcome.CONNECT_ERROR, Outcome.CONNECT_TIMEOUT) if symptoms.around.proxy]
     if failed:
-        signs.append(f"{len(failed)} connections failed, all by way of the proxy {symptoms.around.proxy}")
+        signs.append(f"{plural(len(failed), 'connection')} failed, all by way of the proxy {symptoms.around.proxy}")
         effects.append(3.0)
     if signs:
         says = f"Our own side holds the job back: {signs[0]}."

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import seconds
+from probes.rules.base import plural, seconds
 from probes.stats import median, percent, point, rank_slope
 
 QUEUE_S, QUEUE_SHARE = 0.1, 0.25
@@ -184,7 +184,7 @@ def timeout_too_short(symptoms: Symptoms) -> Iterator[Cause]:
     if late and came:
         limit = symptoms.job.timeout_s
         says = (
-            f"The timeout of {seconds(limit)} is too short for {symptoms.instance}: {len(late)} calls "
+            f"The timeout of {seconds(limit)} is too short for {symptoms.instance}: {plural(len(late), 'call')} "
             f"ran into it, and answers came after {seconds(median(came))}."
         )
         signs = [
