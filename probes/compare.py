@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import seconds
+from probes.rules.base import plural, seconds
 from probes.stats import Interval, bootstrap, median, percent, point, pseudo_median
 
 SCENARIO = "compare"
@@ -203,7 +203,7 @@ def _flags(seen: Sequence[Observation], a: str, b: str, of_a: Sequence[Observati
         bad = [o for o in side if not o.ok and o.outcome is not Outcome.CANCELLED]
         if bad:
             flags.append(
-                f"{len(bad)} of {len(side)} calls to {name} failed ({', '.join(sorted({str(o.outcome) for o in bad}))}) and are left out; "
+                f"{len(bad)} of {plural(len(side), 'call')} to {name} failed ({', '.join(sorted({str(o.outcome) for o in bad}))}), left out here; "
                 f"ask why: probes diagnose -i {name} --call '{bad[0].call}'"
             )
     return tuple(flags)

@@ -126,7 +126,7 @@ def test_failures_are_left_out_and_told() -> None:
     assert found.ratio is not None
     assert found.ratio.n == 18
     assert found.failed == (0, 2)
-    assert found.flags == (f"2 of 20 calls to b failed (read_timeout) and are left out; ask why: probes diagnose -i b --call '{SELF}'",)
+    assert found.flags == (f"2 of 20 calls to b failed (read_timeout), left out here; ask why: probes diagnose -i b --call '{SELF}'",)
 
 
 def test_too_few_pairs() -> None:
