@@ -202,8 +202,9 @@ def _flags(seen: Sequence[Observation], a: str, b: str, of_a: Sequence[Observati
     for name, side in ((a, of_a), (b, of_b)):
         bad = [o for o in side if not o.ok and o.outcome is not Outcome.CANCELLED]
         if bad:
+            how = ", ".join(sorted({str(o.outcome) for o in bad}))
             flags.append(
-                f"{len(bad)} of {plural(len(side), 'call')} to {name} failed ({', '.join(sorted({str(o.outcome) for o in bad}))}), left out here; "
+                f"{len(bad)} of {plural(len(side), 'call')} to {name} failed ({how}), left out here; "
                 f"ask why: probes diagnose -i {name} --call '{bad[0].call}'"
             )
     return tuple(flags)
