@@ -7,12 +7,22 @@ from urllib.parse import urljoin, urlsplit
 
 from probes.tokens import redact
 
-_SECRET = re.compile(r"(?i)([?&](?:access_token|api_key|token|client_secret|refresh_token|code)=)[^&#\s]*")
+_NAMES = (
+    "access_token api_key apikey key token secret password passwd pwd client_secret refresh_token id_token code code_verifier "
+    "assertion client_assertion signature sig jwt session_token authorization verifier"
+).replace(" ", "|")
+_SECRET_NAME = re.compile(rf"(?:\w+\[)?(?:{_NAMES})\]?", re.IGNORECASE)
+_SECRET = re.compile(rf"([?&](?:\w+(?:\[|%5b))?(?:{_NAMES})(?:\]|%5d)?=)[^&#\s]*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 
 
+def is_secret(name: str) -> bool:
+    """Whether a parameter of that name carries a secret: access_token, key, client_secret, pseudonym[password] ..."""
+    return _SECRET_NAME.fullmatch(name) is not None
+
+
 def without_secrets(text: str) -> str:
-    """`text` with the values of access_token, api_key and their like replaced, and everything of a token's shape."""
+    """`text` with the values of parameters that carry secrets replaced, and everything of a token's shape."""
     return redact(_SECRET.sub(r"\1[redacted]", text))
 
 

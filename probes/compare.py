@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from probes.observation import Observation, Outcome
+from probes.rules.base import plural, seconds
 from probes.stats import Interval, bootstrap, median, percent, point, pseudo_median
 
 SCENARIO = "compare"
@@ -21,6 +22,8 @@ DECISION = 0.965
 """Level of the interval that decides: 35 false alarms in 1,000 comparisons of an instance with itself."""
 LEAST_PAIRS = 8
 QUANTILES = (0.5, 0.75, 0.9)
+TAIL, HEAVIER, CLEARLY = 0.9, 1.5, 0.25
+"""A tail is heavier where that quantile is so many times the other's beyond the ratio of medians, and surely by such a share of it."""
 DATA_DIFFERS = 1.25
 """Answers of the same call whose sizes are this many times apart do not carry the same data."""
 NEGLIGIBLE_S = 0.0005
@@ -54,6 +57,8 @@ class Comparison:
     queue_share: tuple[float | None, float | None] = (None, None)
     failed: tuple[int, int] = (0, 0)
     flags: tuple[str, ...] = field(default=())
+    tails_s: tuple[float, float] | None = None
+    """The 0.9 quantiles of both, where they lie much further apart than the medians."""
 
     @property
     def says(self) -> str:
@@ -77,6 +82,7 @@ class Comparison:
             },
             "queue_share": _pair(self.queue_share),
             "failed": _pair(self.failed),
+            "tails_s": _pair(self.tails_s),
             "flags": list(self.flags),
         }
 
@@ -101,8 +107,9 @@ def compared(seen: Sequence[Observation], a: str, b: str, call: str) -> Comparis
         return Comparison(a, b, call, None, False, None, failed=failed, flags=flags)
     ratio, differs = ratio_of_medians(paired)
     cold_ratio = ratio_of_medians(cold)[0] if len(cold) >= LEAST_PAIRS else None
-    shares = (_queue_share(of_a), _queue_share(of_b))
-    return Comparison(a, b, call, ratio, differs, _medians(paired), _shifts(paired), cold_ratio, _medians(cold), shares, failed, flags)
+    shares, shifts = (_queue_share(of_a), _queue_share(of_b)), _shifts(paired)
+    tails = _tails(paired, shifts, ratio.value)
+    return Comparison(a, b, call, ratio, differs, _medians(paired), shifts, cold_ratio, _medians(cold), shares, failed, flags, tails)
 
 
 def pairs(of_a: Sequence[Observation], of_b: Sequence[Observation], *, cold: bool = False) -> list[tuple[float, float]]:
@@ -163,6 +170,15 @@ def _shifts(paired: Sequence[tuple[float, float]]) -> tuple[Shift, ...]:
     return tuple(found)
 
 
+def _tails(paired: Sequence[tuple[float, float]], shifts: Sequence[Shift], ratio: float) -> tuple[float, float] | None:
+    """The 0.9 quantiles of both sides, where one is surely and far heavier than the medians tell."""
+    shift = next((one.seconds for one in shifts if one.q == TAIL), None)
+    a, b = (point([pair[side] for pair in paired], TAIL) for side in (0, 1))
+    surely = 0.0 if shift is None else max(shift.low, -shift.high)
+    expected = max(1.0, ratio if a > b else 1.0 / ratio)
+    return (a, b) if surely > CLEARLY * min(a, b) and max(a / b, b / a) > HEAVIER * expected else None
+
+
 def _medians(paired: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
     return (median([x for x, _ in paired]), median([y for _, y in paired])) if paired else None
 
@@ -186,8 +202,10 @@ def _flags(seen: Sequence[Observation], a: str, b: str, of_a: Sequence[Observati
     for name, side in ((a, of_a), (b, of_b)):
         bad = [o for o in side if not o.ok and o.outcome is not Outcome.CANCELLED]
         if bad:
+            how = ", ".join(sorted({str(o.outcome) for o in bad}))
             flags.append(
-                f"{len(bad)} of {len(side)} calls to {name} failed ({', '.join(sorted({str(o.outcome) for o in bad}))}) and are left out."
+                f"{len(bad)} of {plural(len(side), 'call')} to {name} failed ({how}), left out here; "
+                f"ask why: probes diagnose -i {name} --call '{bad[0].call}'"
             )
     return tuple(flags)
 
@@ -205,9 +223,22 @@ def _sentence(one: Comparison) -> str:
     if one.differs:
         slower, faster, ratio = (one.a, one.b, one.ratio.value) if one.ratio.value > 1.0 else (one.b, one.a, 1.0 / one.ratio.value)
         told = f"ratio {one.a}/{one.b} {one.ratio.value:.2f}, {interval}"
-        return f"{slower} takes {ratio:.2f} times as long as {faster} for '{one.call}' ({told})."
+        return f"{slower} takes {ratio:.2f} times as long as {faster} for '{one.call}' ({told}).{_of_tails(one)}"
     visible = max(one.ratio.high / one.ratio.value, one.ratio.value / one.ratio.low) - 1.0
     return (
         f"No difference between {one.a} and {one.b} for '{one.call}' that n can show: ratio of medians {one.ratio.value:.2f} ({interval}); "
-        f"one of {percent(max(visible, 0.01))} or more would have shown."
+        f"one of {percent(max(visible, 0.01))} or more would have shown.{_of_tails(one)}"
+    )
+
+
+def _of_tails(one: Comparison) -> str:
+    """What the medians hide, as a sentence of its own."""
+    if one.tails_s is None:
+        return ""
+    shift = next(shift.seconds for shift in one.shifts if shift.q == TAIL)
+    (slow, slow_s), (quick, quick_s) = sorted(zip((one.a, one.b), one.tails_s, strict=True), key=lambda side: -side[1])
+    near, far = sorted((abs(shift.low), abs(shift.high)))
+    return (
+        f" But one call in ten takes {seconds(slow_s)} or longer at {slow}, {seconds(quick_s)} at {quick}: "
+        f"{seconds(near)} to {seconds(far)} more, n = {shift.n} pairs."
     )

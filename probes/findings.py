@@ -22,7 +22,7 @@ KINDS: dict[str, str] = {
     "wrong_url": "a web page came in place of JSON",
     "maintenance": "503: maintenance or a refresh",
     "server_errors": "500, 502, 504 and the like",
-    "connections_lost": "connections broke before an answer came",
+    "connections_lost": "connections broke before a whole answer came",
     "answers": "it answers, who the token is, which revision",
     "certificate_ends": "its certificate ends soon",
     "kind_differs": "its host name looks like another kind than configured",
@@ -66,7 +66,8 @@ KINDS: dict[str, str] = {
     "progress": "a background job that was followed",
     # endpoints
     "ladder": "the calls by what they cost",
-    "dear_call": "a call that is slow by itself",
+    "dear_call": "a call that is slow by itself, or costs much of the bucket",
+    "endpoint_unanswered": "calls that brought no whole answer",
     "endpoint_missing": "calls that cannot be asked",
     # enrollment
     "observer_no_mail": "a registered observer never gets the mail",

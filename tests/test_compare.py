@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,11 @@ from commanded import command, configured
 from test_diagnose import Server
 from test_run import Refusing
 
-from probes import compare
+from probes import compare, findings
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.errors import GuardStop, UsageError
+from probes.findings import Severity
 from probes.jobs import compare as job
 from probes.jobs.session import Settings
 from probes.observation import Observation, Outcome
@@ -91,6 +93,31 @@ def test_shapes_that_differ() -> None:
     assert found.shifts[-1].seconds.low > 0.3
 
 
+def test_a_heavy_tail_is_told() -> None:
+    """Where a quarter of one side's calls is eight times slower the medians hide it: the sentence and a warning tell it."""
+    tail = [0.5 if n % 4 == 0 else time for n, time in enumerate(lognormal(0.06, 0.2, 100, 1))]
+    (found,) = compare.comparisons([*side("a", tail), *side("b", lognormal(0.06, 0.2, 100, 2))])
+    assert found.tails_s is not None
+    assert found.tails_s[0] == 0.5
+    assert re.search(
+        r" But one call in ten takes 0\.50 s or longer at a, \d+ ms at b: 0\.4\d s to 0\.4\d s more, n = 100 pairs\.$", found.says
+    )
+    (finding,) = [one for one in findings.judge([], comparisons=[found.document()]) if one.kind == "differs"]
+    assert (finding.severity, finding.instance) == (Severity.WARNING, "a")
+    assert (
+        finding.advice == f"Set timeouts by the tail, not by the median; see what slows those calls: probes diagnose -i a --call '{SELF}'"
+    )
+
+
+@pytest.mark.parametrize("ratio", [1.0, 2.0])
+def test_a_tail_that_the_medians_tell(ratio: float) -> None:
+    """Alike, or slower by the same factor everywhere: the tail is no news."""
+    for seed in range(20):
+        both = [*side("a", lognormal(0.06 * ratio, 0.6, 100, seed)), *side("b", lognormal(0.06, 0.6, 100, 100 + seed))]
+        (found,) = compare.comparisons(both)
+        assert found.tails_s is None
+
+
 def test_failures_are_left_out_and_told() -> None:
     """A block in which either failed is no pair; the failures are flagged with their outcome."""
     a = side("a", [0.2] * 20)
@@ -99,7 +126,7 @@ def test_failures_are_left_out_and_told() -> None:
     assert found.ratio is not None
     assert found.ratio.n == 18
     assert found.failed == (0, 2)
-    assert found.flags == ("2 of 20 calls to b failed (read_timeout) and are left out.",)
+    assert found.flags == (f"2 of 20 calls to b failed (read_timeout), left out here; ask why: probes diagnose -i b --call '{SELF}'",)
 
 
 def test_too_few_pairs() -> None:

@@ -31,11 +31,18 @@ CALL = "GET /api/v1/things"
 class Server:
     """A small Canvas-like server that lacks most routes; `wait_s` is how long it works, `told` its headers.
 
-    `stalls_s`: so long its bodies stand still after the first byte.
+    `stalls_s`: so long its bodies stand still after the first byte; `most`: after so many calls it takes them and answers none;
+    `status` of what it has.
     """
 
     def __init__(
-        self, wait_s: float = 0.005, told: dict[str, str] | None = None, context: ssl.SSLContext | None = None, stalls_s: float = 0.0
+        self,
+        wait_s: float = 0.005,
+        told: dict[str, str] | None = None,
+        context: ssl.SSLContext | None = None,
+        stalls_s: float = 0.0,
+        most: int = 1_000,
+        status: int = 200,
     ) -> None:
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -44,10 +51,14 @@ class Server:
 
             def do_GET(self) -> None:
                 self.seen.append(self.path)
+                if self.seen.count("/api/v1/things") > most:
+                    time.sleep(1.5)
+                    self.close_connection = True
+                    return
                 time.sleep(wait_s if "things" in self.path or wait_s < 0.1 else 0.005)
                 found = "things" in self.path or self.path.endswith("/self")
                 body = b'{"id": 1}' if found else b'{"errors": []}'
-                self.send_response(200 if found else 404)
+                self.send_response((status if "things" in self.path else 200) if found else 404)
                 for name, value in {"Content-Type": "application/json", "Content-Length": str(len(body)), **(told or {})}.items():
                     self.send_header(name, value)
                 self.end_headers()
@@ -199,6 +210,29 @@ def test_a_body_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert [o.facts["phase"] for o in ended.lines() if o.call == CALL] == ["alone", "alone", "patient", "patient"]
 
 
+def test_it_stops_answering_beside_a_neighbour_that_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+    """An instance that stops after eight calls: after how many is told, and that another one answered from here meanwhile."""
+    monkeypatch.setattr("probes.scenarios.suspects.PATIENT_S", 0.4)
+    with Server(most=8) as one:
+        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t"}, other={"url": server.url, "token": "t"})
+        ended = command(tmp_path, "diagnose", "--call", CALL, "--timeout", "0.3")
+    assert ended.out.startswith("test: network (50 %): test took ")
+    assert " and never answered them. It began after 12 answered calls.\n" in ended.out
+    assert "\n    against: other answered at the same time from this machine\n" in ended.out
+    where_line = "Not every instance is alike: test: network (the way between: distance, loss, resets); other is well."
+    assert f"\n{where_line}\n" in ended.out
+
+
+def test_failures_without_a_cause_are_advised(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls that fail inside the application have no cause of the list; what to do with them is said all the same."""
+    with Server(status=500) as one:
+        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t"})
+        ended = command(tmp_path, "diagnose", "--call", CALL)
+    advice = "Times, errors and request ids stand in observations.jsonl: give them to whoever runs the instance."
+    assert re.match(r"test: no cause found, though \d+ of \d+ requests failed \(server_error \d+\)\.$", ended.out.splitlines()[0])
+    assert ended.out.splitlines()[1] == f"    {advice}"
+
+
 def test_more_workers_than_were_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     """Thirty workers at a server without budget headers: that nothing is wrong with them is not known, and is not said."""
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
@@ -212,7 +246,7 @@ def test_told_to_a_person(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, serve
     """As text: each cause with its evidence and advice, and whether every instance has it."""
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"}, other={"url": server.url, "token": "t"})
     ended = command(tmp_path, "diagnose", "--call", "GET /api/v2/courses")
-    assert ended.out.startswith("test: wrong_url (85%): The address is wrong: test has nothing for it at ")
+    assert ended.out.startswith("test: wrong_url (85 %): The address is wrong: test has nothing for it at ")
     assert "\n    for: 'GET /api/v2/courses' 32 times, status 404\n" in ended.out
     assert "\nEvery instance shows wrong_url.\n" in ended.out
     assert ended.out.rstrip().endswith("report.html")
@@ -269,9 +303,12 @@ def entry(name: str, *kinds: str) -> dict[str, Any]:
         ([entry("a", "throttle"), entry("b", "throttle")], ["Every instance shows throttle."]),
         (
             [entry("a", "capacity"), {**entry("b"), "failed": {"server_error": 3}}],
-            ["Not every instance is alike: a: capacity; b: no cause found."],
+            ["Not every instance is alike: a: capacity (too few backend slots: requests queue); b: calls failed, no cause found."],
         ),
-        ([entry("a", "capacity"), entry("b")], ["Not every instance is alike: a: capacity; b: nothing."]),
+        (
+            [entry("a", "capacity"), entry("b")],
+            ["Not every instance is alike: a: capacity (too few backend slots: requests queue); b is well."],
+        ),
     ],
 )
 def test_where(entries: list[dict[str, Any]], lines: list[str]) -> None:

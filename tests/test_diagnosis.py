@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -108,6 +109,97 @@ def test_other_plants(what: str) -> None:
     assert kinds(plant) == expected
 
 
+def after(good: list[Observation], bad: list[Observation]) -> list[Observation]:
+    """The bad ones after the good ones, a second apart."""
+    late = [dataclasses.replace(o, due_s=100.0 + n, sent_s=100.0 + n) for n, o in enumerate(bad)]
+    return [*good, *late]
+
+
+SILENT = [lost(Outcome.READ_TIMEOUT, scenario="diagnose", facts={"phase": "alone", "together": 1}) for _ in range(2)]
+
+
+def test_it_stops_answering_after_some_calls() -> None:
+    """Connections stand and answers end: said with after how many calls, with what speaks against the way, and unsure of whose fault."""
+    seen = after(alone(12, reused=False, connect_s=0.001), SILENT)
+    found = causes(seen, Job((SELF,), timeout_s=60.0), well=("sandbox",))["network"]
+    assert found.confidence == 0.5
+    assert found.says == "test took 2 of 14 requests and never answered them. It began after 12 answered calls."
+    assert found.evidence == (
+        "for: 2 of 14 answers never came (read_timeout 2)",
+        "for: 12 calls answered before the first of them, 0 after it",
+        "against: connections are made in 1 ms: the way itself stands",
+        "against: sandbox answered at the same time from this machine",
+    )
+    assert found.advice.startswith("Ask whoever runs test, or a firewall or proxy before it, whether so many calls")
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "says"),
+    [
+        (200, Outcome.READ_TIMEOUT, "test took 2 of 14 requests and stood still half-way through the answers."),
+        (None, Outcome.PROTOCOL_ERROR, "test took 2 of 14 requests and broke them off."),
+        (200, Outcome.PROTOCOL_ERROR, "test took 2 of 14 requests and broke them off."),
+    ],
+)
+def test_answers_that_do_not_come_whole(status: int | None, outcome: Outcome, says: str) -> None:
+    """A body that stands still, a reset and a body cut short are told as what they are; with answers after them no count is told."""
+    bad = [made(scenario="diagnose", status=status, received_s=None, outcome=outcome, facts={"phase": "alone"}) for _ in range(2)]
+    found = causes([*alone(12), *bad], Job((SELF,), timeout_s=60.0))["network"]
+    assert (found.says, found.confidence) == (says, 0.65)
+
+
+def test_connections_that_fail_weigh_the_neighbour() -> None:
+    """Where no connection comes about the way is to blame, and another instance that answers from here is told beside it."""
+    found = causes([lost(Outcome.CONNECT_TIMEOUT)] * 4, well=("sandbox",))["network"]
+    assert found.says == "The way to test costs the job its answers: 4 of 4 connections failed (connect_timeout 4)."
+    assert found.evidence[-1] == "against: sandbox answered at the same time from this machine"
+
+
+def test_slow_at_times() -> None:
+    """A call some of whose answers take many times the median is named, though the median shows nothing."""
+    seen = [*alone(40, flight_s=0.05, server_time_s=0.05), *alone(17, flight_s=2.8, server_time_s=2.8)]
+    found = causes(seen)
+    assert list(found) == ["slow_call"]
+    assert found["slow_call"].says == f"'{SELF}' works 2.8 s at test on 17 of 57 calls and 50 ms on the others: it comes and goes."
+    assert found["slow_call"].evidence == ("for: 17 of the 17 slow ones were made one at a time",)
+    assert causes([*alone(55, flight_s=0.05), *alone(2, flight_s=2.8)]) == {}, "two of 57 may be chance"
+    crowd = [made(scenario="diagnose", flight_s=2.8, at_s=float(n), facts={"phase": "group", "together": 8}) for n in range(17)]
+    assert "slow_call" not in causes([*alone(40, flight_s=0.05), *crowd]), "what only a crowd slows is no slow call"
+
+
+def crowded(inside_s: float, queue_s: float = 0.001) -> list[Observation]:
+    """Ten calls alone, thrice eight together; `inside_s` is what the crowd adds to the server's own time."""
+    own = {"queue_s": queue_s, "cpu_s": 0.2, "db_s": 0.1, "scenario": "diagnose"}
+    group = [
+        made(at_s=50.0 + n, flight_s=0.41 + inside_s * (n % 8) / 7, server_time_s=0.4 + inside_s * (n % 8) / 7, **own) for n in range(24)
+    ]
+    return [
+        *alone(10, flight_s=0.41, server_time_s=0.4, **{key: value for key, value in own.items() if key != "scenario"}),
+        *[dataclasses.replace(o, facts={"phase": "group", "together": 8}) for o in group],
+    ]
+
+
+def test_calls_that_wait_inside_the_application() -> None:
+    """Where the queue that is told does not grow but the server's own time does, calls wait inside the application."""
+    found = causes(crowded(1.2))
+    assert list(found) == ["capacity"]
+    assert "against: the queue that it tells holds calls for 1 ms alone: they wait inside the application" in found["capacity"].evidence
+    assert causes(crowded(0.05)) == {}
+
+
+def test_a_permission_that_comes_and_goes() -> None:
+    """A call that is refused at times and answered at others has its permission: no administrator is to be asked."""
+    refused = [made(scenario="diagnose", status=403, outcome=Outcome.FORBIDDEN, facts={"phase": "alone"}) for _ in range(17)]
+    found = causes([*alone(39), *refused])["permission"]
+    assert found.confidence == 0.5
+    assert found.says == "test refused 17 of 56 requests for want of a permission that the same call has at other times."
+    assert found.evidence == (
+        f"for: '{SELF}' 17 times, status 403",
+        "against: the very same call was answered 39 times: a permission does not come and go",
+    )
+    assert "Ask an administrator" not in found.advice
+
+
 def test_busy_machine() -> None:
     """A loop that wakes late is our own side."""
     found = causes(alone(10), lag_s=(0.3,) * 100)
@@ -187,7 +279,9 @@ def test_our_own_patience_is_no_answer() -> None:
     seen = [*alone(4, **late), *alone(2, **late, facts={"phase": "patient"})]
     found = causes(seen, Job((SELF,), timeout_s=4.0))
     assert list(found) == ["network"]
-    assert found["network"].says == ("The way to test costs the job its time or its answers: 6 of 6 answers never came (read_timeout 6).")
+    assert found["network"].says == "test took 6 of 6 requests and stood still half-way through the answers."
+    assert found["network"].evidence[0] == "for: 6 of 6 answers stood still half-way (read_timeout 6)"
+    assert "its time" not in found["network"].says
 
 
 def test_failures_are_counted() -> None:
@@ -253,7 +347,7 @@ def test_credentials_with_another_call_that_works() -> None:
     seen = [*alone(4), *alone(3, call=other, status=401, outcome=Outcome.UNAUTHORIZED, facts={"challenge": "Bearer"})]
     found = causes(seen, Job((SELF, other)))["credentials"]
     assert found.confidence == 0.8
-    assert found.evidence[-1] == "against: 4 other calls with the same token were answered"
+    assert found.evidence[-1] == "against: 4 other calls were answered with the same token"
     assert "credentials" not in causes(seen, JOB), "a call that is not the job's does not matter while the job's own works"
 
 

@@ -22,8 +22,8 @@ from probes.errors import UsageError
 from probes.explain import Explanation, answer_question, explain, seen, told
 from probes.explain.headers import header_lines, status_means
 from probes.explain.lists import LIST_NAMES, SPECIAL
+from probes.explain.paste import read
 from probes.explain.questions import QUESTIONS
-from probes.explain.request import read
 from probes.explain.rules import effective_per_page
 from probes.explain.snippets import link_snippets
 from probes.observation import Observation, Outcome
@@ -73,25 +73,119 @@ def test_a_request_is_read(text: str, method: str, url: str) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is no URL and no curl line: give one, in quotes."),
-        ("what is this", "'what is this' is no URL and no curl line: give one, in quotes."),
+        ("", "This is no URL and no curl line: give one, in quotes."),
+        ("what is this", "This is no URL and no curl line: give one, in quotes."),
         ("curl", "There is no URL in this curl line."),
         ("curl -X", "This curl line cannot be read: argument -X/--request: expected one argument."),
         ("curl 'https://a.b/x", "A quote in this curl line does not end: copy the whole line."),
         ('curl -H "Authorization: Bearer x https://a.b/x', "A quote in this curl line does not end: copy the whole line."),
-        ("nonsense", "'nonsense' is no URL and no curl line: give one, in quotes."),
-        ("https:///api/v1/courses", "'https:///api/v1/courses' names no host: it is not a URL."),
-        ("https://a!b/x", "'https://a!b/x' names no host: it is not a URL."),
-        ("ftp://a.b/x", "'ftp://a.b/x' is not an http address."),
-        ("https://a.b:99999/x", "'https://a.b:99999/x' is not a URL."),
-        ("http://[bad", "'http://[bad' is not a URL."),
-        ("two words ?access_token=abc", "'two words ?access_token=[redacted]' is no URL"),
+        ("nonsense", "This is no URL and no curl line: give one, in quotes."),
+        ("https:///api/v1/courses", "This URL names no host."),
+        ("https://a!b/x", "This URL names no host."),
+        ("ftp://a.b/x", "This is no http address: give one that begins with https://, or a path."),
+        ("https://a.b:99999/x", "This is no URL: its host or its port cannot be read."),
+        ("http://[bad", "This is no URL: its host or its port cannot be read."),
+        ("two words ?access_token=abc", "This is no URL and no curl line: give one, in quotes."),
+        ("curl --compressed=abc https://a.b/x", "This curl line cannot be read: argument --compressed: ignored explicit argument."),
     ],
 )
 def test_what_is_no_request(text: str, message: str) -> None:
-    """What holds no URL raises UsageError with one sentence, without secrets."""
-    with pytest.raises(UsageError, match=re.escape(message)):
+    """What holds no URL raises UsageError with one sentence that repeats nothing of it."""
+    with pytest.raises(UsageError, match=f"^{re.escape(message)}$"):
         read(text)
+
+
+TOKEN = "AbCdEfGhIjKlMnOpQrStUvWxYz0123456789AbCdEfGhIjKlMnOpQrStUvWxYz01"
+"""As an installation of a school's own makes them: without a number and a tilde."""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f'requests.get("{HOST}/api/v1/courses", headers={{"Authorization": "Bearer {TOKEN}"}})',
+        f'canvas = Canvas("{HOST}", "{TOKEN}")',
+        f"Bearer {TOKEN}",
+        TOKEN,
+        f'API_KEY <- "{TOKEN}"',
+        f"wget --user=ann --password={TOKEN} {HOST}/api/v1/courses",
+        f"https://ann:{TOKEN}@bad host/api/v1/courses",
+        f"https://ann:{TOKEN}@/api/v1/courses",
+        f"curl ftp://ann:{TOKEN}@a.b/x",
+        f"Cookie: canvas_session={TOKEN}; _csrf_token=abc",
+        f"curl -b 'canvas_session={TOKEN}' '{HOST}/api/v1/courses",
+        f"curl --frobnicate={TOKEN} {HOST}/api/v1/courses -m",
+        f"curl --frobnicate {TOKEN} {HOST}/api/v1/courses",
+        f"curl --compressed={TOKEN} {HOST}/api/v1/courses",
+        f'{{"auth": {{"oauth2": [{{"key": "clientSecret", "value": "{TOKEN}"}}]}}, "url": "{HOST}/api/v1/courses"}}',
+        f'Web.Contents("{HOST}", [RelativePath="api/v1/courses", Query=[access_token="{TOKEN}"]])',
+        f'=WEBSERVICE("{HOST}/api/v1/courses?access_token={TOKEN}")',
+        f"{HOST}/api/v1/courses per_page=10 key={TOKEN}",
+        f"{HOST}/api/v1/courses?key={TOKEN}",
+        f"{HOST}/api/v1/users?pseudonym[password]={TOKEN}",
+        f"{HOST}/login/oauth2/token?client_id=1&client_secret={TOKEN}&code={TOKEN}",
+        f"{HOST}/api/v1/courses?access_token={TOKEN}?per_page=5",
+        f"GET /api/v1/courses HTTP/1.1\nHost: s.instructure.com\nAuthorization: Bearer {TOKEN}",
+    ],
+)
+def test_no_secret_is_repeated(text: str) -> None:
+    """Neither an explanation nor a refusal repeats a token, a password or a cookie, whatever its shape and wherever it stands."""
+    try:
+        explanation = explain(text)
+        said = told(explanation) + json.dumps(explanation.document())
+    except UsageError as error:
+        said = str(error)
+    assert TOKEN not in said
+
+
+def test_a_refusal_is_short() -> None:
+    """However long the text, its refusal is a line; a remark repeats no more of a long value than tells which it is."""
+    with pytest.raises(UsageError) as refused:
+        explain("a" * 5000)
+    assert str(refused.value) == "This is no URL and no curl line: give one, in quotes."
+    says = [remark.says for remark in explain(f"{HOST}/api/v1/courses?per_page={'9' * 4000}").remarks]
+    assert says == [
+        f"per_page={'9' * 51}... becomes 100 without an error: Canvas reads the number and holds it to 1..100 (..50 on old installations)."
+    ]
+
+
+COURSES = f"{HOST}/api/v1/courses?per_page=100"
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "url"),
+    [
+        (f"TOKEN=abc curl -H 'Authorization: Bearer $TOKEN' {COURSES}", "GET", COURSES),
+        (f"TOKEN=abc; curl -H 'Authorization: Bearer $TOKEN' '{COURSES}'; curl x", "GET", COURSES),
+        (f"$ curl '{COURSES}' | jq .", "GET", COURSES),
+        (f'for i in 1 2; do curl "{HOST}/api/v1/courses?page=$i"; done', "GET", f"{HOST}/api/v1/courses?page=%24i"),
+        (f"curl -H \u201cAccept: a\u201d \u201c{COURSES}\u201d", "GET", COURSES),
+        (
+            f'curl "{HOST}/api/v1/courses?state[]=available^&per_page=5" ^\n  -H "Accept: a"',
+            "GET",
+            f"{HOST}/api/v1/courses?state[]=available&per_page=5",
+        ),
+        (f"curl {HOST}/api/v1/courses?page=1&per_page=5", "GET", f"{HOST}/api/v1/courses?page=1&per_page=5"),
+        (f"wget --header='Accept: a' {COURSES}", "GET", COURSES),
+        (f"http POST {HOST}/api/v1/courses Accept:a per_page==100", "POST", COURSES),
+        (f'Invoke-RestMethod -Method Put -Uri "{COURSES}" -Headers @{{Accept="a"}}', "PUT", COURSES),
+        (f'requests.get("{HOST}/api/v1/courses", params={{"per_page": 100}})', "GET", COURSES),
+        (f'requests.delete("{COURSES}")', "DELETE", COURSES),
+        ('r = requests.get(f"https://{host}/api/v1/courses/{cid}/users")', "GET", "/api/v1/courses/{cid}/users"),
+        (f'GET("{HOST}/api/v1/courses", add_headers(A = paste("x", "y")), query = list(per_page = 100))', "GET", COURSES),
+        (f'request("{HOST}/api/v1/courses") |> req_url_query(per_page = 100)', "GET", COURSES),
+        (f'Web.Contents("{HOST}", [RelativePath="api/v1/courses", Query=[per_page="100"]])', "GET", COURSES),
+        (f'{{"method": "POST", "header": [], "url": {{"raw": "{COURSES}"}}}}', "POST", COURSES),
+        (f'fetch("{HOST}/api/v1/courses?include[]=term", {{headers: {{}}}})', "GET", f"{HOST}/api/v1/courses?include[]=term"),
+        ("GET /api/v1/courses?per_page=100 HTTP/1.1\r\nHost: s.instructure.com\r\n\r\n", "GET", COURSES),
+        ("{{baseUrl}}/api/v1/courses/:id", "GET", "/api/v1/courses/:id"),
+        ("https://{{host}}/api/v1/courses", "GET", "/api/v1/courses"),
+        (f"{HOST}/api/v1/courses/sis_course_id:BIO 1/users", "GET", f"{HOST}/api/v1/courses/sis_course_id:BIO 1/users"),
+    ],
+)
+def test_a_url_is_found_in_what_people_paste(text: str, method: str, url: str) -> None:
+    """Prompts, loops, curly quotes, Windows' carets, programs and documents around a request are looked through."""
+    request = read(text)
+    assert (request.method, request.url) == (method, url)
 
 
 def test_headers_of_a_curl_line() -> None:
@@ -125,7 +219,35 @@ def test_any_text_is_explained_or_refused(text: str) -> None:
         (f"{HOST}/api/v1/courses", ["no_page_size"], "/api/v1/courses?per_page=100"),
         (f"{HOST}/api/v1/users/self", [], "/api/v1/users/self"),
         (f"{HOST}/api/v1/courses/12", [], "/api/v1/courses/12"),
-        (f"{HOST}/api/graphql", [], "/api/graphql"),
+        (f"{HOST}/api/graphql", ["post_alone"], "/api/graphql"),
+        (f"POST {HOST}/api/graphql", [], "/api/graphql"),
+        (f"{HOST}/login/oauth2/token?client_secret=a&code=b", ["post_alone"], "/login/oauth2/token"),
+        (f"{HOST}/api/v1/users/self?key=abc", ["secret_in_url"], "/api/v1/users/self?key=[redacted]"),
+        (f"curl -H 'Authorization: Bearer {TOKEN}' {HOST}/api/v1/users/self", ["token_in_command"], "/api/v1/users/self"),
+        (f"curl -H 'Authorization: Bearer YOUR_ACCESS_TOKEN' {HOST}/api/v1/users/self", [], "/api/v1/users/self"),
+        (f"T=7~{'a' * 40} curl -H 'Authorization: Bearer $T' {HOST}/api/v1/users/self", ["token_in_command"], "/api/v1/users/self"),
+        (
+            f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses?include[]=term&per_page=50",
+            ["unquoted"],
+            "/api/v1/courses?include[]=term&per_page=50",
+        ),
+        (f"{HOST}/api/v1/courses/sis_course_id:BIO 1/tabs?per_page=9", ["blank"], "/api/v1/courses/sis_course_id:BIO%201/tabs?per_page=9"),
+        (
+            f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments -d 'enrollment[type]=student'",
+            ["enrollment_type"],
+            "/api/v1/courses/1/enrollments",
+        ),
+        (
+            f'curl -H \'Authorization: Bearer $T\' {HOST}/api/v1/courses/1/enrollments --json \'{{"enrollment": {{"type": "student"}}}}\'',
+            ["enrollment_type"],
+            "/api/v1/courses/1/enrollments",
+        ),
+        (
+            f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments -d 'enrollment[type]=TaEnrollment'",
+            [],
+            "/api/v1/courses/1/enrollments",
+        ),
+        (f'curl -H "Authorization: Bearer $T" "{HOST}/api/v1/courses?per_page=9&page=$i"', ["page_number"], "/api/v1/courses?per_page=9"),
         (f"{HOST}/health_check.json", [], "/health_check.json"),
         (f"{HOST}/api/v1/courses?per_page=1000", ["page_size"], "/api/v1/courses?per_page=100"),
         (f"{HOST}/api/v1/courses?per_page=abc", ["page_size"], "/api/v1/courses?per_page=100"),
@@ -267,7 +389,8 @@ def test_no_url_where_a_task_must_be_chosen(text: str, kind: str, says: str) -> 
     explanation = explain(text)
     assert explanation.urls == []
     assert [(remark.kind, remark.says, remark.advice) for remark in explanation.remarks[:-1]] == [(kind, says, CHOOSE)]
-    assert told(explanation).endswith(f"{CHOOSE}\n- DELETE changes something: it is explained here, never sent.\n\n{UNCHOSEN}")
+    note = "Note:\n- DELETE changes something: it is explained here, never sent."
+    assert told(explanation).endswith(f"{CHOOSE}\n\n{note}\n\n{UNCHOSEN}")
     assert (explanation.document()["right"], explanation.document()["see_link_header"]) == ([], {})
 
 
@@ -280,8 +403,10 @@ def test_a_call_that_writes_is_not_paged() -> None:
     assert told(explanation) == (
         "POST https://s.instructure.com/api/v1/courses/1/enrollments\n"
         "\n"
-        "- POST changes something: it is explained here, never sent.\n"
         "Nothing is wrong with it.\n"
+        "\n"
+        "Note:\n"
+        "- POST changes something: it is explained here, never sent.\n"
         "\n"
         "The right URL:\n"
         "  https://s.instructure.com/api/v1/courses/1/enrollments"
@@ -351,7 +476,7 @@ def test_nothing_wrong_is_said() -> None:
     """A right URL is told to be right; a write is told not to be sent."""
     assert "Nothing is wrong with it." in told(explain(f"{HOST}/api/v1/users/self"))
     text = told(explain(f"PUT {HOST}/api/v1/courses/1"))
-    assert "- PUT changes something: it is explained here, never sent.\nNothing is wrong with it." in text
+    assert "Nothing is wrong with it.\n\nNote:\n- PUT changes something: it is explained here, never sent." in text
 
 
 # What the header fields say
@@ -527,6 +652,7 @@ def test_the_document_keeps_its_schema() -> None:
         (["/x", "--question", "my-courses"], "Give a URL or --question, not both."),
         (["--question", "nonsense"], "There is no question 'nonsense'"),
         (["/x", "-i", "beta"], "No configuration"),
+        (["curl", "-i", f"{HOST}/x"], "-i names an instance of the configuration: put the whole curl line in quotes."),
     ],
 )
 def test_bad_words(words: list[str], message: str) -> None:
@@ -553,6 +679,15 @@ def test_an_instance_is_asked_once(httpserver: HTTPServer, tmp_path: Path, monke
     run = Run.open(next(tmp_path.iterdir()))
     assert [one.call for one in run.observations()] == ["GET /api/v1/courses?per_page=100"]
     assert run.manifest["ended"] == "done"
+
+
+def test_what_was_asked_is_said(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With -i the text says that the right URL was asked, and which it is: a wrong one would have answered otherwise."""
+    httpserver.expect_request("/api/v1/users/self").respond_with_json({})
+    monkeypatch.setenv("CANVAS_API_URL", httpserver.url_for("").rstrip("/"))
+    monkeypatch.setenv("CANVAS_API_TOKEN", "the-token")
+    _, out, _ = probes("explain", "--out", str(tmp_path), "-i", "default", "/api/v2/users/self")
+    assert "\nAsked default for the right URL, GET /api/v1/users/self: 200: answered as asked.\n" in out
 
 
 def test_a_refused_token_is_explained(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,9 @@ CASES: dict[str, Callable[[], Told]] = {
     "progress": lambda: seen(made(scenario="queue", facts={"progress": 3, "state": "queued", "age_s": 42.0, "completion": 0})),
     "ladder": lambda: seen(*rungs()),
     "dear_call": lambda: seen(*rungs()),
+    "endpoint_unanswered": lambda: seen(
+        *several(3, scenario="endpoints", call=ANALYTICS, flight_s=2.5, status=504, outcome=Outcome.GATEWAY_ERROR)
+    ),
     "endpoint_missing": lambda: seen(made(scenario="endpoints", status=404, outcome=Outcome.NOT_FOUND)),
     "observer_no_mail": lambda: seen(*enrolment(type="ObserverEnrollment")),
     "mail_stopped": lambda: seen(*enrolment(course={"workflow_state": "unpublished"})),
@@ -212,9 +215,9 @@ SAYS = {
     "credentials": "test refused the token: 1 of 1 request ended with 401.",
     "answers": "test answers in 0.20 s (test, revision 2026), as user 7; n = 1.",
     "server_errors": "test failed on 2 of 2 requests: 502 once, 500 once.",
-    "connections_lost": "test gave no answer to 1 of 2 requests: the connection broke.",
+    "connections_lost": "test gave no whole answer to 1 of 2 requests: the connection broke.",
     "latency": f"'{SELF}' takes 0.20 s at test in the median (0.20 s to 0.20 s), 95th percentile 0.20 s (0.20 s to 0.20 s); n = 80.",
-    "slow": f"'{SELF}' takes 3.0 s at test in the median (3.0 s to 3.0 s); 8 calls carry no 95th percentile; n = 8.",
+    "slow": f"'{SELF}' takes 3.0 s at test in the median (3.0 s to 3.0 s); 8 calls are too few for a 95th percentile (72 needed); n = 8.",
     "timeouts": "1 of 3 requests to test timed out (6 % to 79 %): 1 while waiting for the answer.",
     "refresh_day": "The 1 timeout of test fell on Saturday, 07 November: beta is overwritten from production every Saturday.",
     "safe_rate": f"'{SELF}' is safe at test up to 16.2 a second (best estimate 17.1), or with 11 in flight: a job of 1,000 calls then"
@@ -230,6 +233,9 @@ SAYS = {
     "dear_call": f"'{ANALYTICS}' takes 4.0 s at test, 22 times '{SELF}'; 1,000 of "
     "them cost 67 min one by one and 3,000 units of the bucket;"
     " n = 5.",
+    "endpoint_unanswered": "1 call of the ladder brought no whole answer at test, and may be the dearest.",
+    "timeout_to_set": "95 of 100 answers of test come within 0.20 s (0.20 s to 0.20 s), the slowest of 80 answers took 0.20 s.",
+    "slow_but_alive": "test is alive: after 1 of 1 timeout its health page answered, though the call did not.",
     "mail_stopped": "StudentEnrollment of user 5 in course 1 at test: no mail would be "
     "sent, as the course is unpublished: the enrolment stays"
     " creation_pending, and no mail follows when it is published later.",
@@ -299,7 +305,7 @@ def test_each_condition_stops_the_mail(changes: dict[str, Any], kind: str, stopp
     [
         (
             {"type": "TeacherEnrollment", "course": {"workflow_state": "unpublished"}},
-            "the course is not published, which stops the mails of staff not",
+            "the course is not published, which does not stop the mails of staff",
         ),
         ({"course": {"term_start_at": "2040-01-01T00:00:00Z"}}, "the course has not begun, but students may see it before"),
         (
@@ -388,8 +394,8 @@ def test_refresh_days(kind: str, started: str, fits: bool) -> None:
 @pytest.mark.parametrize(
     ("cpu", "db", "advice"),
     [
-        (0.2, 3.0, "The database works on it: ask for fewer items or includes, and keep what you got."),
-        (3.0, 0.2, "The server computes: ask for fewer includes, and keep what you got."),
+        (0.2, 3.0, "The database works on it: ask for it rarely, and keep what you got."),
+        (3.0, 0.2, "The server computes: ask for it rarely, and keep what you got."),
         (0.2, 0.2, "The server waits for something else (another service, a cache, a queue): few at a time, with a long timeout."),
         (None, None, "Ask for it rarely and keep what you got."),
     ],
@@ -406,6 +412,109 @@ def test_the_best_page_size_is_the_greatest_of_those_as_cheap() -> None:
     pages = [page(size, items=min(size, 26), per_page=size) for size in (1, 50, 100) for _ in range(3)]
     (best,) = [f for f in judged(seen(page(None, total=26), *pages)) if f.kind == "best_page_size"]
     assert best.advice == "Ask for per_page=100."
+
+
+@pytest.mark.parametrize(
+    ("query", "less"),
+    [
+        ("?include[]=term&per_page=100", "ask for fewer includes"),
+        ("?per_page=100", "ask for smaller pages"),
+        ("", "ask for it rarely"),
+    ],
+)
+def test_a_dear_call_is_asked_for_less_of_what_it_has(query: str, less: str) -> None:
+    """Fewer includes are advised where there are includes, smaller pages where there are pages."""
+    call = f"GET /api/v1/courses{query}"
+    dear = several(5, scenario="endpoints", call=call, flight_s=4.0, server_time_s=4.0, cpu_s=3.0)
+    found = findings.judge([*dear, *several(5, scenario="endpoints")])
+    assert [finding.advice for finding in found if finding.kind == "dear_call"] == [f"The server computes: {less}, and keep what you got."]
+
+
+def test_a_quick_call_may_be_dear() -> None:
+    """A surcharge that no time shows is named by what it leaves in the bucket."""
+    dear = several(2, scenario="endpoints", call=ANALYTICS, flight_s=0.05, cost=200.2, remaining=400.0)
+    found = findings.judge([*dear, *several(5, scenario="endpoints", cost=0.04, remaining=600.0)])
+    assert [finding.says for finding in found if finding.kind == "dear_call"] == [
+        f"'{ANALYTICS}' costs 200 units of the bucket at test in 50 ms: 3 in a row fill it; n = 2."
+    ]
+
+
+def test_a_ladder_of_calls_that_take_the_same() -> None:
+    """Where no call stands out none is called dear; where all are slow it is the instance."""
+    for flight_s, severity in ((0.05, Severity.INFO), (1.6, Severity.WARNING)):
+        seen_all = several(5, scenario="endpoints", flight_s=flight_s) + several(5, scenario="endpoints", call=ANALYTICS, flight_s=flight_s)
+        (ladder,) = [finding for finding in findings.judge(seen_all) if finding.kind == "ladder"]
+        assert ladder.severity is severity
+        assert ladder.says.startswith("The 2 calls at test take much the same: ")
+    assert ladder.advice == "Even the cheapest call is slow, so it is the instance and not the call: probes diagnose -i test"
+
+
+def test_calls_that_were_never_answered_are_named() -> None:
+    """Each with how it ended, after how long and how often; one that was answered once is not among them."""
+    found = of_kind("endpoint_unanswered")
+    assert found.evidence == (f"'{ANALYTICS}': 504 gateway_error after 2.5 s, 3 times",)
+    mixed = [*CASES["endpoint_unanswered"]()[0], made(scenario="endpoints", call=ANALYTICS)]
+    assert "endpoint_unanswered" not in [finding.kind for finding in findings.judge(mixed)]
+
+
+def test_a_timeout_of_the_gateway_is_told() -> None:
+    """A 504 tells its call, how long it took, and that a longer timeout on our side does not help."""
+    (found,) = findings.judge(several(3, call=ANALYTICS, flight_s=30.1, status=504, outcome=Outcome.GATEWAY_ERROR))
+    assert found.says == "test failed on 3 of 3 requests: 504 3 times (what stands before it gave up waiting for it, after 30 s)."
+    assert found.evidence == (f"'{ANALYTICS}': 3 times",)
+    assert found.advice.startswith("A longer timeout on our side does not help against a 504: ask for less at a time. ")
+
+
+def test_an_answer_that_broke_off() -> None:
+    """An answer whose body ends too early has a status and is lost all the same."""
+    found = findings.judge([made(), made(status=200, received_s=None, outcome=Outcome.PROTOCOL_ERROR)])
+    assert [finding.says for finding in found if finding.kind == "connections_lost"] == [
+        "test gave no whole answer to 1 of 2 requests: the connection broke; 1 of the answers broke off half-way."
+    ]
+
+
+def censored(waited_s: float, **more: Any) -> list[Observation]:
+    """80 quick answers, and 8 calls that ran out of time."""
+    facts = {"gave_up_after_s": waited_s}
+    late_ones = [lost(Outcome.READ_TIMEOUT, scenario="timeouts", at_s=3.0, facts=facts) for _ in range(8)]
+    return [*several(80, scenario="timeouts", **more), *late_ones, made(scenario="timeouts", call=f"{SELF} after a timeout", flight_s=9.0)]
+
+
+def timeout_to_set(observations: list[Observation]) -> Finding:
+    return next(finding for finding in findings.judge(observations) if finding.kind == "timeout_to_set")
+
+
+def test_no_timeout_is_advised_that_is_known_to_fail() -> None:
+    """Where calls ran out of time the slowest answers are not known: no timeout is advised, and none below what failed."""
+    found = timeout_to_set(censored(12.0))
+    assert found.severity is Severity.WARNING
+    assert found.says == (
+        "How long the slowest answers of test take is not known: 8 of 88 calls brought no answer within 12 s; "
+        "the slowest answer that came took 0.20 s."
+    )
+    assert found.advice == f"Set no timeout below 12 s; wait longer to learn it: probes diagnose -i test --call '{SELF}' --timeout 12"
+    assert timeout_to_set(censored(60.0)).advice == "Set no timeout below 60 s; raise timeout_s of test to learn it, and ask again"
+
+
+def test_a_few_answers_advise_a_timeout_for_now() -> None:
+    """Too few answers for a 95th percentile still tell the slowest that was seen."""
+    found = timeout_to_set(several(12, scenario="timeouts", flight_s=5.0))
+    assert found.says == "By now the slowest of 12 answers took 5.0 s at test: 12 calls are too few for a 95th percentile (72 needed)."
+    assert found.advice == "Set the read timeout to 15 s: three times the slowest, and 10 s at least."
+
+
+def test_an_answer_that_stands_still() -> None:
+    """A body that stands still is told as such, and more patience is not advised; where slow answers came it is."""
+    stalled = made(scenario="timeouts", received_s=None, outcome=Outcome.READ_TIMEOUT, facts={"gave_up_after_s": 2.0}, at_s=0.59)
+    probe = made(scenario="timeouts", call=f"{SELF} after a timeout")
+    found = {finding.kind: finding for finding in findings.judge([made(scenario="timeouts"), stalled, probe])}
+    assert found["timeouts"].says.endswith(": 1 while the answer stood still half-way.")
+    assert found["timeouts"].evidence[-1] == "the first of them 0.59 s into the run"
+    assert found["slow_but_alive"].advice.startswith("Waiting longer does not bring an answer that stands still")
+    assert found["timeout_to_set"].advice == "Set the read timeout to 10 s: three times the slowest, and 10 s at least."
+    advice = [next(one for one in findings.judge(censored(12.0, flight_s=t)) if one.kind == "slow_but_alive").advice for t in (0.2, 6.0)]
+    assert advice[0].startswith("Whether these calls work long or hang is not told by this")
+    assert advice[1].startswith("Wait longer rather than ask again")
 
 
 def test_ladder_is_ranked() -> None:

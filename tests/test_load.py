@@ -235,7 +235,7 @@ def test_text_and_progress() -> None:
     assert text("sim", few, "x").splitlines()[:4] == [
         "sim: asked as fast as answers come, offered 10/s, achieved 9.5/s, 10.0 s",
         "  5 requests, 0 refused, 0 failed, 0.0 % late",
-        "  latency from due: n = 5 carries no percentile",
+        "  latency from due: 5 requests are too few for a percentile",
         "  Worker a was lost.",
     ]
     assert "  latency from due: half of the calls and more brought no answer" in text("sim", replace(few, requests=90), "x").splitlines()

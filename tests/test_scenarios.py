@@ -421,6 +421,22 @@ def test_endpoints_ladder() -> None:
     assert {"ladder", "endpoint_missing"} <= kinds(lines)
 
 
+def test_endpoints_leave_room_in_the_bucket() -> None:
+    """A call that costs a third of the bucket is asked no more when the level has no room for it; nothing is refused for the ladder."""
+    level = [600.0]
+
+    def script(request: httpx.Request) -> httpx.Response:
+        cost = 200.0 if "analytics" in request.url.path else 0.05
+        level[0] -= cost
+        headers = {"X-Request-Cost": str(cost), "X-Rate-Limit-Remaining": str(level[0])}
+        return httpx.Response(200 if level[0] > 0.0 else 429, json=[], headers=headers)
+
+    calls = tuple(Call("GET", path) for path in ("/api/v1/users/self", "/api/v1/courses/1/analytics/activity"))
+    lines = seen("endpoints", options=Options(calls=calls), script=script)
+    assert [line.call.rpartition("/")[2] for line in lines] == ["self", "activity", "self", "activity", "self", "self", "self"]
+    assert all(line.ok for line in lines)
+
+
 def test_endpoints_of_chosen_calls() -> None:
     """Calls given replace the ladder."""
     lines = seen("endpoints", options=Options(calls=(Call("GET", "/api/v1/courses"),)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from probes.diagnosis import answers, budget, times
+from probes.diagnosis import answers, budget, times, way, work
 from probes.diagnosis.base import KINDS, Cause, Job, Surroundings
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation
@@ -15,16 +15,16 @@ EXPERTS: tuple[Callable[[Symptoms], Iterable[Cause]], ...] = (
     times.client,
     times.dns,
     times.tls,
-    times.network,
+    way.network,
     answers.edge,
     answers.maintenance,
     answers.credentials,
     answers.permission,
     answers.no_user_agent,
     answers.wrong_url,
-    times.capacity,
-    times.slow_call,
-    times.timeout_too_short,
+    work.capacity,
+    work.slow_call,
+    work.timeout_too_short,
     budget.throttle,
     budget.shared_token,
 )

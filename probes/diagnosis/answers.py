@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import seconds
+from probes.rules.base import plural, seconds, times
 from probes.stats import median
 
 HELD_S, HELD_SHARE = 0.25, 0.3
@@ -20,7 +20,8 @@ def _told(bad: Sequence[Observation], symptoms: Symptoms) -> str:
 
 
 def _calls(bad: Sequence[Observation]) -> list[str]:
-    return [f"'{call}' {count} times, status {status}" for (call, status), count in Counter((o.call, o.status) for o in bad).most_common(3)]
+    seen = Counter((o.call, o.status) for o in bad).most_common(3)
+    return [f"'{call}' {times(count)}, status {status}" for (call, status), count in seen]
 
 
 def edge(symptoms: Symptoms) -> Iterator[Cause]:
@@ -32,7 +33,8 @@ def edge(symptoms: Symptoms) -> Iterator[Cause]:
     ids = any(o.request_id for o in symptoms.seen)
     says = f"Something before the application answered {_told(bad, symptoms)} to {symptoms.instance} in its place."
     signs = [*_calls(bad), f"{sum(1 for o in bad if not o.request_id)} of {len(bad)} carry no request id, so never reached the application"]
-    against = [f"{len(symptoms.answered) - len(bad)} other requests were answered by the application"] if ids else []
+    others = plural(len(symptoms.answered) - len(bad), "other request was", "other requests were")
+    against = [f"{others} answered by the application"] if ids else []
     advice = "Tell the vendor or whoever runs the load balancer or proxy, with the times; a job should wait and try later, not at once."
     yield Cause("edge", 0.95 if len(bad) > 1 else 0.75, says, argued(signs, against), advice)
 
@@ -82,7 +84,7 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
     good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
     challenge = next((str(o.facts["challenge"]) for o in relevant if o.facts.get("challenge")), None)
     signs = [*_calls(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
-    against = [f"{len(good)} other calls with the same token were answered"] if good else []
+    against = [f"{plural(len(good), 'other call was', 'other calls were')} answered with the same token"] if good else []
     says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
     advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
     yield Cause("credentials", 0.8 if good else 0.98, says, argued(signs, against), advice)
@@ -91,15 +93,31 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
 def permission(symptoms: Symptoms) -> Iterator[Cause]:
     """The token is good and may not make the job's call."""
     bad = [o for o in symptoms.having(Outcome.FORBIDDEN) if o.call in symptoms.job.calls and not o.facts.get("html")]
+    at_times = [o for o in bad if o.call in symptoms.working]
+    if at_times:
+        yield _refused_at_times(symptoms, at_times)
+    bad = [o for o in bad if o.call not in symptoms.working]
     if bad:
         good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
         says = (
             f"The token may not make {len({o.call for o in bad})} of the job's calls at "
             f"{symptoms.instance}: {_told(bad, symptoms)} refused."
         )
-        signs = [*_calls(bad), *([f"the token itself is good: {len(good)} calls were answered"] if good else [])]
+        signs = [*_calls(bad), *([f"the token itself is good: {plural(len(good), 'call was', 'calls were')} answered"] if good else [])]
         advice = "Ask an administrator for the permission, or use the token of somebody who has it; trying again does not help."
         yield Cause("permission", 0.96 if good else 0.85, says, argued(signs), advice)
+
+
+def _refused_at_times(symptoms: Symptoms, bad: Sequence[Observation]) -> Cause:
+    """The very call that was refused was also answered: no permission does that."""
+    good = sum(o.ok for o in symptoms.seen if o.call in {one.call for one in bad})
+    says = f"{symptoms.instance} refused {_told(bad, symptoms)} for want of a permission that the same call has at other times."
+    against = [f"the very same call was answered {times(good)}: a permission does not come and go"]
+    advice = (
+        "Ask again before you ask for a permission; tell the vendor the request ids (observations.jsonl): one of several servers, or "
+        "something before them, refuses what the others allow."
+    )
+    return Cause("permission", 0.5, says, argued(_calls(bad), against), advice)
 
 
 def no_user_agent(symptoms: Symptoms) -> Iterator[Cause]:

@@ -39,13 +39,17 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What was seen of our own side: how late our loop woke (seconds, many samples), how long names took, which proxy, why names failed."""
+    """What was seen of our own side: how late our loop woke (seconds, many samples), how long names took, which proxy, why names failed.
+
+    `well` are the other instances that answered from here at the same time.
+    """
 
     lag_s: tuple[float, ...] = ()
     dns_s: tuple[float, ...] = ()
     dns_error: str | None = None
     proxy: str | None = None
     max_rate: float | None = None
+    well: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

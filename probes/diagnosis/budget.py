@@ -9,6 +9,7 @@ from probes.bucket import BucketSettings
 from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
+from probes.rules.base import times
 from probes.stats import percent
 
 LEAST_ODDS = 0.05
@@ -37,7 +38,7 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
     name = symptoms.instance
     levels = [o.remaining for o in refused if o.remaining is not None]
     waits = [o.retry_after_s for o in refused if o.retry_after_s is not None]
-    signs = [f"status {refused[0].status} {len(refused)} times"]
+    signs = [f"status {refused[0].status} {times(len(refused))}"]
     signs += [f"Remaining on the refusals {min(levels):.0f} to {max(levels):.0f}"] if levels else ["the refusals tell no level"]
     signs += [f"Retry-After {max(waits):.0f} s"] if waits else []
     ours = [int(o.facts.get("together", 1)) for o in refused]

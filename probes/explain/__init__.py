@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from probes.addresses import without_secrets
 from probes.errors import UsageError
-from probes.explain import credentials, filters, rules
+from probes.explain import credentials, filters, rules, writing
 from probes.explain.headers import HeaderLine, header_lines, status_means
 from probes.explain.lists import is_list, list_facts
+from probes.explain.paste import read
 from probes.explain.questions import QUESTIONS, Question, this_term
-from probes.explain.request import Request, read
+from probes.explain.request import Request
 from probes.explain.rules import Remark, Rule
 from probes.explain.snippets import link_snippets
 
@@ -23,7 +26,14 @@ if TYPE_CHECKING:
 SCHEMA = "probes.explain/1"
 ANY_HOST = "https://YOUR-SCHOOL.instructure.com"
 
+LONG_WORD = re.compile(r"(\S{60})\S{60,}")
+"""Words of a remark that repeat what was given at a length that nobody reads."""
+
 RULES: tuple[Rule, ...] = (
+    writing.within,
+    writing.variable_host,
+    writing.unquoted,
+    writing.blanks,
     rules.html_ampersands,
     rules.query_mark,
     rules.placeholder,
@@ -33,6 +43,8 @@ RULES: tuple[Rule, ...] = (
     rules.plain_http,
     credentials.authorization,
     credentials.token_in_url,
+    rules.by_post,
+    credentials.secret_in_url,
     rules.user_agent,
     rules.insecure,
     rules.size_name,
@@ -40,6 +52,7 @@ RULES: tuple[Rule, ...] = (
     filters.brackets,
     filters.enrollment_type,
     filters.enrollment_class,
+    filters.new_enrollment_type,
     filters.course_states,
     filters.enrollment_states,
     rules.page_size,
@@ -114,9 +127,15 @@ def explain(text: str, origin: str = "") -> Explanation:
     """The explanation of a URL, a path or a curl line; `origin` stands in where it names no host. Raises UsageError when it is none."""
     given = read(text)
     right = copy.deepcopy(given)
-    remarks = tuple(remark for rule in RULES for remark in rule(right))
+    remarks = tuple(_shown(remark) for rule in RULES for remark in rule(right))
     right.origin = right.origin or origin or ANY_HOST
     return Explanation(given, right, remarks, origin=right.origin, facts=_list_facts(right))
+
+
+def _shown(remark: Remark) -> Remark:
+    """The remark as it may be told: without secrets, and without more of a long word than tells which it is."""
+    says, advice = (LONG_WORD.sub(r"\1...", without_secrets(text)) for text in (remark.says, remark.advice))
+    return dataclasses.replace(remark, says=says, advice=advice)
 
 
 def answer_question(name: str, term: str = "all", origin: str = "") -> Explanation:
@@ -155,7 +174,7 @@ def told(explanation: Explanation, *, snippets: bool = True) -> str:
         lines += _remarks(explanation.remarks)
     if explanation.question is not None:
         lines += [explanation.question.asks, ""]
-    lines += _urls(explanation.urls)
+    lines += _urls(explanation.urls, _method(explanation))
     lines += [f"  {fact}" for fact in explanation.facts]
     if explanation.question is not None:
         lines += [*(f"  keep where {rule}" for rule in explanation.question.keep), *(f"  {note}" for note in explanation.question.notes)]
@@ -166,23 +185,31 @@ def told(explanation: Explanation, *, snippets: bool = True) -> str:
     return "\n".join(lines)
 
 
-def _urls(urls: Sequence[str]) -> list[str]:
+def _method(explanation: Explanation) -> str:
+    """The right method where it is not the one that was given."""
+    given, right = explanation.given, explanation.right
+    return "" if given is None or right is None or given.method == right.method else f", by {right.method}"
+
+
+def _urls(urls: Sequence[str], by: str = "") -> list[str]:
     if not urls:
         return ["There is no right URL until you have chosen what it shall do."]
-    return ["The right URL:" if len(urls) == 1 else "The right URLs:", *(f"  {url}" for url in urls)]
+    return [f"The right URL{by}:" if len(urls) == 1 else "The right URLs:", *(f"  {url}" for url in urls)]
 
 
 def _remarks(remarks: Sequence[Remark]) -> list[str]:
-    if not any(remark.weight != "info" for remark in remarks):
-        return [*(f"- {remark.says}" for remark in remarks), "Nothing is wrong with it.", ""]
-    lines = ["What is wrong with it:"]
-    for remark in remarks:
-        lines += [f"- {remark.says}", *([f"  {remark.advice}"] if remark.advice else [])]
-    return [*lines, ""]
+    wrong, notes = ([one for one in remarks if (one.weight == "info") is info] for info in (False, True))
+    lines = ["What is wrong with it:", *_listed(wrong), ""] if wrong else ["Nothing is wrong with it.", ""]
+    return [*lines, *(["Note:", *_listed(notes), ""] if notes else [])]
+
+
+def _listed(remarks: Sequence[Remark]) -> list[str]:
+    return [line for one in remarks for line in (f"- {one.says}", *([f"  {one.advice}"] if one.advice else []))]
 
 
 def _seen(found: Seen) -> list[str]:
-    lines = [f"Asked {found.observation.instance}: {found.means}"]
+    asked = found.observation
+    lines = [f"Asked {asked.instance} for the right URL, {asked.method} {asked.path}: {found.means}"]
     for line in found.lines:
         lines += [f"  {line.name}: {line.value}", f"      {line.means}"]
     return lines

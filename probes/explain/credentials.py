@@ -6,16 +6,21 @@ import re
 from collections.abc import Iterator
 
 from probes import tokens
+from probes.addresses import is_secret
 from probes.explain.request import Request
 from probes.explain.rules import Remark
 
 SESSION = re.compile(r"(?:^|;)\s*(?:_legacy)?_?(?:normandy|canvas)_session\s*=")
 """The cookie of somebody signed in by a browser."""
+LITERAL = re.compile(r"(?=[^\s]*\d)[\w~.+/=-]{16,}")
+"""A token itself, whoever made it, rather than a variable or a word that stands for one."""
+IN_THE_URL = ("access_token", "api_key")
+"""Where Canvas reads a token in a URL."""
 
 
 def token_in_url(request: Request) -> Iterator[Remark]:
     """access_token in the query."""
-    secrets = [key for key, _ in request.pairs if key in ("access_token", "api_key")]
+    secrets = [key for key, _ in request.pairs if key in IN_THE_URL]
     if secrets:
         request.pairs = [(key, value) for key, value in request.pairs if key not in secrets]
         yield Remark(
@@ -24,6 +29,18 @@ def token_in_url(request: Request) -> Iterator[Remark]:
             f"{secrets[0]} in the URL ends up in logs and histories, and Canvas leaves it out of the Link header: "
             "the next page is then asked for without a token (401).",
             "Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.",
+        )
+
+
+def secret_in_url(request: Request) -> Iterator[Remark]:
+    """A parameter of the query that carries another secret, by its name."""
+    secrets = [key for key, value in request.pairs if value and is_secret(key) and key not in (*IN_THE_URL, "code")]
+    if secrets:
+        yield Remark(
+            "secret_in_url",
+            "risky",
+            f"{secrets[0]} in the URL looks like a secret: URLs end up in logs and histories.",
+            "Leave it out, or send it in the body; Canvas takes its token from the header Authorization: Bearer TOKEN.",
         )
 
 
@@ -46,7 +63,7 @@ def authorization(request: Request) -> Iterator[Remark]:
             "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
             "Write -H 'Authorization: Bearer TOKEN'.",
         )
-    elif tokens.SHAPE.search(value):
+    elif LITERAL.fullmatch(value.removeprefix("Bearer ").strip()) or tokens.SHAPE.search(request.text):
         yield Remark(
             "token_in_command",
             "risky",

@@ -51,6 +51,23 @@ def enrollment_class(request: Request) -> Iterator[Remark]:
             )
 
 
+def new_enrollment_type(request: Request) -> Iterator[Remark]:
+    """`student` where `StudentEnrollment` is meant, in an enrolment that is posted."""
+    if request.method != "POST" or request.segments[-1:] != ["enrollments"]:
+        return
+    for value in request.said("enrollment[type]"):
+        if value not in ENROLLMENT_CLASSES.values() and not request.said("enrollment[role_id]") + request.said("enrollment[role]"):
+            right = ENROLLMENT_CLASSES.get(value.lower()) or _proper(value)
+            advice = f"Write enrollment[type]={right}." if right else f"Use one of {', '.join(ENROLLMENT_CLASSES.values())}."
+            says = f"enrollment[type]={value} is no type of an enrolment: Canvas refuses it (Invalid type)."
+            yield Remark("enrollment_type", "wrong", says, advice)
+
+
+def _proper(value: str) -> str | None:
+    """A long form in other capitals, as Canvas writes it."""
+    return next((one for one in ENROLLMENT_CLASSES.values() if one.lower() == value.lower()), None)
+
+
 def course_states(request: Request) -> Iterator[Remark]:
     """state[] and enrollment_state mixed up on lists of courses."""
     if not is_my_courses(request.segments):

@@ -1,32 +1,22 @@
-"""A request as a person has it: a URL, a path, 'GET /path' or a whole curl line. Nothing is sent here."""
+"""A request taken apart, and how a URL is read. Nothing is sent here, and no error tells what was given: it may hold a secret."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import shlex
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
-from probes.addresses import without_secrets
 from probes.config import HOST, LOOPBACK
 from probes.errors import UsageError
 
 Pairs = list[tuple[str, str]]
 
-_DATA_OPTIONS = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--data-urlencode", "-F", "--form", "--json")
-_VALUE_OPTIONS = (
-    *("-o", "--output", "-c", "--cookie-jar", "-x", "--proxy", "-m", "--max-time", "-w", "--write-out"),
-    *("-D", "--dump-header", "-e", "--referer", "-r", "--range", "-T", "--upload-file", "--retry", "--connect-timeout", "--cacert"),
-    *("-K", "--config", "--limit-rate", "-E", "--cert", "--key", "--resolve", "-C", "--continue-at", "--retry-delay"),
-)
-_FLAGS = (
-    *("-s", "--silent", "-S", "--show-error", "-v", "--verbose", "-i", "--include", "-L", "--location", "-f", "--fail", "-g", "--globoff"),
-    *("--compressed", "-O", "--remote-name", "-N", "--no-buffer", "-J", "-#", "--progress-bar", "-4", "-6", "--http1.1", "--http2", "-n"),
-)
-_METHODS = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS)\s+(?=\S)")
+_VARIABLE = r"(?:\{\{?[^{}/\s]*\}\}?|<[^<>/\s]*>|\$\{?\w+\}?)"
+_VARIABLE_HOST = re.compile(rf"(?:https?://)?{_VARIABLE}(?=[/?]|$)")
+"""`{{baseUrl}}`, `https://{host}`, `$CANVAS_URL` where a host belongs."""
 
 
 @dataclass(slots=True)
@@ -34,7 +24,9 @@ class Request:
     """A request taken apart. `origin` is empty for a bare path; `headers` have lower-case names, an empty value is a header taken away.
 
     `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off, `cookie_file`
-    whether it takes cookies from a file; `undecided` whether there is no right one until its author has chosen something.
+    whether it takes cookies from a file; `unquoted` whether a shell would cut the URL at an & outside quotes; `within` whether it was
+    found in a longer text; `host_untold` whether a variable stands for its host; `undecided` whether there is no right one until its
+    author has chosen something. `text` is the whole that was given.
     """
 
     method: str = "GET"
@@ -46,6 +38,9 @@ class Request:
     curl: bool = False
     insecure: bool = False
     cookie_file: bool = False
+    unquoted: bool = False
+    within: bool = False
+    host_untold: bool = False
     undecided: bool = False
     text: str = ""
 
@@ -80,113 +75,41 @@ class Request:
         return [*self.values(name), *(value for part in self.data for key, value in _of_body(part) if key == name)]
 
 
-def read(text: str) -> Request:
-    """The request in `text`. Raises UsageError when there is no URL in it."""
-    plain = text.strip().replace("\\\n", " ").replace("^\n", " ")
-    words = _words(plain)
-    if _is_curl(words):
-        return _of_curl(words[1:], plain)
-    method = _METHODS.match(plain)
-    rest = (plain[method.end() :] if method else plain).strip().strip("'\"<>")
-    if not re.search(r"[/.?:]|^localhost$", rest) or re.search(r"\s", rest):
-        raise UsageError(f"'{without_secrets(text.strip())}' is no URL and no curl line: give one, in quotes.")
-    return _with_url(Request(method=method[1] if method else "GET", text=plain), rest)
-
-
-def _words(text: str) -> list[str]:
-    try:
-        return shlex.split(text)
-    except ValueError:
-        if _is_curl(text.split()):
-            raise UsageError("A quote in this curl line does not end: copy the whole line.") from None
-        return text.split()
-
-
-def _is_curl(words: list[str]) -> bool:
-    return bool(words) and words[0].rpartition("/")[2].removesuffix(".exe") == "curl"
-
-
 def _of_body(part: str) -> Pairs:
-    """The parameters in one piece of a body: a form's, or those of a JSON object."""
+    """The parameters in one piece of a body: a form's, or those of a JSON object, an object within it as `enrollment[type]`."""
     if not part.lstrip().startswith("{"):
         return parse_qsl(part, keep_blank_values=True)
     try:
         document = json.loads(part)
     except (ValueError, RecursionError):
         return []
-    return [(str(key), str(value)) for key, value in document.items()]
+    return list(_flat(document))
 
 
-class _Curl(argparse.ArgumentParser):
-    """curl's options as far as they change the request; the others are known so that their values are not taken for the URL."""
-
-    def __init__(self) -> None:
-        super().__init__(add_help=False, allow_abbrev=False, usage="")
-        self.add_argument("-X", "--request")
-        self.add_argument("-H", "--header", action="append", default=[])
-        self.add_argument("-A", "--user-agent")
-        self.add_argument("-G", "--get", action="store_true")
-        self.add_argument("-I", "--head", action="store_true")
-        self.add_argument("-k", "--insecure", action="store_true")
-        self.add_argument("--oauth2-bearer")
-        self.add_argument("-u", "--user")
-        self.add_argument("-b", "--cookie", action="append", default=[])
-        self.add_argument("--url")
-        self.add_argument(*_DATA_OPTIONS, dest="data", action="append", default=[])
-        for option in _VALUE_OPTIONS:
-            self.add_argument(option, dest="ignored")
-        for option in _FLAGS:
-            self.add_argument(option, dest="ignored", action="store_true")
-        self.add_argument("words", nargs="*")
-
-    def error(self, message: str) -> NoReturn:
-        raise UsageError(f"This curl line cannot be read: {without_secrets(message)}.")
+def _flat(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for key, value in document.items():
+        if isinstance(value, dict):
+            yield from ((f"{key}[{name}]", str(inner)) for name, inner in value.items())
+        else:
+            yield key, str(value)
 
 
-def _of_curl(words: list[str], text: str) -> Request:
-    """The request that a curl line would make."""
-    told, unknown = _Curl().parse_known_args(words)
-    url = told.url or next((word for word in (*told.words, *unknown) if not word.startswith("-")), None)
-    if url is None:
-        raise UsageError("There is no URL in this curl line.")
-    request = _with_url(Request(curl=True, insecure=told.insecure, text=text), url)
-    _with_headers(request, told)
-    if told.get:
-        request.pairs += [pair for part in told.data for pair in parse_qsl(part, keep_blank_values=True)]
-    else:
-        request.data = told.data
-    request.method = (told.request or ("HEAD" if told.head else "POST" if request.data else "GET")).upper()
-    return request
+def with_url(request: Request, text: str) -> Request:
+    """Fills origin, path and query from `text`; a word before the first slash that holds a dot or a port is a host.
 
-
-def _with_headers(request: Request, told: argparse.Namespace) -> None:
-    """Fills the header fields that a curl line sends; one given by -H stands before the others' own."""
-    cookies = [text for text in told.cookie if "=" in text]
-    request.cookie_file = len(cookies) < len(told.cookie)
-    if cookies:
-        request.headers["cookie"] = "; ".join(cookies)
-    if told.user is not None:
-        request.headers["authorization"] = "Basic"
-    if told.oauth2_bearer is not None:
-        request.headers["authorization"] = f"Bearer {told.oauth2_bearer}"
-    if told.user_agent is not None:
-        request.headers["user-agent"] = told.user_agent
-    for line in told.header:
-        name, _, value = line.partition(":")
-        request.headers[name.strip().rstrip(";").lower()] = value.strip()
-
-
-def _with_url(request: Request, text: str) -> Request:
-    """Fills origin, path and query from `text`; a word before the first slash that holds a dot or a port is a host."""
+    Raises UsageError, which tells nothing of `text`.
+    """
+    text, replaced = _VARIABLE_HOST.subn("", text, count=1) if _VARIABLE_HOST.match(text) else (text, 0)
+    request.host_untold = bool(replaced)
     try:
         parts = urlsplit(_whole(text))
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        raise UsageError(f"'{without_secrets(text)}' is not a URL.") from None
+        raise UsageError("This is no URL: its host or its port cannot be read.") from None
     if parts.scheme not in ("", "http", "https"):
-        raise UsageError(f"'{without_secrets(text)}' is not an http address.")
+        raise UsageError("This is no http address: give one that begins with https://, or a path.")
     if ("://" in text or parts.netloc) and not HOST.match(parts.hostname or ""):
-        raise UsageError(f"'{without_secrets(text)}' names no host: it is not a URL.")
+        raise UsageError("This URL names no host.")
     if parts.username is not None:
         request.headers["authorization"] = "Basic"
     host = f"[{parts.hostname}]" if parts.hostname and ":" in parts.hostname else parts.hostname or ""

@@ -54,9 +54,8 @@ def query_mark(request: Request) -> Iterator[Remark]:
         if "?" in value and "=" in value.partition("?")[2]:
             first, _, rest = value.partition("?")
             request.pairs[index : index + 1] = [(key, first), _pair(rest)]
-            yield Remark(
-                "query_mark", "wrong", f"There is a second ? in the URL: {key} gets the value '{value}'.", "Join parameters with &."
-            )
+            says = f"There is a second ? in the URL: all that stands behind it belongs to the value of {key}."
+            yield Remark("query_mark", "wrong", says, "Join parameters with &.")
 
 
 def placeholder(request: Request) -> Iterator[Remark]:
@@ -102,6 +101,29 @@ def not_api(request: Request) -> Iterator[Remark]:
         "This is a page for people, not the API: a token does not count there, and it answers HTML.",
         "Put /api/v1 before it.",
     )
+
+
+def by_post(request: Request) -> Iterator[Remark]:
+    """GET of what answers POST alone: the token of OAuth, whose secrets then stand in the URL, and GraphQL."""
+    if request.method != "GET" or request.path.rstrip("/") not in _BY_POST:
+        return
+    says, advice = _BY_POST[request.path.rstrip("/")]
+    request.method = "POST"
+    request.data += [f"{key}={value}" for key, value in request.pairs]
+    request.pairs = []
+    yield Remark("post_alone", "wrong", says, advice)
+
+
+_BY_POST = {
+    "/login/oauth2/token": (
+        "Tokens are given for POST alone, and a client_secret in a URL ends up in logs and histories.",
+        "Send POST with client_id, client_secret and code in the body: curl -X POST -d grant_type=authorization_code -d ...",
+    ),
+    "/api/graphql": (
+        "GraphQL is answered for POST alone; GET finds nothing there.",
+        "Send POST with the query in the body: curl -X POST -H 'Authorization: Bearer TOKEN' -d 'query={ course(id: 1) { name } }'.",
+    ),
+}
 
 
 def plain_http(request: Request) -> Iterator[Remark]:
@@ -184,18 +206,19 @@ def page_number(request: Request) -> Iterator[Remark]:
             continue
         request.pairs = [(key, text) for key, text in request.pairs if key != "page"]
         number = int(value) if re.fullmatch(r"[+-]?\d{1,18}", value.strip()) else None
-        if number is None or number < 1:
+        counted = value.lstrip().startswith(("$", "%", "{", "<"))
+        if not counted and (number is None or number < 1):
             yield Remark(
                 "page_number", "wrong", f"page={value} is answered with 404.", 'Leave page out for the first, then follow rel="next".'
             )
-        elif number > 1 and list_facts(request.segments).bookmarks:
+        elif (counted or number != 1) and list_facts(request.segments).bookmarks:
             yield Remark(
                 "page_number",
                 "wrong",
                 f"This list pages by bookmarks: page={value} is answered with 404.",
                 'Follow rel="next" from the first page.',
             )
-        elif number > 1:
+        elif counted or number != 1:
             yield Remark(
                 "page_number",
                 "risky",

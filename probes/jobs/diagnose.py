@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ipaddress
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from probes import findings
+from probes.addresses import without_secrets
 from probes.calls import Call
 from probes.config import LOOPBACK, Instance
-from probes.diagnosis import Cause, Job, Surroundings, failed, remarks
+from probes.diagnosis import KINDS, Cause, Job, Surroundings, failed, remarks
 from probes.diagnosis import diagnose as diagnosed
 from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
 from probes.jobs.session import Settings, Told, client_for, open_run, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
-from probes.rules.causes import failures
+from probes.observation import Observation
+from probes.rules.causes import FAILED, failures
 from probes.runs import Run
 from probes.scenarios import suspects
 from probes.stats import percent
@@ -33,6 +36,8 @@ SCHEMA = "probes.diagnosis/1"
 TICK_S = 0.02
 RESOLUTIONS = 3
 RESOLVE_TIMEOUT_S = 15.0
+LEAST_WELL = 10
+"""So many answers show that an instance is well."""
 OURS = frozenset({"client", "network", "dns"})
 """Causes that, met at every instance, lie on our side of the way."""
 
@@ -172,9 +177,10 @@ def conclude(
     entries = []
     for one in instances:
         mine = [o for o in observations if o.instance == one.name]
-        asked = tuple(call.name for call in calls) or (f"GET {dialect(one.dialect).self_path}",)
+        asked = tuple(without_secrets(call.name) for call in calls) or (f"GET {dialect(one.dialect).self_path}",)
         job = Job(asked, workers, total, timeout_s or one.timeout_s)
-        causes = [cause.document() for cause in diagnosed(mine, job, around.get(one.name))]
+        seen = dataclasses.replace(around.get(one.name, Surroundings()), well=_well(observations, instances, one))
+        causes = [cause.document() for cause in diagnosed(mine, job, seen)]
         told = {"causes": causes, "n": len(mine), "failed": failed(mine, job), "remarks": remarks(mine, job)}
         entries.append({"instance": one.name, **told})
     found = findings.judge(observations, causes=entries, facts=folder.manifest)
@@ -183,11 +189,19 @@ def conclude(
     return entries, found
 
 
+def _well(observations: Sequence[Observation], instances: Sequence[Instance], asking: Instance) -> tuple[str, ...]:
+    """The other instances that answered all calls made with the token meanwhile."""
+    called = [o for o in observations if o.facts.get("phase") != "health"]
+    others = {one.name: [o for o in called if o.instance == one.name] for one in instances if one.name != asking.name}
+    return tuple(name for name, seen in others.items() if len(seen) >= LEAST_WELL and all(o.ok for o in seen))
+
+
 def _text(entries: Sequence[dict[str, Any]], folder: Run) -> str:
     lines = []
     for entry in entries:
         if not entry["causes"]:
             lines.append(f"{entry['instance']}: {no_cause(entry)}")
+            lines += [f"    {FAILED}"] if failures(entry) else []
         for cause in entry["causes"]:
             lines.append(f"{entry['instance']}: {cause['kind']} ({percent(cause['confidence'])}): {cause['says']}")
             lines += [f"    {line}" for line in cause["evidence"]]
@@ -208,22 +222,23 @@ def no_cause(entry: dict[str, Any]) -> str:
 
 def where(entries: Sequence[dict[str, Any]]) -> list[str]:
     """My end, this instance, or every instance? One sentence when several were asked and something is wrong."""
-    kinds = {entry["instance"]: {cause["kind"] for cause in entry["causes"]} for entry in entries}
+    kinds = {entry["instance"]: {cause["kind"]: KINDS[cause["kind"]] for cause in entry["causes"]} for entry in entries}
     failing = {entry["instance"] for entry in entries if entry.get("failed")}
     if len(kinds) < 2 or not any(kinds.values()):
         return []
-    common = set.intersection(*kinds.values())
+    common = set.intersection(*map(set, kinds.values()))
     if common & OURS:
         return [f"Every instance shows {', '.join(sorted(common & OURS))}: look on this side first."]
     if common:
         return [f"Every instance shows {', '.join(sorted(common))}."]
-    return [
-        "Not every instance is alike: "
-        + "; ".join(
-            f"{name}: {', '.join(sorted(found)) or ('no cause found' if name in failing else 'nothing')}" for name, found in kinds.items()
-        )
-        + "."
-    ]
+    return [f"Not every instance is alike: {'; '.join(_stands(name, found, name in failing) for name, found in kinds.items())}."]
+
+
+def _stands(name: str, found: Mapping[str, str], failing: bool) -> str:
+    """How one instance stands beside the others; `found` is kind -> what it means."""
+    if found:
+        return f"{name}: {', '.join(f'{kind} ({means})' for kind, means in sorted(found.items()))}"
+    return f"{name}: calls failed, no cause found" if failing else f"{name} is well"
 
 
 __all__ = ["Cause", "conclude", "diagnose", "measure", "where"]

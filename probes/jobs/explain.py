@@ -18,6 +18,8 @@ def run(settings: Settings, text: str | None, names: list[str], question: str | 
 
     Raises UsageError for what is no URL, ConfigError for an unknown instance, RunFolderError.
     """
+    if any("/" in name for name in names):  # curl's -i, whose next word is no instance
+        raise UsageError("-i names an instance of the configuration: put the whole curl line in quotes.")
     instances = settings.load().pick(names) if names else []
     if len(instances) > 1:
         raise UsageError("explain asks one instance: give one -i.")

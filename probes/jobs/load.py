@@ -18,6 +18,7 @@ from probes.jobs.terminal import watched
 from probes.load.child import run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
+from probes.rules.base import plural
 from probes.stats import percent
 
 
@@ -126,7 +127,8 @@ def _limit(outcome: LoadOutcome) -> str:
 def _latencies(outcome: LoadOutcome) -> str:
     told = [f"{name} {value:.3f} s" for name, value in outcome.latency_s.items() if value is not None]
     few = outcome.requests < LEAST["p50"]
-    return ", ".join(told) or (f"n = {outcome.requests} carries no percentile" if few else "half of the calls and more brought no answer")
+    short = f"{plural(outcome.requests, 'request is', 'requests are')} too few for a percentile"
+    return ", ".join(told) or (short if few else "half of the calls and more brought no answer")
 
 
 def _aim(plan: LoadPlan) -> str:

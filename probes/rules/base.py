@@ -95,6 +95,11 @@ def seconds(value: float) -> str:
     return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
 
 
+def times(count: int) -> str:
+    """`once`, `3 times`."""
+    return "once" if count == 1 else f"{count:,} times"
+
+
 def plural(count: int, word: str, many: str | None = None) -> str:
     """`1 call`, `3 calls`."""
     return f"{count:,} {word if count == 1 else many or word + 's'}"

@@ -12,6 +12,10 @@ ERRORS = frozenset({"network", "dns", "tls", "edge", "maintenance", "credentials
 """Causes that stop a job altogether; the others make it slow or fail at times."""
 
 
+FAILED = "Times, errors and request ids stand in observations.jsonl: give them to whoever runs the instance."
+"""Advice where calls failed for no cause of the list."""
+
+
 def judge(view: View) -> Iterator[Finding]:
     """One finding a cause; one for each instance that was diagnosed and has none."""
     for entry in view.causes:
@@ -30,8 +34,7 @@ def _no_cause(name: str, entry: Mapping[str, Any]) -> Finding:
     again = f"When it happens again: probes diagnose -i {name} --call '...' with the very call."
     if bad:
         says = f"No cause was found at {name}, though {bad}."
-        advice = "Times, errors and request ids stand in observations.jsonl: give them to whoever runs the instance."
-        return Finding("no_cause", Severity.WARNING, name, says, (untold,) if untold else (), advice)
+        return Finding("no_cause", Severity.WARNING, name, says, (untold,) if untold else (), FAILED)
     seen = f"{entry.get('n', 'the')} observations"
     says = f"No cause was found at {name} by {seen}. {untold}" if untold else f"Nothing slows or stops such a job at {name} by {seen}."
     return Finding("no_cause", Severity.INFO, name, says, (), again)

@@ -26,6 +26,13 @@ def _verdict(pair: Document) -> Finding:
         return Finding(
             "not_comparable", Severity.WARNING, a, str(pair["says"]), (), f"See whether both answer: probes run reach -i {a} -i {b}"
         )
+    tails = pair.get("tails_s")
+    if tails:
+        heavier = a if tails["a"] > tails["b"] else b
+        advice = (
+            f"Set timeouts by the tail, not by the median; see what slows those calls: probes diagnose -i {heavier} --call '{pair['call']}'"
+        )
+        return Finding("differs", Severity.WARNING, heavier, str(pair["says"]), _shifts(pair), advice)
     if not pair.get("differs"):
         return Finding("no_difference", Severity.INFO, a, str(pair["says"]), _shifts(pair))
     slower = a if ratio["value"] > 1.0 else b

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import Finding, Severity, View, plural, seconds
+from probes.rules.base import Finding, Severity, View, plural, seconds, times
 from probes.stats import median, percent
 
 LEAST = 3
 DEAR = 5.0
 DEAR_S = 1.0
+ALIKE = 1.5
+"""Calls whose times are no further apart than this factor take much the same."""
+DEAR_SHARE = 1.0 / 30.0
+"""Share of the mark from which one call is dear by its cost: a few in a row fill the bucket."""
+USUAL_MARK = 600.0
 JOB = 1000
 TOP = 5
 MISSING = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.CLIENT_ERROR, Outcome.UNAUTHORIZED})
+UNTOLD = MISSING | {Outcome.OK, Outcome.THROTTLED, Outcome.MAINTENANCE, Outcome.CANCELLED}
+"""Outcomes that say nothing of how long a call takes, or that are told elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,8 @@ class Rung:
         parts += [f"CPU {percent(self.cpu_share)}"] if self.cpu_share is not None else []
         parts += [f"database {percent(self.db_share)}"] if self.db_share is not None else []
         parts.append(f"{self.size_bytes:,.0f} bytes")
-        parts += [f"{self.items:.0f} items, {seconds(self.time_s / self.items)} each"] if self.items else []
+        parts += [plural(round(self.items), "item")] if self.items else []
+        parts += [f"{seconds(self.time_s / self.items)} each"] if self.items and self.items > 1 else []
         return f"'{self.call}': {', '.join(parts)}; n = {self.n}"
 
 
@@ -53,13 +62,13 @@ def ladder(seen: Sequence[Observation]) -> list[Rung]:
 
 
 def _rung(call: str, good: Sequence[Observation]) -> Rung:
-    times = [o.server_time_s if o.server_time_s is not None else o.flight_s or 0.0 for o in good]
+    took = [o.server_time_s if o.server_time_s is not None else o.flight_s or 0.0 for o in good]
     costs = [o.cost for o in good if o.cost is not None]
     items = [float(o.facts["items"]) for o in good if o.facts.get("items") is not None]
     sizes = [float(o.size_bytes or 0) for o in good]
-    shares = [_share([getattr(o, key) for o in good], times) for key in ("cpu_s", "db_s")]
+    shares = [_share([getattr(o, key) for o in good], took) for key in ("cpu_s", "db_s")]
     cost, number = median(costs) if costs else None, median(items) if items else None
-    return Rung(call, len(good), median(times), cost, shares[0], shares[1], median(sizes), number)
+    return Rung(call, len(good), median(took), cost, shares[0], shares[1], median(sizes), number)
 
 
 def _share(parts: Sequence[float | None], wholes: Sequence[float]) -> float | None:
@@ -68,11 +77,13 @@ def _share(parts: Sequence[float | None], wholes: Sequence[float]) -> float | No
 
 
 def judge(view: View) -> Iterator[Finding]:
-    """Of each instance: the ladder, then its dear calls, then those that are missing."""
+    """Of each instance: the ladder, then its dear calls, then those that brought no answer, then those that are missing."""
     for name, seen in view.each("endpoints"):
         rungs = ladder(seen)
         if len(rungs) >= 2:
             yield from _ranked(name, rungs)
+        yield from _costly(name, seen)
+        yield from _unanswered(name, seen)
         missing = sorted({o.call for o in seen if o.outcome in MISSING})
         if missing:
             says = f"{plural(len(missing), 'call')} of the ladder cannot be asked at {name}: not there, or not permitted."
@@ -80,15 +91,54 @@ def judge(view: View) -> Iterator[Finding]:
 
 
 def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
-    dearest, cheapest = rungs[0], rungs[-1]
-    says = (
-        f"Of {len(rungs)} calls at {name} '{dearest.call}' is the dearest ({seconds(dearest.time_s)}), "
-        f"'{cheapest.call}' the cheapest ({seconds(cheapest.time_s)}); n = {sum(rung.n for rung in rungs)}."
-    )
-    yield Finding("ladder", Severity.INFO, name, says, tuple(rung.line for rung in rungs))
+    dearest, cheapest, n = rungs[0], rungs[-1], sum(rung.n for rung in rungs)
+    evidence = tuple(rung.line for rung in rungs)
+    if dearest.time_s <= ALIKE * cheapest.time_s:
+        ends = dict.fromkeys((seconds(cheapest.time_s), seconds(dearest.time_s)))
+        says = f"The {len(rungs)} calls at {name} take much the same: {' to '.join(ends)}; n = {n}."
+    else:
+        says = (
+            f"Of {len(rungs)} calls at {name} '{dearest.call}' is the dearest ({seconds(dearest.time_s)}), "
+            f"'{cheapest.call}' the cheapest ({seconds(cheapest.time_s)}); n = {n}."
+        )
+    slow = cheapest.time_s > DEAR_S
+    advice = f"Even the cheapest call is slow, so it is the instance and not the call: probes diagnose -i {name}" if slow else ""
+    yield Finding("ladder", Severity.WARNING if slow else Severity.INFO, name, says, evidence, advice)
     for rung in rungs[:3]:
         if rung.time_s > DEAR_S and rung.time_s > DEAR * cheapest.time_s:
             yield _dear(name, rung, cheapest)
+
+
+def _costly(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Calls that fill the bucket, however quick they are: surcharges are not worked off in time."""
+    mark = max((o.remaining for o in seen if o.remaining is not None), default=USUAL_MARK)
+    costs = {call: [o.cost for o in seen if o.call == call and o.ok and o.cost is not None] for call in dict.fromkeys(o.call for o in seen)}
+    dear = [(median(told), call, told) for call, told in costs.items() if told and median(told) > DEAR_SHARE * mark]
+    for cost, call, told in sorted(dear, reverse=True)[:3]:
+        took = median([o.flight_s or 0.0 for o in seen if o.call == call and o.ok])
+        says = (
+            f"'{call}' costs {cost:,.3g} units of the bucket at {name} in {seconds(took)}: "
+            f"{math.ceil(mark / cost)} in a row fill it; n = {len(told)}."
+        )
+        advice = "Make it rarely, or send it through probes.Limiter, which waits for the bucket."
+        yield Finding("dear_call", Severity.WARNING, name, says, (f"the level was {mark:,.0f} units at most",), advice)
+
+
+def _unanswered(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Calls that never brought a whole answer: they may be the dearest of all."""
+    answered = {o.call for o in seen if o.ok}
+    lost = {o.call: [p for p in seen if p.call == o.call] for o in seen if o.outcome not in UNTOLD and o.call not in answered}
+    if lost:
+        says = f"{plural(len(lost), 'call')} of the ladder brought no whole answer at {name}, and may be the dearest."
+        evidence = tuple(_ends(call, asked) for call, asked in lost.items())
+        advice = f"Ask why: probes diagnose -i {name} --call '{next(iter(lost))}'"
+        yield Finding("endpoint_unanswered", Severity.WARNING, name, says, evidence[:TOP], advice)
+
+
+def _ends(call: str, asked: Sequence[Observation]) -> str:
+    waits = [float(o.facts.get("gave_up_after_s", o.flight_s or 0.0)) for o in asked]
+    status = next((f" {o.status}" for o in asked if o.status is not None), "")
+    return f"'{call}':{status} {asked[0].outcome.value} after {seconds(median(waits))}, {times(len(asked))}"
 
 
 def _dear(name: str, rung: Rung, cheapest: Rung) -> Finding:
@@ -102,10 +152,16 @@ def _dear(name: str, rung: Rung, cheapest: Rung) -> Finding:
 
 def _why(rung: Rung) -> str:
     cpu, db = rung.cpu_share or 0.0, rung.db_share or 0.0
-    if cpu + db > 0.5 and db >= cpu:
-        return "The database works on it: ask for fewer items or includes, and keep what you got."
+    less = _less(rung.call)
     if cpu + db > 0.5:
-        return "The server computes: ask for fewer includes, and keep what you got."
+        return f"{'The database works on it' if db >= cpu else 'The server computes'}: {less}, and keep what you got."
     if rung.cpu_share is not None or rung.db_share is not None:
         return "The server waits for something else (another service, a cache, a queue): few at a time, with a long timeout."
     return "Ask for it rarely and keep what you got."
+
+
+def _less(call: str) -> str:
+    """What less of this very call would be."""
+    if "include" in call:
+        return "ask for fewer includes"
+    return "ask for smaller pages" if "per_page" in call else "ask for it rarely"

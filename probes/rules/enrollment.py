@@ -160,7 +160,7 @@ def _published(course: Observation, role: str) -> Condition:
     if state == "available":
         return Condition("published", True, "the course is published")
     if state in ("unpublished", "created", "claimed") and role in STAFF:
-        return Condition("published", True, "the course is not published, which stops the mails of staff not")
+        return Condition("published", True, "the course is not published, which does not stop the mails of staff")
     if state in ("completed", "deleted"):
         return Condition("published", False, f"the course is {state}")
     return Condition(

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View, plural, seconds
-from probes.stats import Interval, median, percent, quantile, share
+from probes.stats import Interval, least_n, median, percent, quantile, share
 
 SCENARIOS = ("latency", "timeouts", "compare", "export")
 SLOW_S = 2.0
@@ -23,6 +23,11 @@ TIMED_OUT = {
     Outcome.WRITE_TIMEOUT: "sending",
     Outcome.POOL_TIMEOUT: "waiting for a slot of our own",
 }
+STOOD_STILL = "the answer stood still half-way"
+PATIENT_S = 30.0
+"""A diagnosis waits longer than the timeout that is given to it only where that is shorter."""
+CLOSE = 0.4
+"""Share of the timeout from which an answer that came shows that the instance is slow rather than silent."""
 THURSDAY, SATURDAY = 3, 5
 
 
@@ -34,6 +39,7 @@ def judge(view: View) -> Iterator[Finding]:
             yield from _taken(name, call, [o for o in seen if o.call == call and o.ok])
         yield from _made_of(name, [o for o in seen if o.ok])
         yield from _timeouts(name, view.of(name), view)
+        yield from _timeout_to_set(name, [o for o in seen if not _whether_alive(o)], bool(view.of(name, "timeouts")))
 
 
 def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Finding]:
@@ -42,11 +48,15 @@ def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Findin
     if middle is None:
         return
     high = quantile(times, 0.95)
-    tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {len(times)} calls carry no 95th percentile"
+    tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {_too_few(len(times))}"
     slow = middle.value > SLOW_S
     says = f"'{call}' takes {seconds(middle.value)} at {name} in the median ({_ends(middle)}){tail}; n = {len(times)}."
     advice = f"See what it waits for: probes diagnose -i {name} --call '{call}'" if slow else ""
     yield Finding("slow" if slow else "latency", Severity.WARNING if slow else Severity.INFO, name, says, (), advice)
+
+
+def _too_few(count: int) -> str:
+    return f"{plural(count, 'call is', 'calls are')} too few for a 95th percentile ({least_n(0.95)} needed)"
 
 
 def _ends(interval: Interval) -> str:
@@ -79,55 +89,90 @@ def _made_of(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
 
 def _timeouts(name: str, seen: Sequence[Observation], view: View) -> Iterator[Finding]:
     late = [o for o in seen if o.outcome in TIMED_OUT]
-    asked = view.of(name, "timeouts")
     if late:
         yield _late(name, seen, late)
-        yield from _alive(name, asked, late)
+        yield from _alive(name, view.of(name, "timeouts"), late)
         yield from _day(name, late, view)
-    times = [o.flight_s for o in seen if o.scenario in SCENARIOS and o.ok and o.flight_s is not None]
-    tail = quantile(times, 0.95)
-    if asked and tail is not None:
-        worst = max(times)
-        advised = max(10.0, 3.0 * max(worst, tail.high))
-        says = (
-            f"95 of 100 answers of {name} come within {seconds(tail.value)} "
-            f"({_ends(tail)}), the slowest of {len(times)} took {seconds(worst)}."
-        )
-        yield Finding(
-            "timeout_to_set",
-            Severity.INFO,
-            name,
-            says,
-            (),
-            f"Set the read timeout to {seconds(advised)}: three times the slowest, and 10 s at least.",
-        )
+
+
+def _whether_alive(o: Observation) -> bool:
+    """Whether it asked the health page after a timeout: no call of a job."""
+    return o.call.endswith("after a timeout")
+
+
+def _timeout_to_set(name: str, seen: Sequence[Observation], asked: bool) -> Iterator[Finding]:
+    """The timeout to set by the slowest answers, where `asked`; none where some were waited for in vain, as those are slower still."""
+    times = [o.flight_s for o in seen if o.ok and o.flight_s is not None]
+    cut = [o for o in seen if o.outcome is Outcome.READ_TIMEOUT and _while(o) != STOOD_STILL]
+    if not asked or not (times or cut):
+        return
+    if cut:
+        yield _unknown_timeout(name, seen, cut, times)
+        return
+    tail, worst = quantile(times, 0.95), max(times)
+    advised = max(10.0, 3.0 * max(worst, tail.high if tail else 0.0))
+    slowest = f"the slowest of {plural(len(times), 'answer')} took {seconds(worst)}"
+    says = (
+        f"95 of 100 answers of {name} come within {seconds(tail.value)} ({_ends(tail)}), {slowest}."
+        if tail
+        else f"By now {slowest} at {name}: {_too_few(len(times))}."
+    )
+    advice = f"Set the read timeout to {seconds(advised)}: three times the slowest, and 10 s at least."
+    yield Finding("timeout_to_set", Severity.INFO, name, says, (), advice)
+
+
+def _unknown_timeout(name: str, seen: Sequence[Observation], cut: Sequence[Observation], times: Sequence[float]) -> Finding:
+    waited = max(float(o.facts.get("gave_up_after_s", 0.0)) for o in cut)
+    slowest = f"; the slowest answer that came took {seconds(max(times))}" if times else ""
+    says = (
+        f"How long the slowest answers of {name} take is not known: {len(cut)} of {plural(len(seen), 'call')} brought no answer "
+        f"within {seconds(waited)}{slowest}."
+    )
+    more = f"probes diagnose -i {name} --call '{cut[0].call}' --timeout {float(f'{waited:.2g}'):g}"
+    find = f"wait longer to learn it: {more}" if waited < PATIENT_S else f"raise timeout_s of {name} to learn it, and ask again"
+    return Finding("timeout_to_set", Severity.WARNING, name, says, (), f"Set no timeout below {seconds(waited)}; {find}")
+
+
+def _while(o: Observation) -> str:
+    """What ran out of time: an answer that had begun is not one that never came."""
+    began = o.outcome is Outcome.READ_TIMEOUT and o.status is not None
+    return STOOD_STILL if began else TIMED_OUT[o.outcome]
 
 
 def _late(name: str, seen: Sequence[Observation], late: Sequence[Observation]) -> Finding:
-    which = Counter(TIMED_OUT[o.outcome] for o in late)
+    which = Counter(map(_while, late))
     part = share(len(late), len(seen))
     calls = Counter(o.call for o in late)
     evidence = [f"while {what}: {count}" for what, count in which.most_common()]
     evidence += [f"'{call}': {count}" for call, count in calls.most_common(3)]
-    first = min((o.due_s for o in late), default=0.0)
-    evidence.append(f"the first {seconds(first)} after the start")
+    evidence.append(f"the first of them {seconds(min(o.due_s for o in late))} into the run")
     told = " and ".join(f"{count} while {what}" for what, count in which.most_common())
     says = f"{len(late)} of {plural(len(seen), 'request')} to {name} timed out ({percent(part.low)} to {percent(part.high)}): {told}."
     return Finding("timeouts", Severity.WARNING, name, says, tuple(evidence), f"Ask why: probes diagnose -i {name}")
 
 
 def _alive(name: str, asked: Sequence[Observation], late: Sequence[Observation]) -> Iterator[Finding]:
-    probes = [o for o in asked if o.call.endswith("after a timeout")]
+    probes = [o for o in asked if _whether_alive(o)]
     if not probes:
         return
     alive = [o for o in probes if o.status is not None]
     if alive:
-        says = f"{name} is slow but alive: after {len(alive)} of {len(probes)} timeouts its health page answered at once."
-        advice = "Wait longer rather than ask again: a repeated call makes it slower still."
-        yield Finding("slow_but_alive", Severity.WARNING, name, says, (f"{plural(len(late), 'timeout')} in all",), advice)
+        says = f"{name} is alive: after {len(alive)} of {plural(len(probes), 'timeout')} its health page answered, though the call did not."
+        evidence = (f"{plural(len(late), 'timeout')} in all",)
+        yield Finding("slow_but_alive", Severity.WARNING, name, says, evidence, _patience(name, asked, late))
     else:
         says = f"After {plural(len(probes), 'timeout')} nothing of {name} answered, its health page included."
         yield Finding("dead", Severity.ERROR, name, says, (), "Wait, and tell the vendor when it lasts beyond a maintenance window.")
+
+
+def _patience(name: str, asked: Sequence[Observation], late: Sequence[Observation]) -> str:
+    """What waiting longer may bring: much where answers came close to the timeout, nothing where one stood still half-way."""
+    if all(_while(o) == STOOD_STILL for o in late):
+        return "Waiting longer does not bring an answer that stands still: tell the vendor the times, and ask what stands between."
+    waited = max(float(o.facts.get("gave_up_after_s", 0.0)) for o in late)
+    if any(o.ok and (o.flight_s or 0.0) > CLOSE * waited > 0.0 for o in asked if not _whether_alive(o)):
+        return "Wait longer rather than ask again: a repeated call makes it slower still."
+    return f"Whether these calls work long or hang is not told by this; find out with more patience: probes diagnose -i {name}"
 
 
 def _day(name: str, late: Sequence[Observation], view: View) -> Iterator[Finding]:

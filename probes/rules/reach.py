@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import Finding, Severity, View, plural, seconds
+from probes.rules.base import Finding, Severity, View, plural, seconds, times
 from probes.stats import median
 
 TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
 """Scenarios that try paths which an instance need not have."""
 BROKEN = frozenset({Outcome.CONNECT_ERROR, Outcome.PROTOCOL_ERROR, Outcome.TLS_ERROR, Outcome.DNS_ERROR})
+GATEWAY_TIMEOUT = 504
 SOON_DAYS = 21.0
 VERY_SOON_DAYS = 4.0
 
@@ -96,26 +97,31 @@ def _maintenance(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         yield Finding("maintenance", Severity.ERROR, name, says, (), advice)
     broken = [o for o in seen if o.outcome in (Outcome.GATEWAY_ERROR, Outcome.SERVER_ERROR)]
     if broken:
-        codes = Counter(o.status for o in broken)
-        told = ", ".join(f"{code} {count} times" if count > 1 else f"{code} once" for code, count in codes.most_common())
-        ids = tuple(f"X-Request-Context-Id {o.request_id}" for o in broken if o.request_id)[:3]
-        says = f"{name} failed on {len(broken)} of {plural(len(seen), 'request')}: {told}."
-        yield Finding(
-            "server_errors",
-            Severity.WARNING,
-            name,
-            says,
-            ids,
-            "Quote the request ids to the vendor's support; without one the answer came from the edge.",
-        )
+        yield _failed(name, seen, broken)
+
+
+def _failed(name: str, seen: Sequence[Observation], broken: Sequence[Observation]) -> Finding:
+    codes = Counter(o.status for o in broken)
+    waits = [o.flight_s for o in broken if o.status == GATEWAY_TIMEOUT and o.flight_s is not None]
+    gave_up = f" (what stands before it gave up waiting for it, after {seconds(median(waits))})" if waits else ""
+    told = ", ".join(f"{code} {times(count)}{gave_up if code == GATEWAY_TIMEOUT else ''}" for code, count in codes.most_common())
+    calls = tuple(f"'{call}': {times(count)}" for call, count in Counter(o.call for o in broken).most_common(3))
+    ids = tuple(f"X-Request-Context-Id {o.request_id}" for o in broken if o.request_id)[:3]
+    says = f"{name} failed on {len(broken)} of {plural(len(seen), 'request')}: {told}."
+    advice = "Quote the request ids to the vendor's support; without one the answer came from the edge."
+    if waits:
+        advice = f"A longer timeout on our side does not help against a 504: ask for less at a time. {advice}"
+    return Finding("server_errors", Severity.WARNING, name, says, calls + ids, advice)
 
 
 def _lost(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     """Connections that broke; timeouts and pages in place of JSON have findings of their own."""
-    broken = [o for o in seen if o.status is None and o.outcome in BROKEN]
+    broken = [o for o in seen if o.outcome in BROKEN and not o.facts.get("html")]
     if broken:
         errors = tuple(dict.fromkeys(o.error for o in broken if o.error))[:3]
-        says = f"{name} gave no answer to {len(broken)} of {plural(len(seen), 'request')}: the connection broke."
+        began = sum(o.status is not None for o in broken)
+        half = f"; {began} of the answers broke off half-way" if began else ""
+        says = f"{name} gave no whole answer to {len(broken)} of {plural(len(seen), 'request')}: the connection broke{half}."
         advice = "Whether a call that writes was carried out cannot be told then: look before it is sent again. Ask why: probes diagnose"
         yield Finding("connections_lost", Severity.WARNING, name, says, errors, f"{advice} -i {name}")
 

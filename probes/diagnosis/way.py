@@ -1,0 +1,121 @@
+"""Causes that lie on the way to the instance, or where the way ends: connections that fail, answers that never come, distance."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from probes.diagnosis.base import Cause, argued, surer
+from probes.diagnosis.symptoms import Symptoms
+from probes.observation import Observation, Outcome
+from probes.rules.base import plural, seconds
+from probes.stats import median, point
+
+FAR_S, FAR_SHARE = 0.25, 0.3
+UNSTEADY_S = 0.5
+TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
+BROKEN = (Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR, Outcome.WRITE_TIMEOUT)
+LEAST, LEAST_SHARE = 2.0, 0.04
+"""So many requests in vain, and such a share of all, are more than chance."""
+
+
+def network(symptoms: Symptoms) -> Iterator[Cause]:
+    """Connections that fail, a long way, an unsteady way, a narrow way; or, where the way itself stands, answers that do not come."""
+    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None]
+    resets = [o for o in symptoms.having(Outcome.PROTOCOL_ERROR) if not o.facts.get("html")]
+    late = _late(symptoms)
+    failed = [*_counted(symptoms, "connections failed", refused)]
+    lost = [*_counted(symptoms, "answers broke off", resets), *_counted(symptoms, _ways(late), late)]
+    slow = [*_slow_way(symptoms)]
+    if lost and not failed and not slow:
+        yield _unanswered(symptoms, [*resets, *late], lost)
+    elif failed or slow:
+        signs = [*failed, *lost, *(line for line, _ in slow)]
+        says = f"The way to {symptoms.instance} costs the job {'its answers' if failed or lost else 'its time'}: {signs[0]}."
+        sure = surer(max(effect for _, effect in slow), 1.0, max(4, len(symptoms.unexplained_s))) if slow else 0.9
+        advice = "Try from another network; run the job near the instance, keep connections open, send several calls at once."
+        yield Cause("network", sure, says, argued(signs, _well(symptoms) if failed else ()), advice)
+
+
+def _ways(late: Sequence[Observation]) -> str:
+    began = sum(o.status is not None for o in late)
+    return "answers never came" if not began else "answers stood still half-way" if began == len(late) else "answers never came whole"
+
+
+def _counted(symptoms: Symptoms, what: str, bad: Sequence[Observation]) -> Iterator[str]:
+    """The sign that such requests are, where they are enough."""
+    least = max(LEAST, LEAST_SHARE * len(symptoms.seen))
+    if len(bad) >= min(least, max(1, len(symptoms.seen))):
+        told = ", ".join(f"{outcome.value} {count}" for outcome, count in Counter(o.outcome for o in bad).most_common())
+        yield f"{len(bad)} of {len(symptoms.seen)} {what} ({told})"
+
+
+def _slow_way(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
+    """Signs of a long, an unsteady, a narrow way, each with how many times it is beyond what is ordinary."""
+    left, trip = symptoms.unexplained_s, symptoms.round_trip_s
+    flights = [o.flight_s or 0.0 for o in symptoms.alone]
+    if trip is not None and trip > FAR_S:
+        yield f"one round trip takes {seconds(trip)} by the TCP handshakes, n = {len(symptoms.connects_s)}", trip / FAR_S
+    elif trip is None and len(left) >= 4 and median(left) > max(FAR_S, FAR_SHARE * median(flights)):
+        yield f"{seconds(median(left))} of {seconds(median(flights))} are spent outside the server, n = {len(left)}", median(left) / FAR_S
+    if len(left) >= 12 and point(left, 0.9) - median(left) > UNSTEADY_S:
+        high, middle = point(left, 0.9), median(left)
+        line = f"the way is unsteady: one call of ten takes {seconds(high)} outside the server, the median {seconds(middle)}"
+        yield line, (high - middle) / UNSTEADY_S
+    transfers = [(o.receive_s, o.flight_s) for o in symptoms.answered if o.receive_s is not None and o.flight_s]
+    if len(transfers) >= 4 and median([r for r, _ in transfers]) > max(TRANSFER_S, TRANSFER_SHARE * median([f for _, f in transfers])):
+        takes = median([r for r, _ in transfers])
+        yield f"the body takes {seconds(takes)} to come, n = {len(transfers)}", takes / TRANSFER_S
+
+
+def _late(symptoms: Symptoms) -> list[Observation]:
+    """Read timeouts that more patience would not have cured: asked again, the answer came in good time, or never."""
+    late = symptoms.having(Outcome.READ_TIMEOUT)
+    patient = [o for o in symptoms.answered if o.facts.get("phase") == "patient"]
+    if any((o.flight_s or 0.0) > symptoms.job.timeout_s for o in patient):
+        return []
+    if patient:
+        return late
+    came = {o.call for o in symptoms.answered}
+    alive = any(o.facts.get("phase") == "health" for o in symptoms.answered)
+    return [o for o in late if o.call in came] if alive else late
+
+
+def _unanswered(symptoms: Symptoms, lost: Sequence[Observation], signs: Sequence[str]) -> Cause:
+    """Requests that went out and brought no whole answer: by the way or by the instance, which the answers do not tell."""
+    name, first = symptoms.instance, min(o.sent_s or o.due_s for o in lost)
+    good = [o for o in symptoms.answered if o.ok and o.facts.get("phase") != "health"]
+    before = [o for o in good if (o.sent_s or o.due_s) < first]
+    stopped = bool(before) and len(before) == len(good)
+    began = f" It began after {plural(len(before), 'answered call')}." if stopped else ""
+    says = f"{name} took {len(lost)} of {plural(len(symptoms.seen), 'request')} and {_ended(lost)}.{began}"
+    found = [*signs, f"{plural(len(before), 'call')} answered before the first of them, {len(good) - len(before)} after it"]
+    stands = [f"connections are made in {seconds(median(symptoms.connects_s))}: the way itself stands"] if symptoms.connects_s else []
+    against = [*stands, *_well(symptoms)]
+    sure = 0.5 if stopped or symptoms.around.well else 0.65
+    return Cause("network", sure, says, argued(found, against), _advice(symptoms, stopped))
+
+
+def _ended(lost: Sequence[Observation]) -> str:
+    """What became of the answers."""
+    ends = {(o.outcome is Outcome.READ_TIMEOUT, o.status is not None) for o in lost}
+    if ends == {(True, False)}:
+        return "never answered them"
+    if ends == {(True, True)}:
+        return "stood still half-way through the answers"
+    return "broke them off" if all(not timed_out for timed_out, _ in ends) else "brought no whole answer"
+
+
+def _well(symptoms: Symptoms) -> list[str]:
+    return [f"{other} answered at the same time from this machine" for other in symptoms.around.well]
+
+
+def _advice(symptoms: Symptoms, stopped: bool) -> str:
+    name = symptoms.instance
+    if stopped:
+        return (
+            f"Ask whoever runs {name}, or a firewall or proxy before it, whether so many calls from one address or on one connection are "
+            "cut off; let the job pause and open a new connection there, and tell them the times."
+        )
+    elsewhere = "" if symptoms.around.well else "Try from another network. "
+    return f"{elsewhere}See whether its health page answers meanwhile, and tell the vendor the times: probes run timeouts -i {name}"

@@ -1,0 +1,194 @@
+"""Causes that lie in how long the instance takes: its queue, its work, and whether we wait long enough for it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from probes.diagnosis.base import Cause, argued, surer
+from probes.diagnosis.symptoms import Symptoms
+from probes.observation import Observation, Outcome
+from probes.rules.base import plural, seconds
+from probes.stats import median, percent, point, rank_slope
+
+QUEUE_S, QUEUE_SHARE = 0.1, 0.25
+GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01
+BLUR_S = 0.01
+"""Waits that differ by less rank alike."""
+SLOW_S = 1.0
+AT_TIMES, AT_TIMES_N, AT_TIMES_SHARE = 5.0, 3, 0.04
+"""So many times the median, so often, and on such a share of the calls: a cause that comes and goes."""
+
+
+def capacity(symptoms: Symptoms) -> Iterator[Cause]:
+    """Requests queue at the instance: at once, or the more the more of ours are in flight, while its work for each stays the same.
+
+    Where the queue that it tells does not grow, time inside the application may: threads and locks are no queue that it knows.
+    """
+    told = [(k, o.queue_s) for k, o in symptoms.overlapped if o.queue_s is not None]
+    found = _short_of_slots(symptoms, told, True) or _short_of_slots(symptoms, _hidden_waits(symptoms, inside=bool(told)), False)
+    if found:
+        yield found
+
+
+def _short_of_slots(symptoms: Symptoms, waits: Sequence[tuple[int, float]], told: bool) -> Cause | None:
+    if len(waits) < 6:
+        return None
+    alone = [wait for k, wait in waits if k == 1]
+    most = max(k for k, _ in waits)
+    crowd = [wait for k, wait in waits if k == most and k > 1]
+    high = point(crowd, 0.75) if crowd else 0.0
+    flight = median([o.flight_s or 0.0 for k, o in symptoms.overlapped if k == 1] or [0.0])
+    base = median(alone) if alone else 0.0
+    _, p = rank_slope([float(k) for k, _ in waits], [round(wait / BLUR_S) * BLUR_S for _, wait in waits])
+    at_once = told and len(alone) >= 4 and base > max(QUEUE_S, QUEUE_SHARE * flight)
+    grows = len(crowd) >= 4 and p < GROWTH_P and high - base > max(GROWTH_S, (GROWTH - 1.0) * _own_work(symptoms))
+    if not at_once and not grows:
+        return None
+    where = "in its queue" if told else "beyond its usual time"
+    signs = [f"alone a call stands {seconds(base)} {where}, n = {len(alone)}"]
+    crowded = f"with {most} at once one in four stands {seconds(high)} or longer, n = {len(crowd)} (p = {p:.1g} that it does not rise)"
+    signs += [crowded] if crowd else []
+    steady, growth = _work_steady(symptoms, most)
+    signs += [growth] if growth and steady else []
+    against = [] if told else [_untold(symptoms)]
+    against += [growth] if growth and not steady else []
+    effect = max(base / QUEUE_S if at_once else 0.0, (high - base) / GROWTH_S if grows else 0.0)
+    says = f"{symptoms.instance} is short of backend slots: {crowded if grows else signs[0]}."
+    advice = (
+        f"Fewer calls at once; more of them only wait longer. Compare with another instance: probes compare -i {symptoms.instance} -i OTHER"
+    )
+    return Cause("capacity", surer(effect, 1.0, len(waits), 0.98 if told else 0.85), says, argued(signs, against), advice)
+
+
+def _untold(symptoms: Symptoms) -> str:
+    queues = [o.queue_s for _, o in symptoms.overlapped if o.queue_s is not None]
+    if queues:
+        return f"the queue that it tells holds calls for {seconds(median(queues))} alone: they wait inside the application"
+    return "it does not tell its queue time: this is read from the times alone"
+
+
+def _own_work(symptoms: Symptoms) -> float:
+    works = [o.server_time_s for k, o in symptoms.overlapped if k == 1 and o.server_time_s is not None]
+    flights = [o.flight_s or 0.0 for k, o in symptoms.overlapped if k == 1]
+    return min(median(works) if works else median(flights) if flights else 0.0, 0.5)
+
+
+def _hidden_waits(symptoms: Symptoms, *, inside: bool) -> list[tuple[int, float]]:
+    """(calls at once, seconds beyond the usual) of one call, by its flight; by the server's own time where it is `inside` of that."""
+    timed = [(k, o, o.server_time_s if inside else o.flight_s or 0.0) for k, o in symptoms.overlapped]
+    calls = Counter(o.call for k, o, _ in timed if k > 1)
+    if not calls:
+        return []
+    call = calls.most_common(1)[0][0]
+    mine = [(k, taken) for k, o, taken in timed if o.call == call and taken is not None]
+    alone = [taken for k, taken in mine if k == 1]
+    usual = median(alone) if alone else 0.0
+    return [(k, max(0.0, taken - usual)) for k, taken in mine]
+
+
+def _work_steady(symptoms: Symptoms, most: int) -> tuple[bool, str]:
+    """Whether CPU and database time stay the same while more are in flight, and the sentence that says so."""
+
+    def work(o: Observation) -> float | None:
+        return None if o.cpu_s is None and o.db_s is None else (o.cpu_s or 0.0) + (o.db_s or 0.0)
+
+    calls = {o.call for k, o in symptoms.overlapped if k == most}
+    alone = [w for k, o in symptoms.overlapped if k == 1 and o.call in calls and (w := work(o)) is not None]
+    crowd = [w for k, o in symptoms.overlapped if k == most and (w := work(o)) is not None]
+    if len(alone) < 3 or len(crowd) < 3:
+        return True, ""
+    steady = median(crowd) < 1.5 * median(alone) + 0.02
+    verb = "stay the same" if steady else "rise as well"
+    return steady, f"CPU and database time {verb}: {seconds(median(alone))} alone, {seconds(median(crowd))} with {most} at once"
+
+
+def slow_call(symptoms: Symptoms) -> Iterator[Cause]:
+    """A call that works long by itself, one at a time: always, or at times."""
+    for call in dict.fromkeys(symptoms.job.calls):
+        mine = [o for o in symptoms.answered if o.call == call and o.facts.get("phase") in ("self", "alone", "patient") and o.ok]
+        times = [symptoms.work_s(o) for o in mine]
+        if len(times) >= 2 and median(times) > SLOW_S:
+            yield _slow(symptoms, call, mine, times)
+            return
+    for call in dict.fromkeys(symptoms.job.calls):
+        found = _slow_at_times(symptoms, call)
+        if found:
+            yield found
+            return
+    yield from _never(symptoms)
+
+
+def _slow_at_times(symptoms: Symptoms, call: str) -> Cause | None:
+    """A call some of whose answers take many times the median; some of those must have been alone, or it is the crowd that slows them."""
+    worked = [(k, symptoms.work_s(o)) for k, o in symptoms.overlapped if o.call == call and o.ok]
+    least = max(SLOW_S, AT_TIMES * median([taken for _, taken in worked])) if worked else 0.0
+    late = [(k, taken) for k, taken in worked if taken > least]
+    alone = sum(k == 1 for k, _ in late)
+    if not alone or len(late) < max(AT_TIMES_N, AT_TIMES_SHARE * len(worked)):
+        return None
+    usual, slow = median([taken for _, taken in worked if taken <= least]), median([taken for _, taken in late])
+    says = (
+        f"'{call}' works {seconds(slow)} at {symptoms.instance} on {len(late)} of {len(worked)} calls and {seconds(usual)} on the others: "
+        "it comes and goes."
+    )
+    signs = [f"{alone} of the {len(late)} slow ones were made one at a time"]
+    longest = max(taken for _, taken in late)
+    advice = (
+        f"Set the timeout to {seconds(max(10.0, 3.0 * longest))}: three times the slowest seen, and 10 s at least. Tell the vendor the "
+        "request ids of the slow ones (observations.jsonl)."
+    )
+    return Cause("slow_call", surer(slow, SLOW_S, len(late), 0.9), says, argued(signs), advice)
+
+
+def _never(symptoms: Symptoms) -> Iterator[Cause]:
+    """A call that was never answered, however patient we were, though the instance answers something else."""
+    late = [o for o in symptoms.having(Outcome.READ_TIMEOUT) if o.call in symptoms.job.calls]
+    came = {o.call for o in symptoms.answered}
+    for call in dict.fromkeys(o.call for o in late if o.call not in came):
+        if came:
+            waited = max(float(o.facts.get("gave_up_after_s", symptoms.job.timeout_s)) for o in late if o.call == call)
+            says = f"'{call}' brought no answer from {symptoms.instance} within {seconds(waited)}, n = {sum(o.call == call for o in late)}."
+            signs = [f"other calls are answered at the same time: {', '.join(sorted(came)[:2])}"]
+            advice = "Ask for less of it; if it never ends, tell the vendor with the time of the call."
+            yield Cause("slow_call", 0.65, says, argued(signs, ["it may hang rather than work: no answer came to tell"]), advice)
+            return
+
+
+def _slow(symptoms: Symptoms, call: str, mine: Sequence[Observation], times: Sequence[float]) -> Cause:
+    parts = [((o.cpu_s or 0.0) + (o.db_s or 0.0), o.db_s or 0.0) for o in mine if o.cpu_s is not None or o.db_s is not None]
+    others = [symptoms.work_s(o) for o in symptoms.alone if o.call != call and o.ok]
+    signs, against = [], []
+    if parts:
+        busy = sum(part for part, _ in parts) / max(sum(times), 1e-9)
+        signs.append(
+            f"CPU and database make {percent(min(busy, 1.0))} of it, the database "
+            f"{percent(min(1.0, sum(db for _, db in parts) / max(sum(times), 1e-9)))}"
+        )
+        if busy < 0.3:
+            against.append("little of it is CPU or database time: it waits for something else inside")
+    else:
+        against.append("the instance does not tell CPU and database time")
+    if others:
+        signs.append(f"other calls take {seconds(median(others))} at the same time, n = {len(others)}")
+    says = f"'{call}' works {seconds(median(times))} at {symptoms.instance} by itself, one at a time, n = {len(times)}."
+    advice = "Ask for less (fewer includes, smaller pages, a narrower range), keep what you got, and set the timeout well above it."
+    return Cause("slow_call", surer(median(times), SLOW_S, len(times), 0.97), says, argued(signs, against), advice)
+
+
+def timeout_too_short(symptoms: Symptoms) -> Iterator[Cause]:
+    """Calls that ran into the timeout and were answered when we waited longer."""
+    late = [o for o in symptoms.having(Outcome.READ_TIMEOUT) if o.call in symptoms.job.calls]
+    names = {o.call for o in late}
+    came = [o.flight_s or 0.0 for o in symptoms.answered if o.call in names and (o.flight_s or 0.0) > symptoms.job.timeout_s]
+    if late and came:
+        limit = symptoms.job.timeout_s
+        says = (
+            f"The timeout of {seconds(limit)} is too short for {symptoms.instance}: {plural(len(late), 'call')} "
+            f"ran into it, and answers came after {seconds(median(came))}."
+        )
+        signs = [
+            f"asked again with more patience, {len(came)} of {len(came)} late calls were answered, the slowest after {seconds(max(came))}"
+        ]
+        advice = f"Set the timeout to {seconds(max(10.0, 3.0 * max(came)))}: three times the slowest seen, and 10 s at least."
+        yield Cause("timeout_too_short", surer(max(came), limit, len(late)), says, argued(signs), advice)
