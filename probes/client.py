@@ -275,6 +275,7 @@ class Client:
             remaining=observation.remaining,
             refused=observation.outcome is Outcome.THROTTLED,
             retry_after_s=observation.retry_after_s,
+            lost=observation.status is None,
         )
 
     def _recorded(self, answer: Answer, note: Note | None) -> Answer:

@@ -23,6 +23,7 @@ from probes.client import USER_AGENT, Answer, Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.errors import ConfigError, GuardStop, UsageError
+from probes.limiter import Limiter
 from probes.observation import Observation, Outcome
 from probes.overhead import measured_overhead
 from probes.transport import FAILURES, Slots, failure, proxy_of
@@ -657,6 +658,22 @@ def test_a_hundred_at_once() -> None:
     assert len({id(one) for one in recorded}) == len(recorded) == requests == 100
 
 
+@pytest.mark.parametrize(("origin_s", "sent_s"), [(None, 0.0), (2.0, 5.0)])
+def test_times_count_from_the_start_of_the_run(origin_s: float | None, sent_s: float) -> None:
+    """All times of an observation count from `origin_s`, else from the first call, whatever the loop's clock says; here 7 s."""
+
+    async def main() -> list[Observation]:
+        await asyncio.sleep(7.0)
+        loop = asyncio.get_running_loop()
+        origin = None if origin_s is None else loop.time() - 5.0
+        async with Client(Instance("here", "http://127.0.0.1"), transport=app_of(lambda: asyncio.sleep(0.25)), origin_s=origin) as client:
+            return [await client.send(SELF, scenario="test") for _ in range(2)]
+
+    seen = run_virtually(main())
+    told = [(one.due_s, one.sent_s, one.received_s) for one in seen]
+    assert told == [pytest.approx((start, start, start + 0.25)) for start in (sent_s, sent_s + 0.25)]
+
+
 def test_max_requests_is_a_guard() -> None:
     """The request after the last allowed one raises GuardStop and is not sent."""
 
@@ -837,7 +854,26 @@ def test_the_limiter_is_asked_and_told() -> None:
 
     one = run_virtually(main())
     assert (one.pool_s, one.sent_s) == (0.5, 0.5)
-    assert limiter.told == [("ticket", {"cost": None, "remaining": None, "refused": False, "retry_after_s": None})]
+    told = {"cost": None, "remaining": None, "refused": False, "retry_after_s": None, "lost": False}
+    assert limiter.told == [("ticket", told)]
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_calls_without_an_answer_stay_in_the_limiters_book(known: bool) -> None:
+    """Of nine calls that time out one after another the limiter learns nothing, and it keeps what they reserved, less the leak."""
+    limiter = Limiter(known=known)
+
+    async def main() -> float:
+        start = asyncio.get_running_loop().time()
+        patient = Instance("here", "http://127.0.0.1", timeout_s=1.0)
+        async with Client(patient, transport=app_of(lambda: asyncio.sleep(60)), limiter=limiter) as client:
+            seen = [await client.send(SELF, scenario="test") for _ in range(9)]
+        assert {one.outcome for one in seen} == {Outcome.READ_TIMEOUT}
+        return asyncio.get_running_loop().time() - start
+
+    seconds = run_virtually(main())
+    assert limiter.ledger.level_at(0.0) == pytest.approx(9 * 50.0 - 10.0 * seconds, abs=10.0)
+    assert (len(limiter.ledger.losses.untold), limiter.ledger.silence.clean) == (9, 0)
 
 
 def test_a_guard_that_raises_after_an_answer() -> None:

@@ -129,6 +129,32 @@ def test_failures_are_left_out_and_told() -> None:
     assert found.flags == (f"2 of 20 calls to b failed (read_timeout), left out here; ask why: probes diagnose -i b --call '{SELF}'",)
 
 
+def test_the_order_of_the_pairs() -> None:
+    """Pairs stand as the command line names the instances; one that was never asked makes none; else the first asked leads."""
+    everything = [one for name in "abc" for one in side(name, [0.2] * 8)]
+    told = [(one.a, one.b) for one in compare.comparisons(everything, ["c", "never", "a", "b"])]
+    assert told == [("c", "a"), ("c", "b"), ("a", "b")]
+    assert [(one.a, one.b) for one in compare.comparisons(everything)] == [("a", "b"), ("a", "c"), ("b", "c")]
+
+
+def test_other_scenarios_are_left_out() -> None:
+    """Of a run that did more than compare, the calls of other scenarios take no part, though they are of the same name."""
+    mine = side("a", [0.4] * 20) + side("b", [0.2] * 20)
+    others = [made(instance=name, scenario="export", flight_s=5.0, outcome=Outcome.SERVER_ERROR, facts={"block": 1}) for name in "ab"]
+    assert compare.comparisons([*others, *mine]) == compare.comparisons(mine)
+
+
+def test_failures_of_either_side_are_counted() -> None:
+    """Each side's calls that were not answered as asked are counted; what we cancelled ourselves is no failure that is flagged."""
+    a = [*side("a", [0.2] * 20), lost(Outcome.CONNECT_ERROR, instance="a", scenario="compare", facts={"block": 20})]
+    b = [*side("b", [0.2] * 20), lost(Outcome.CANCELLED, instance="b", scenario="compare", facts={"block": 20})]
+    (found,) = compare.comparisons(a + b)
+    assert found.failed == (1, 1)
+    assert found.flags == (
+        "1 of 21 calls to a failed (connect_error), left out here; ask why: probes diagnose -i a --call 'GET /api/v1/users/self'",
+    )
+
+
 def test_too_few_pairs() -> None:
     """Below eight pairs nothing is claimed."""
     (found,) = compare.comparisons(side("a", [0.2] * 7) + side("b", [0.4] * 7))

@@ -192,6 +192,16 @@ def test_token_file_that_holds_none(content: bytes | None, says: str, tmp_path: 
     assert str(caught.value) == f"Instance 'beta' takes its token from {path}{joint}{says}"
 
 
+@pytest.mark.parametrize("odd", [" ", "\t", "\x07", "\x7f", "é", "\u200b"])
+def test_a_token_with_odd_characters(odd: str, tmp_path: Path) -> None:
+    """Blanks, control characters and what is not ASCII are no part of any token: it is refused without being shown."""
+    path = tmp_path / "token"
+    path.write_text(f"abc{odd}def", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        Instance("beta", "https://b.example", token_file=path).token()
+    assert str(caught.value) == f"The token of instance 'beta' in {path} holds blanks or odd characters: copy it again."
+
+
 def test_token_file(tmp_path: Path) -> None:
     """The last line's end is no part of the token; a token of two lines is refused without being shown."""
     path = tmp_path / "token"

@@ -271,6 +271,16 @@ def test_pages_of_403_and_nothing_else() -> None:
     )
     assert list(causes(alone(10, **barred))) == ["permission"]
     assert causes(alone(10, **barred, facts={"html": True}, request_id="r")) == {}
+    assert list(causes(alone(10, outcome=Outcome.PROTOCOL_ERROR, facts={"html": True}))) == ["wrong_url"]
+
+
+def test_a_health_page_is_no_answer_of_the_application() -> None:
+    """An edge that bars us is blamed although the health page is answered; not where another call is."""
+    barred = alone(10, status=403, outcome=Outcome.FORBIDDEN, facts={"html": True})
+    health = made(scenario="diagnose", call="GET /health_check.json", facts={"phase": "health"})
+    other = made(scenario="diagnose", call="GET /api/v1/courses", facts={"phase": "alone"})
+    assert list(causes([health, *barred])) == ["edge"]
+    assert list(causes([health, other, *barred])) == []
 
 
 def test_our_own_patience_is_no_answer() -> None:
@@ -300,6 +310,7 @@ def test_what_was_not_tried_is_said() -> None:
         "Whether 30 at once are refused is not known: no header tells the budget, and at most 4 were tried together."
     ]
     assert remarks(seen, Job((SELF,), workers=4)) == []
+    assert remarks([made(facts={"phase": "health"})], Job((SELF,), workers=30)) == []
     assert remarks([*alone(4, remaining=600.0), *crowd(4)], Job((SELF,), workers=30)) == []
     assert remarks([*seen, *alone(1, status=429, outcome=Outcome.THROTTLED)], Job((SELF,), workers=30)) == []
 
@@ -341,6 +352,17 @@ def test_work_that_grows_speaks_against_slots() -> None:
     assert steady[-1] == "for: CPU and database time stay the same: 0.20 s alone, 0.20 s with 8 at once"
 
 
+def test_a_queue_that_is_not_told_is_read_from_the_call_made_together() -> None:
+    """Where no queue is told, times grow by what the very call takes longer that was made together, however often others were made."""
+    few = [*alone(8, flight_s=0.2), *alone(20, call="GET /api/v1/other", flight_s=0.5)]
+    found = causes(few + crowd(8, flight_s=0.9))["capacity"]
+    assert found.evidence == (
+        "for: alone a call stands 0 ms beyond its usual time, n = 8",
+        "for: with 8 at once one in four stands 0.70 s or longer, n = 8 (p = 5e-05 that it does not rise)",
+        "against: it does not tell its queue time: this is read from the times alone",
+    )
+
+
 def test_credentials_with_another_call_that_works() -> None:
     """A 401 on one call while others are answered keeps its confidence lower and says so."""
     other = "GET /api/v1/other"
@@ -351,11 +373,68 @@ def test_credentials_with_another_call_that_works() -> None:
     assert "credentials" not in causes(seen, JOB), "a call that is not the job's does not matter while the job's own works"
 
 
+BAD: dict[str, tuple[dict[str, Any], tuple[float, float]]] = {
+    "edge": ({"status": 502, "outcome": Outcome.GATEWAY_ERROR}, (0.75, 0.95)),
+    "maintenance": ({"status": 503, "outcome": Outcome.MAINTENANCE}, (0.85, 0.97)),
+    "no_user_agent": ({"status": 403, "outcome": Outcome.NO_USER_AGENT}, (0.9, 0.98)),
+    "permission": ({"status": 403, "outcome": Outcome.FORBIDDEN}, (0.85, 0.85)),
+    "credentials": ({"status": 401, "outcome": Outcome.UNAUTHORIZED}, (0.98, 0.98)),
+    "wrong_url": ({"status": 404, "outcome": Outcome.NOT_FOUND}, (0.85, 0.85)),
+    "throttle": ({"status": 429, "outcome": Outcome.THROTTLED}, (0.99, 0.99)),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_how_sure_an_answer_makes(kind: str) -> None:
+    """What one answer and two make of a cause that they name themselves."""
+    more, sure = BAD[kind]
+    assert tuple(causes(alone(count, **more))[kind].confidence for count in (1, 2)) == sure
+
+
+def test_what_makes_surer() -> None:
+    """A permission is surer where the token is good for another call, an address where a web page or a redirection came."""
+    other = made(scenario="diagnose", call="GET /api/v1/courses", facts={"phase": "alone"})
+    assert causes([other, *alone(1, status=403, outcome=Outcome.FORBIDDEN)])["permission"].confidence == 0.96
+    assert causes(alone(1, status=404, outcome=Outcome.NOT_FOUND, facts={"html": True}))["wrong_url"].confidence == 0.95
+    assert causes(alone(1, status=302, outcome=Outcome.REDIRECTED))["wrong_url"].confidence == 0.95
+
+
+def test_a_queue_where_the_crowd_tells_no_work() -> None:
+    """Where calls made together do not tell CPU and database time nothing is said of it, for or against."""
+    few = alone(10, queue_s=0.0, cpu_s=0.1, db_s=0.1, server_time_s=0.2)
+    evidence = causes(few + crowd(8, flight_s=0.9, queue_s=0.6, server_time_s=0.2))["capacity"].evidence
+    assert [line for line in evidence if "CPU" in line] == []
+
+
 def test_refusal_tells_retry_after() -> None:
     """The evidence of refusals: status, level, how long to wait."""
     refused = alone(2, status=429, outcome=Outcome.THROTTLED, remaining=12.0, retry_after_s=4.0)
     evidence = causes([*alone(4), *refused])["throttle"].evidence
     assert evidence[:3] == ("for: status 429 2 times", "for: Remaining on the refusals 12 to 12", "for: Retry-After 4 s")
+
+
+@pytest.mark.parametrize(("together", "said"), [(1, True), (2, False)])
+def test_refusals_of_calls_made_one_at_a_time(together: int, said: bool) -> None:
+    """Where refused calls were made one at a time it is said that their number fills no bucket."""
+    refused = alone(2, status=429, outcome=Outcome.THROTTLED, remaining=0.0, facts={"together": together})
+    line = "for: they came to calls made one at a time: what fills the bucket is not the number of our calls in flight"
+    assert (line in causes(refused)["throttle"].evidence) is said
+
+
+def test_what_a_slow_call_works_on() -> None:
+    """Of a slow call it is told which part is CPU and database time; that little is, or that nothing tells it, speaks against it."""
+    slow = {"flight_s": 2.1, "server_time_s": 2.0}
+    busy = causes([*alone(2, cpu_s=0.4, db_s=1.2, **slow), *alone(2, call="GET /x", server_time_s=0.1)])["slow_call"]
+    assert busy.evidence == (
+        "for: CPU and database make 80 % of it, the database 60 %",
+        "for: other calls take 0.10 s at the same time, n = 2",
+    )
+    idle = causes(alone(2, cpu_s=0.2, db_s=0.2, **slow))["slow_call"]
+    assert idle.evidence == (
+        "for: CPU and database make 20 % of it, the database 10 %",
+        "against: little of it is CPU or database time: it waits for something else inside",
+    )
+    assert causes(alone(2, **slow))["slow_call"].evidence == ("against: the instance does not tell CPU and database time",)
 
 
 def test_a_window_of_calls_is_no_shared_bucket() -> None:
@@ -365,6 +444,110 @@ def test_a_window_of_calls_is_no_shared_bucket() -> None:
         for n in range(10)
     ]
     assert causes(seen) == {}
+
+
+def lags(late_s: float, count: int = 20) -> tuple[float, ...]:
+    return (late_s,) * count
+
+
+def handshakes(count: int, connect_s: float, tls_s: float) -> list[Observation]:
+    return alone(count, reused=False, connect_s=connect_s, tls_s=tls_s)
+
+
+def unsteady(late: int, late_s: float) -> list[Observation]:
+    """Twelve calls that take 0.1 s outside the server, `late` of them `late_s`."""
+    usual = alone(12 - late, flight_s=0.2, server_time_s=0.1)
+    return usual + alone(late, flight_s=0.1 + late_s, server_time_s=0.1)
+
+
+def tokens(odd: int, gap: float) -> list[Observation]:
+    """Ten calls made alone and far apart, `odd` of which find the bucket fuller by `gap` units than their own cost explains."""
+    levels = [600.0] * (10 - odd) + [600.0 - gap] * odd
+    return [
+        made(scenario="diagnose", at_s=100.0 * n, remaining=level, cost=0.0, facts={"phase": "alone"}) for n, level in enumerate(levels)
+    ]
+
+
+def paid(cost: float, apart_s: float) -> list[Observation]:
+    """Ten calls made alone, so many seconds apart; the third pays `cost`, and the bucket is fuller by 70 units from then on."""
+    return [
+        made(
+            scenario="diagnose",
+            at_s=apart_s * n,
+            remaining=600.0 if n < 2 else 530.0,
+            cost=cost if n == 2 else 0.0,
+            facts={"phase": "alone"},
+        )
+        for n in range(10)
+    ]
+
+
+QUICK = {"flight_s": 0.2, "server_time_s": 0.19}
+THRESHOLDS: dict[str, tuple[list[Observation], dict[str, Any], list[str]]] = {
+    "a loop 15 ms late": (alone(4), {"lag_s": lags(0.010)}, []),
+    "a loop 41 ms late": (alone(4), {"lag_s": lags(0.041)}, ["client"]),
+    "a loop seldom looked at": (alone(4), {"lag_s": lags(0.3, 9)}, []),
+    "a loop late all the time, by little": (alone(4), {"lag_s": lags(0.012)}, ["client"]),
+    "0.1 s for a slot": (alone(4, flight_s=0.05, pool_s=0.1), {}, []),
+    "0.11 s for a slot": (alone(4, flight_s=0.05, pool_s=0.11), {}, ["client"]),
+    "half of it for a slot": (alone(4, flight_s=0.5, pool_s=0.49), {}, []),
+    "more than half for a slot": (alone(4, flight_s=0.5, pool_s=0.51), {}, ["client"]),
+    "three calls": (alone(3, flight_s=0.05, pool_s=0.11), {}, []),
+    "0.29 s for a slot together": (crowd(6, pool_s=0.29), {}, []),
+    "0.31 s for a slot together": (crowd(6, pool_s=0.31), {}, ["client"]),
+    "three tenths together": (crowd(6, flight_s=0.9, pool_s=0.38), {}, []),
+    "more than three tenths together": (crowd(6, flight_s=0.9, pool_s=0.4), {}, ["client"]),
+    "two together": ([one for _ in range(3) for one in crowd(2, pool_s=0.31)], {}, []),
+    "a name in half a second": (alone(4), {"dns_s": (0.5, 0.5, 0.5)}, []),
+    "a name in more": (alone(4), {"dns_s": (0.4, 0.51, 0.52)}, ["dns"]),
+    "one slow TLS handshake": (handshakes(1, 0.02, 1.0), {}, []),
+    "TLS in 0.4 s": (handshakes(2, 0.02, 0.4), {}, []),
+    "TLS in 0.41 s": (handshakes(2, 0.02, 0.41), {}, ["tls"]),
+    "TLS in three round trips": (handshakes(2, 0.2, 0.59), {}, []),
+    "TLS in more": (handshakes(2, 0.2, 0.61), {}, ["tls"]),
+    "a round trip of 0.25 s": (alone(2, reused=False, connect_s=0.25), {}, []),
+    "a round trip of 0.26 s": (alone(2, reused=False, connect_s=0.26), {}, ["network"]),
+    "0.24 s outside the server": (alone(4, flight_s=0.25, server_time_s=0.01), {}, []),
+    "0.26 s outside the server": (alone(4, flight_s=0.27, server_time_s=0.01), {}, ["network"]),
+    "little of it outside the server": (alone(4, flight_s=0.95, server_time_s=0.67), {}, []),
+    "0.26 s in its queue": (alone(3, flight_s=0.27, server_time_s=0.01, queue_s=0.26), {}, []),
+    "one of twelve late": (unsteady(1, 0.9), {}, []),
+    "two of twelve late by 0.4 s": (unsteady(2, 0.5), {}, []),
+    "two of twelve late by 0.6 s": (unsteady(2, 0.7), {}, ["network"]),
+    "0.39 s of body": (alone(4, flight_s=0.5, receive_s=0.39), {}, []),
+    "0.41 s of body": (alone(4, flight_s=0.5, receive_s=0.41), {}, ["network"]),
+    "half of it body": (alone(4, flight_s=0.9, receive_s=0.44), {}, []),
+    "one of fifty broke off": ([*alone(49), lost(Outcome.PROTOCOL_ERROR)], {}, []),
+    "two of fifty broke off": ([*alone(48), *[lost(Outcome.PROTOCOL_ERROR)] * 2], {}, ["network"]),
+    "two of sixty broke off": ([*alone(58), *[lost(Outcome.PROTOCOL_ERROR)] * 2], {}, []),
+    "0.1 s in the queue alone": (alone(6, flight_s=0.2, queue_s=0.1), {}, []),
+    "0.11 s in the queue alone": (alone(6, flight_s=0.2, queue_s=0.11), {}, ["capacity"]),
+    "a quarter in the queue alone": (alone(6, flight_s=0.8, queue_s=0.19), {}, []),
+    "five in the queue": (alone(5, flight_s=0.6, queue_s=0.4), {}, []),
+    "0.14 s more in the queue together": ([*alone(8, **QUICK, queue_s=0.0), *crowd(8, **QUICK, queue_s=0.14)], {}, []),
+    "0.16 s more in the queue together": ([*alone(8, **QUICK, queue_s=0.0), *crowd(8, **QUICK, queue_s=0.16)], {}, ["capacity"]),
+    "three together in the queue": ([*alone(8, **QUICK, queue_s=0.0), *crowd(3, **QUICK, queue_s=0.5)], {}, []),
+    "1 s of work": (alone(2, flight_s=1.1, server_time_s=1.0), {}, []),
+    "1.01 s of work": (alone(2, flight_s=1.11, server_time_s=1.01), {}, ["slow_call"]),
+    "1.6 s less its queue": (alone(2, flight_s=1.6, queue_s=0.7), {}, []),
+    "1.8 s less its queue": (alone(2, flight_s=1.8, queue_s=0.7), {}, ["slow_call"]),
+    "1.1 s less a round trip": (alone(2, flight_s=1.1, reused=False, connect_s=0.2), {}, []),
+    "1.3 s less a round trip": (alone(2, flight_s=1.3, reused=False, connect_s=0.2), {}, ["slow_call"]),
+    "one slow answer": (alone(1, flight_s=3.1, server_time_s=3.0), {}, []),
+    "fuller by 9 units": (tokens(2, 9.0), {}, []),
+    "fuller by 10 units": (tokens(2, 10.0), {}, ["shared_token"]),
+    "fuller from the first": (list(reversed(tokens(2, 10.0))), {}, ["shared_token"]),
+    "fuller than what leaked since then": (paid(100.0, 100.0), {}, ["shared_token"]),
+    "as full as our own call left it": (paid(100.0, 1.0), {}, []),
+    "fuller once": (tokens(1, 200.0), {}, []),
+}
+
+
+@pytest.mark.parametrize("what", THRESHOLDS)
+def test_what_is_blamed(what: str) -> None:
+    """A cause is named beyond its threshold, not at it, and not for fewer observations than carry it."""
+    seen, around, expected = THRESHOLDS[what]
+    assert list(causes(seen, **around)) == expected
 
 
 def test_nothing_seen() -> None:
@@ -390,3 +573,4 @@ def test_confidence() -> None:
     assert surer(1.0, 1.0, 100) == pytest.approx(0.6, abs=0.01)
     assert surer(2.0, 1.0, 100) < surer(10.0, 1.0, 100) <= 0.99
     assert surer(10.0, 1.0, 1) < surer(10.0, 1.0, 20)
+    assert (surer(1e9, 1.0, 10**6), surer(1e9, 1.0, 10**6, 0.85)) == (0.99, 0.85)

@@ -14,6 +14,7 @@ from probes.dialects import BUILT_IN, Dialect, ServerAccount, dialect, names
 from probes.dialects.fields import GREATEST, LONGEST_S
 from probes.dialects.links import links
 from probes.dialects.lists import BadLink, following, items, with_query
+from probes.dialects.outcomes import plain_outcome
 from probes.errors import ConfigError
 from probes.observation import Outcome, Quota
 
@@ -53,6 +54,21 @@ def test_names_and_one_table_each() -> None:
         assert spoken.list_path.startswith("/")
         assert spoken.authorization.format(token="x") == "Bearer x"
     assert [name for name in BUILT_IN if dialect(name).levels] == ["canvas"]
+
+
+@pytest.mark.parametrize(("reset", "told"), [("0", 0.0), ("5", 5.0), ("2678400", 2678400.0), ("2678401", None), ("-1", None)])
+def test_a_reset_beyond_a_month_is_none(reset: str, told: float | None) -> None:
+    """In the IETF's structured forms as well a reset is a wait of 0 s to 31 days."""
+    spoken = dialect("ietf")
+    assert spoken.quota({"ratelimit": f"limit=100, remaining=50, reset={reset}"}) == Quota(remaining=50.0, limit=100.0, reset_s=told)
+    assert spoken.quota({"ratelimit": f'"day";r=50;t={reset}'}) == Quota(remaining=50.0, reset_s=told)
+
+
+@pytest.mark.parametrize(("name", "field"), [("canvas", "x-runtime"), ("github", "x-runtime-rack"), ("gitlab", "x-runtime")])
+def test_a_server_time_beyond_a_month_is_none(name: str, field: str) -> None:
+    """What a server says it took is a time of 0 s to 31 days."""
+    told = [dialect(name).server({field: text}).server_time_s for text in ("-1", "0", "0.25", "2678400", "2678401")]
+    assert told == [None, 0.0, 0.25, 2678400.0, None]
 
 
 def test_an_unknown_dialect() -> None:
@@ -115,6 +131,64 @@ def test_numbers_survive(remaining: float, cost: float) -> None:
     assert dialect("canvas").quota(headers) == Quota(remaining=remaining, cost=cost)
 
 
+BUDGETS = {
+    "blackboard": ("x-rate-limit-remaining", "x-rate-limit-limit"),
+    "brightspace": ("x-rate-limit-remaining", "x-request-cost"),
+    "canvas": ("x-request-cost",),
+    "github": ("x-ratelimit-remaining", "x-ratelimit-limit"),
+    "gitlab": ("ratelimit-remaining", "ratelimit-limit"),
+    "ietf": ("ratelimit-remaining", "ratelimit-limit"),
+}
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_nothing_left_is_a_number(name: str) -> None:
+    """0 is a number: nothing left, nothing paid; less than that is none, but for the level of Canvas's bucket."""
+    fields = ("remaining", "limit", "cost")
+    for text, expected in (("0", [0.0]), ("0.25", [0.25]), ("-1", [])):
+        quota = dialect(name).quota(dict.fromkeys(BUDGETS[name], text))
+        told = [value for field in fields if (value := getattr(quota, field)) is not None]
+        assert told == expected * len(BUDGETS[name])
+    assert dialect("canvas").quota({"x-rate-limit-remaining": "-1"}) == Quota(remaining=-1.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "field"),
+    [
+        ("blackboard", "x-request-id"),
+        ("blackboard", "x-blackboard-request-id"),
+        ("brightspace", "x-request-id"),
+        ("canvas", "x-request-context-id"),
+        ("github", "x-github-request-id"),
+        ("gitlab", "x-request-id"),
+        ("ietf", "x-request-id"),
+    ],
+)
+def test_the_requests_own_number(name: str, field: str) -> None:
+    """Each dialect reads the id that its support asks for."""
+    assert dialect(name).server({field: "7f-3"}) == ServerAccount(request_id="7f-3")
+
+
+@pytest.mark.parametrize(
+    ("statuses", "outcome"),
+    [
+        ((200, 201, 204, 299, 304), Outcome.OK),
+        ((300, 301, 303, 307, 399), Outcome.REDIRECTED),
+        ((400, 402, 409, 418, 422, 499), Outcome.CLIENT_ERROR),
+        ((401,), Outcome.UNAUTHORIZED),
+        ((403,), Outcome.FORBIDDEN),
+        ((404, 410), Outcome.NOT_FOUND),
+        ((429,), Outcome.THROTTLED),
+        ((500, 501, 505, 519, 531, 599), Outcome.SERVER_ERROR),
+        ((502, 504, 520, 522, 530), Outcome.GATEWAY_ERROR),
+        ((503,), Outcome.MAINTENANCE),
+    ],
+)
+def test_what_a_status_means_by_itself(statuses: tuple[int, ...], outcome: Outcome) -> None:
+    """Where a dialect knows no better the status alone says how a request ended; 52x and 530 are an edge's own."""
+    assert {status: plain_outcome(status, {}, b"{}") for status in statuses} == dict.fromkeys(statuses, outcome)
+
+
 # Link
 
 
@@ -142,6 +216,10 @@ def test_numbers_survive(remaining: float, cost: float) -> None:
         ("", {}),
         ("garbage", {}),
         ("<https://a/x>", {}),
+        ("<https://a/x>; rel", {}),
+        ('<https://a/x>; title="next"', {}),
+        ('<https://a/x>; rel="next"; rel="prev"', {"next": "https://a/x"}),
+        ('<https://a/x>; rel=""', {}),
         ("<https://a/x; rel=next", {}),
         ('<http://[bad>; rel="next"', {}),
         ('<>; rel="next"', {"next": "https://a/list"}),
@@ -174,6 +252,9 @@ def test_no_link_field_breaks(text: str) -> None:
         ({"id": 1, "teachers": [1]}, "/api/v1/courses/1", None),
         ({"errors": [{"message": "x"}]}, "/api/v1/courses", None),
         ({"a": [1], "b": [2]}, "/api/v1/x", None),
+        ({"message": "no"}, "/api/v1/x", None),
+        ({"data": {"id": 1}}, "/api/v1/x", None),
+        ({"x": {"id": 1}, "things": [1]}, "/api/v1/x", [1]),
         ({}, "/x", None),
         ("text", "/x", None),
         (None, "/x", None),

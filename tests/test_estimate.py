@@ -45,6 +45,14 @@ def tells_the_truth(one: Estimate, bucket: BucketSettings, within: float = 0.02)
     return all(number is None or abs(number.value / truth[name] - 1.0) < within for name, number in told.items())
 
 
+def told_by(one: Estimate) -> list[str]:
+    """The names of the constants that are told."""
+    return [name for name, number in (one.bucket() or {}).items() if number is not None]
+
+
+ALL = ["high_water_mark", "up_front_cost", "outflow_per_s"]
+
+
 def test_a_clean_bucket() -> None:
     """All three constants with an interval that holds the truth, the price, no remark."""
     world = asked()
@@ -57,8 +65,25 @@ def test_a_clean_bucket() -> None:
         assert number.value == pytest.approx(getattr(world.bucket, name), rel=0.002), name
         assert number.low <= number.value <= number.high
         assert number.n == len(world.seen)
+    assert one.fit is not None
+    for number, error in zip(bucket.values(), one.fit.errors, strict=True):
+        assert number is not None
+        assert (number.value - number.low, number.high - number.value) == pytest.approx((1.96 * error, 1.96 * error))
     assert one.prices[SELF.name].n == len(world.seen)
     assert one.round_trip_s == pytest.approx(0.05, abs=0.004)
+
+
+def test_the_usual_round_trip_is_longer_than_the_shortest() -> None:
+    """A call usually takes the shortest way and half of what the network varies by; the twin's workers wait for that."""
+    world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.08, jitter_s=0.01)
+    world.carry_out(Design((SELF,), 200))
+    one = found(world.seen)
+    flights = [o.flight_s - o.server_time_s for o in world.seen if o.flight_s is not None and o.server_time_s is not None]
+    assert one.round_trip_s == pytest.approx(np.median(flights), rel=1e-6)
+    assert one.round_trip_s > one.away.round_trip_s + 0.005
+    twin = one.twin(SELF.name)
+    assert twin is not None
+    assert (twin.round_trip_s, twin.jitter_s) == (one.round_trip_s, one.jitter_s)
 
 
 @pytest.mark.untraced
@@ -204,10 +229,10 @@ def test_other_traffic_that_no_bucket_explains() -> None:
 @pytest.mark.parametrize("cost", [math.nan, -3.0, None, 1e308, math.inf])
 def test_costs_that_cannot_be(cost: float | None) -> None:
     """A cost that is no number, negative, absent or absurd on every third answer is left out of price and fit, and said."""
-    world = asked(lambda n, told: {**told, "cost": cost} if n % 3 == 2 else told)
+    world = asked(lambda n, fields: {**fields, "cost": cost} if n % 3 == 2 else fields)
     one = found(world.seen)
     assert tells_the_truth(one, world.bucket)
-    assert "cost_missing" in kinds(one)
+    assert (told_by(one), kinds(one)) == (ALL, ["cost_missing"])
     prices = one.prices[SELF.name]
     assert np.all(np.isfinite(prices.costs))
     assert np.max(prices.costs) < 5.0
@@ -217,16 +242,19 @@ def test_costs_that_cannot_be(cost: float | None) -> None:
 @pytest.mark.parametrize("remaining", [math.nan, 1e308, -math.inf])
 def test_remaining_that_cannot_be(remaining: float) -> None:
     """A Remaining that is no number or absurd on every fifth answer changes no constant."""
-    world = asked(lambda n, told: {**told, "remaining": remaining} if n % 5 == 4 else told)
+    world = asked(lambda n, fields: {**fields, "remaining": remaining} if n % 5 == 4 else fields)
     one = found(world.seen)
     assert tells_the_truth(one, world.bucket)
+    assert (told_by(one), kinds(one)) == (ALL, ["headers_missing"])
 
 
-@pytest.mark.parametrize("every", [3, 10])
-def test_remaining_that_jumps(every: int) -> None:
+@pytest.mark.parametrize(("every", "constants", "signs"), [(3, [], ["limit_changed", "remaining_jumps"]), (10, ALL, ["remaining_jumps"])])
+def test_remaining_that_jumps(every: int, constants: list[str], signs: list[str]) -> None:
     """A Remaining that jumps by 600 on some answers is no level of this bucket: the constants stay right or are not told."""
-    world = asked(lambda n, told: {**told, "remaining": told["remaining"] + 600.0} if n % every == every - 1 else told)
-    assert tells_the_truth(found(world.seen), world.bucket)
+    world = asked(lambda n, fields: {**fields, "remaining": fields["remaining"] + 600.0} if n % every == every - 1 else fields)
+    one = found(world.seen)
+    assert tells_the_truth(one, world.bucket)
+    assert (told_by(one), kinds(one)) == (constants, signs)
 
 
 def test_traces_that_hide_the_order() -> None:

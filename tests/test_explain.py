@@ -52,6 +52,7 @@ def kinds(explanation: Explanation) -> list[str]:
         ("DELETE /api/v1/courses/1", "DELETE", "/api/v1/courses/1"),
         ("'https://a.b/x'", "GET", "https://a.b/x"),
         ("https://[::1]:80/x", "GET", "https://[::1]:80/x"),
+        ("https://a.b", "GET", "https://a.b/"),
         ("curl https://a.b/x", "GET", "https://a.b/x"),
         ("curl -sSL -o /dev/null 'https://a.b/x?y=1'", "GET", "https://a.b/x?y=1"),
         ("curl -sSXPOST https://a.b/x -d a=b", "POST", "https://a.b/x"),
@@ -218,6 +219,8 @@ def test_any_text_is_explained_or_refused(text: str) -> None:
         (f"{HOST}/courses?per_page=100", ["not_api"], "/api/v1/courses?per_page=100"),
         (f"{HOST}/api/v1/courses", ["no_page_size"], "/api/v1/courses?per_page=100"),
         (f"{HOST}/api/v1/users/self", [], "/api/v1/users/self"),
+        (f"{HOST}/", [], "/"),
+        (f"{HOST}/apiary", ["not_api"], "/api/v1/apiary"),
         (f"{HOST}/api/v1/courses/12", [], "/api/v1/courses/12"),
         (f"{HOST}/api/graphql", ["post_alone"], "/api/graphql"),
         (f"POST {HOST}/api/graphql", [], "/api/graphql"),
@@ -281,6 +284,11 @@ def test_any_text_is_explained_or_refused(text: str) -> None:
             ["brackets"],
             "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
         ),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?sis_user_id=student&per_page=100",
+            [],
+            "/api/v1/courses/1/enrollments?sis_user_id=student&per_page=100",
+        ),
         (f"{HOST}/api/v1/courses?state[]=active&per_page=100", ["state_filter"], "/api/v1/courses?enrollment_state=active&per_page=100"),
         (
             f"{HOST}/api/v1/courses?enrollment_state=available&per_page=100",
@@ -293,6 +301,17 @@ def test_any_text_is_explained_or_refused(text: str) -> None:
             "/api/v1/courses?enrollment_state=completed&state[]=completed&per_page=100",
         ),
         (f"{HOST}/api/v1/courses?state[]=open&per_page=100", ["unknown_state"], "/api/v1/courses?state[]=open&per_page=100"),
+        (
+            f"{HOST}/api/v1/courses?enrollment_state=open&per_page=100",
+            ["unknown_state"],
+            "/api/v1/courses?enrollment_state=open&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/users/5/courses?state[]=active&per_page=100",
+            ["state_filter"],
+            "/api/v1/users/5/courses?enrollment_state=active&per_page=100",
+        ),
+        (f"{HOST}/api/v1/accounts/5/courses?state[]=active&per_page=100", [], "/api/v1/accounts/5/courses?state[]=active&per_page=100"),
         (
             f"{HOST}/api/v1/courses/1/enrollments?enrollment_state=active&per_page=100",
             ["state_filter"],
@@ -472,6 +491,42 @@ def test_told_to_a_person() -> None:
     )
 
 
+def test_a_list_is_told_with_how_to_read_its_pages() -> None:
+    """Below the URL of a list stands how to see the Link header by each tool; not below what may not be paged."""
+    url = f"{HOST}/api/v1/courses?per_page=100"
+    lines = told(explain(url)).splitlines()
+    assert [line for line in lines if line in ("How to see the Link header:", "  curl", "  python", "  r", "  vba")] == [
+        "How to see the Link header:",
+        "  curl",
+        "  python",
+        "  r",
+        "  vba",
+    ]
+    assert all(f"    {line}" in lines for line in link_snippets(url)["curl"].splitlines())
+    assert "How to see the Link header:" not in told(explain(f"PUT {HOST}/api/v1/courses/1"))
+
+
+NUMBERED, BOOKMARKED = "by numbered pages", 'by bookmarks: follow rel="next", there are no page numbers'
+NO_LAST = '; it has no rel="last", the total is not told'
+
+
+@pytest.mark.parametrize(
+    ("path", "default", "greatest", "how"),
+    [
+        ("courses", 10, 100, NUMBERED),
+        ("users/self/activity_stream", 21, 100, NUMBERED),
+        ("courses/1/app_center/apps", 72, 72, NUMBERED),
+        ("accounts/self/sis_imports", 10, 100, NUMBERED + NO_LAST),
+        ("courses/1/enrollments", 10, 100, BOOKMARKED + NO_LAST),
+        ("courses/1/lti_resource_links", 50, 100, BOOKMARKED + NO_LAST),
+    ],
+)
+def test_what_is_known_of_a_list(path: str, default: int, greatest: int, how: str) -> None:
+    """One sentence on how a list pages: its sizes, by numbers or bookmarks, whether the last page is told."""
+    sizes = f"{default} items a page unless per_page says more, {greatest} at most"
+    assert explain(f"{HOST}/api/v1/{path}").facts == (f"This is a list: {sizes}; it pages {how}.",)
+
+
 def test_nothing_wrong_is_said() -> None:
     """A right URL is told to be right; a write is told not to be sent."""
     assert "Nothing is wrong with it." in told(explain(f"{HOST}/api/v1/users/self"))
@@ -516,6 +571,7 @@ def test_header_lines_of_a_list() -> None:
         ({"x-rate-limit-remaining": "5", "x-rate-limit-limit": "9"}, "x-rate-limit-remaining", "Calls left of Limit"),
         ({"x-request-cost": "$0.15"}, "x-request-cost", "Not a number"),
         ({"x-canvas-meta": "zz"}, "x-canvas-meta", "nothing known in it"),
+        ({"x-canvas-meta": "q;u=0.1"}, "x-canvas-meta", "The server's own account: CPU 0.1 s."),
         ({"content-type": "text/html"}, "content-type", "A web page, not data."),
         ({"retry-after": "5"}, "retry-after", "Wait so long"),
         ({"link": '<https://a/x>; rel="current"'}, 'link rel="next"', "This was the last page"),

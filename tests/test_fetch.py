@@ -16,7 +16,8 @@ from werkzeug import Request, Response
 from probes.cli import app
 from probes.config import Instance
 from probes.errors import ProbesError, UsageError
-from probes.jobs.fetch import limiter_of, own_path
+from probes.jobs.fetch import _sized, limiter_of, own_path
+from probes.jobs.session import Settings
 from probes.runs import Run
 
 SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
@@ -246,6 +247,21 @@ def test_a_path_elsewhere(path: str, instance: Instance, message: str) -> None:
     """Another host, another scheme, a bare word where no prefix is known: UsageError."""
     with pytest.raises(UsageError, match=message):
         own_path(path, instance)
+
+
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/x", "/x?limit=100"),
+        ("/x?limit=5", "/x?limit=5"),
+        ("/x?a=1&limit=", "/x?a=1&limit="),
+        ("/x?rate_limit=5", "/x?rate_limit=5&limit=100"),
+        ("/x?q=limit=5", "/x?q=limit=5&limit=100"),
+    ],
+)
+def test_a_page_size_is_asked_for_where_none_is(path: str, asked: str) -> None:
+    """The greatest page size is asked for unless the path has that very parameter."""
+    assert _sized(path, Instance("x", "https://x", dialect="blackboard"), Settings(quiet=True)) == asked
 
 
 def test_only_a_bucket_has_a_limiter() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from probes import findings
 from probes.findings import KINDS, Finding, Severity
 from probes.observation import Observation, Outcome
 from probes.rules import endpoints
+from probes.rules.base import seconds
 
 ANALYTICS = "GET /api/v1/courses/1/analytics/activity"
 RATE: dict[str, Any] = {
@@ -210,6 +212,268 @@ def test_no_cause_where_calls_failed() -> None:
     assert finding.says == "No cause was found at test, though 56 of 57 requests failed (server_error 56)."
 
 
+ERRORS = "no_answer credentials no_user_agent maintenance dead blocked import_stuck".split()
+WARNINGS = (
+    "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
+    "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
+    "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered"
+).split()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_severity(kind: str) -> None:
+    """How much each kind matters, as `--fail-on` counts it."""
+    severity = Severity.ERROR if kind in ERRORS else Severity.WARNING if kind in WARNINGS else Severity.INFO
+    assert of_kind(kind).severity is severity
+
+
+def dear(long_s: float, short_s: float) -> list[Observation]:
+    long = several(3, scenario="endpoints", call=ANALYTICS, flight_s=long_s)
+    return long + several(3, scenario="endpoints", flight_s=short_s)
+
+
+def certificate(days: float) -> list[Observation]:
+    return [made(scenario="reach", facts={"certificate_days": days})]
+
+
+def paged(small_s: float, large_s: float, rounds: int = 2) -> list[Observation]:
+    """One and ten items a page, so many rounds each, at so many seconds an item."""
+    sized = ((1, small_s), (10, 10 * large_s))
+    pages = [replace(page(size, items=size, per_page=size), received_s=time_s) for size, time_s in sized for _ in range(rounds)]
+    return [page(None), *pages]
+
+
+WORTH: dict[str, tuple[Callable[[], list[Observation]], str, bool]] = {
+    "a median of 2 s": (lambda: several(8, flight_s=2.0), "slow", False),
+    "a median above 2 s": (lambda: several(8, flight_s=2.01), "slow", True),
+    "20 ms of our own before a quick call": (lambda: several(8, flight_s=0.1, pool_s=0.02), "own_wait", False),
+    "21 ms of our own before a quick call": (lambda: several(8, flight_s=0.1, pool_s=0.021), "own_wait", True),
+    "a tenth of our own before a long call": (lambda: several(8, flight_s=3.0, pool_s=0.3), "own_wait", False),
+    "more of our own before a long call": (lambda: several(8, flight_s=3.0, pool_s=0.31), "own_wait", True),
+    "29 ms of 100 in its queue": (lambda: several(8, flight_s=0.1, queue_s=0.029), "queue_share", False),
+    "a tenth of a second in its queue": (lambda: several(8, flight_s=1.0, queue_s=0.1), "queue_share", False),
+    "31 ms of 200 in its queue": (lambda: several(8, flight_s=0.2, queue_s=0.031), "queue_share", True),
+    "two new connections": (lambda: several(2, reused=False, connect_s=0.2, tls_s=0.3), "cold_connection", False),
+    "new connections of 0.14 s": (lambda: several(3, reused=False, connect_s=0.04, tls_s=0.1), "cold_connection", False),
+    "new connections of 0.16 s": (lambda: several(3, reused=False, connect_s=0.04, tls_s=0.12), "cold_connection", True),
+    "new connections of which only TLS is told": (lambda: several(3, reused=False, tls_s=0.3), "cold_connection", False),
+    "1 s, ten times the cheapest": (lambda: dear(1.0, 0.1), "dear_call", False),
+    "4 s, five times the cheapest": (lambda: dear(4.0, 0.8), "dear_call", False),
+    "4.1 s, more than five times the cheapest": (lambda: dear(4.1, 0.8), "dear_call", True),
+    "a certificate of three weeks": (lambda: certificate(21.0), "certificate_ends", False),
+    "a certificate of less": (lambda: certificate(20.9), "certificate_ends", True),
+    "an import that waits 15 min": (lambda: [imports(queue=[[8, "created", 900.0, 0]])], "import_stuck", False),
+    "an import that waits longer": (lambda: [imports(queue=[[8, "created", 901.0, 0]])], "import_stuck", True),
+    "an import that runs so long": (lambda: [imports(queue=[[8, "importing", 5000.0, 0]])], "import_stuck", False),
+    "too few past imports": (lambda: [imports(waits_s=[60.0] * 7, queue=[[8, "created", 901.0, 0]])], "import_stuck", False),
+    "twice the past waits": (lambda: [imports(waits_s=[500.0] * 8, queue=[[8, "created", 1000.0, 0]])], "import_stuck", False),
+    "more than twice": (lambda: [imports(waits_s=[500.0] * 8, queue=[[8, "created", 1001.0, 0]])], "import_stuck", True),
+    "sizes that cost nearly the same": (lambda: paged(0.109, 0.1), "best_page_size", False),
+    "sizes that do not": (lambda: paged(0.111, 0.1), "best_page_size", True),
+    "sizes tried once": (lambda: paged(0.2, 0.1, rounds=1), "best_page_size", False),
+}
+
+
+@pytest.mark.parametrize("what", WORTH)
+def test_what_is_worth_a_word(what: str) -> None:
+    """A finding is made beyond its threshold and not at it."""
+    make, kind, worth = WORTH[what]
+    assert (kind in [finding.kind for finding in findings.judge(make())]) is worth
+
+
+def test_a_certificate_of_four_days_is_an_error() -> None:
+    """Below four days the end of a certificate is an error, before that a warning."""
+    found = [findings.judge(certificate(days)) for days in (4.0, 3.9)]
+    ends = [next(one for one in each if one.kind == "certificate_ends") for each in found]
+    assert [one.severity for one in ends] == [Severity.WARNING, Severity.ERROR]
+
+
+def test_long_waits_of_imports_warn() -> None:
+    """Imports that waited more than 15 min in the median are a warning."""
+    found = [findings.judge([imports(waits_s=[wait_s] * 6)]) for wait_s in (900.0, 901.0)]
+    assert [next(one.severity for one in each if one.kind == "queue_wait") for each in found] == [Severity.INFO, Severity.WARNING]
+
+
+@pytest.mark.parametrize("started", [None, "yesterday"])
+def test_a_run_that_does_not_tell_its_day(started: str | None) -> None:
+    """Without the day of a run no refresh is thought of."""
+    facts = {"started_at": started, "instances": [{"name": "test", "kind": "beta"}]}
+    kinds = [finding.kind for finding in findings.judge(late(alive=True), facts=facts)]
+    assert ("timeouts" in kinds, "refresh_day" in kinds) == (True, False)
+
+
+def test_request_ids_are_evidence() -> None:
+    """Of server errors the ids of those that have one are told, three at most."""
+    bad = [made(status=500, outcome=Outcome.SERVER_ERROR, request_id=name) for name in (None, "r1", "r2", "r3", "r4")]
+    found = next(one for one in findings.judge(bad) if one.kind == "server_errors")
+    assert found.evidence[1:] == ("X-Request-Context-Id r1", "X-Request-Context-Id r2", "X-Request-Context-Id r3")
+    assert found.says == "test failed on 5 of 5 requests: 500 5 times."
+
+
+def test_each_call_has_its_own_time() -> None:
+    """Of several calls each is told by its own answers alone, those that failed left out."""
+    failed = several(8, call=ANALYTICS, flight_s=9.0, status=500, outcome=Outcome.SERVER_ERROR)
+    found = findings.judge([*several(8), *several(8, call=ANALYTICS, flight_s=3.0), *failed])
+    assert [(finding.kind, finding.says) for finding in found if finding.kind in ("slow", "latency")] == [
+        (
+            "slow",
+            f"'{ANALYTICS}' takes 3.0 s at test in the median (3.0 s to 3.0 s); 8 calls are too few for a 95th percentile (72 needed); n = 8.",
+        ),
+        (
+            "latency",
+            f"'{SELF}' takes 0.20 s at test in the median (0.20 s to 0.20 s); 8 calls are too few for a 95th percentile (72 needed); n = 8.",
+        ),
+    ]
+
+
+def test_new_connections_take_no_part_in_the_time_of_a_call() -> None:
+    """What a call takes is told by warm connections: those that a scenario opened anew are left out."""
+    found = findings.judge([*several(8), *several(8, flight_s=9.0, facts={"cold": True})])
+    assert [finding.says.partition("n = ")[2] for finding in found if finding.kind == "latency"] == ["8."]
+
+
+def test_a_timeout_is_thrice_the_slowest() -> None:
+    """The read timeout to set is three times the slowest answer."""
+    found = findings.judge([*several(79, scenario="timeouts"), made(scenario="timeouts", flight_s=6.0)])
+    finding = next(one for one in found if one.kind == "timeout_to_set")
+    assert finding.says.endswith("the slowest of 80 answers took 6.0 s.")
+    assert finding.advice == "Set the read timeout to 18 s: three times the slowest, and 10 s at least."
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (0.0, "0 ms"),
+        (0.0994, "99 ms"),
+        (0.0995, "0.10 s"),
+        (0.9949, "0.99 s"),
+        (0.995, "1.0 s"),
+        (9.949, "9.9 s"),
+        (9.95, "10 s"),
+        (119.0, "119 s"),
+        (120.0, "2 min"),
+        (7199.0, "120 min"),
+        (7200.0, "2.0 h"),
+    ],
+)
+def test_times_for_people(value: float, told: str) -> None:
+    """Milliseconds below a tenth of a second, then two digits, then whole seconds, minutes and hours."""
+    assert seconds(value) == told
+
+
+def test_evidence_holds_words_only() -> None:
+    """A connection that broke without a word adds nothing to the evidence, and each word stands there once."""
+    broken = [lost(Outcome.CONNECT_ERROR, error=error) for error in (None, "reset", "reset", "refused")]
+    found = findings.judge([made(), *broken])
+    assert next(finding.evidence for finding in found if finding.kind == "connections_lost") == ("reset", "refused")
+    none = findings.judge(broken)
+    assert next(finding.evidence for finding in none if finding.kind == "no_answer") == ("reset", "refused")
+
+
+def test_imports_of_unknown_age() -> None:
+    """An import that does not tell since when it waits stands in the queue all the same, and is not told to be stuck."""
+    found = findings.judge([imports(waiting=1, queue=[[8, "created", None, None], [9, "created", 20.0, 0]])])
+    backlog = next(finding for finding in found if finding.kind == "backlog")
+    assert backlog.evidence == ("import 8: created", "import 9: created for 20 s, 0 %")
+    assert backlog.says == "The import queue of test now: 1 waiting, 0 running; a new one would wait about 3 min (by 10 past runs)."
+    assert "import_stuck" not in [finding.kind for finding in found]
+
+
+def test_failures_are_no_part_of_the_tail() -> None:
+    """The timeout to set is told by answers as asked: errors that come quickly, or late, are none."""
+    bad = several(40, scenario="timeouts", flight_s=30.0, status=500, outcome=Outcome.SERVER_ERROR)
+    found = findings.judge([*bad, *several(80, scenario="timeouts")])
+    assert next(finding.says for finding in found if finding.kind == "timeout_to_set") == (
+        "95 of 100 answers of test come within 0.20 s (0.20 s to 0.20 s), the slowest of 80 answers took 0.20 s."
+    )
+
+
+def test_no_list_though_a_try_failed() -> None:
+    """What answered once with something else than a list is no list, also where another try failed; without an answer nothing is said."""
+    failed = replace(page(None, items=None), status=500, outcome=Outcome.SERVER_ERROR)
+    assert "no_list" in [finding.kind for finding in findings.judge([page(None, items=None), failed])]
+    assert "no_list" not in [finding.kind for finding in findings.judge([failed])]
+
+
+def test_the_shift_of_quantiles_is_evidence() -> None:
+    """By how much which quantile differs stands beside the sentence, in ms with its interval and n."""
+    assert of_kind("differs").evidence == ("quantile 0.5: test minus sandbox +200 ms (+180 to +220 ms, n = 190)",)
+
+
+@pytest.mark.parametrize(
+    ("facts", "waited"),
+    [
+        ({"state": "queued", "age_s": 42.0}, "it was queued for at least 42 s"),
+        ({"state": "running", "age_s": 9.0, "at_most_s": 3.0}, "it was done or at work at the first look, so it waited 3.0 s at most"),
+        ({"state": "running"}, "its wait cannot be told"),
+    ],
+)
+def test_how_long_a_job_waited(facts: dict[str, Any], waited: str) -> None:
+    """What polling a Progress tells of its wait: at least, at most, or nothing."""
+    poll = made(scenario="queue", facts={"progress": 3, "completion": 0, **facts})
+    finding = next(one for one in findings.judge([poll]) if one.kind == "progress")
+    assert finding.says == f"Progress 3 of test is {facts['state']} at 0 %; {waited}; n = 1 poll."
+
+
+@pytest.mark.parametrize(("count", "told"), [(3, "GET /0, GET /1, GET /2"), (4, "GET /0, GET /1, GET /2 ...")])
+def test_calls_that_are_not_permitted(count: int, told: str) -> None:
+    """Three of the calls that the token may not make are named, and whether there are more."""
+    seen_there = [made(call=f"GET /{n}", status=403, outcome=Outcome.FORBIDDEN) for n in range(count)]
+    finding = next(one for one in findings.judge(seen_there) if one.kind == "permission")
+    assert finding.says == f"test does not let this token make {count} kinds of call: {told}."
+
+
+@pytest.mark.parametrize(
+    ("kind", "guess", "differs"),
+    [
+        ("production", "beta", True),
+        ("test", "sandbox", True),
+        ("beta", "beta", False),
+        ("test", "production", False),
+        (None, "beta", False),
+    ],
+)
+def test_a_kind_that_the_host_contradicts(kind: str | None, guess: str, differs: bool) -> None:
+    """A host name that looks like another kind than configured is told, but not one that looks like nothing in particular."""
+    found = findings.judge([made(scenario="reach", facts={"kind": kind, "kind_by_host": guess})])
+    assert ("kind_differs" in [finding.kind for finding in found]) is differs
+
+
+def test_words_stand_in_order() -> None:
+    """Several values that nobody names are told in the order of the alphabet, the most frequent first in the evidence."""
+    (unknown, *_) = findings.judge(words("workflow_state", {"zombie": 1, "active": 5, "alien": 2}))
+    assert unknown.says.endswith("names: alien, zombie; n = 8.")
+    assert unknown.evidence == ("active: 5", "alien: 2", "zombie: 1")
+
+
+def test_redirections_name_their_places_once() -> None:
+    """Where several redirections point is told once each, in order."""
+    places = ("https://sso.example", "https://login.example", "https://id.example", "https://sso.example")
+    seen_there = [made(status=302, outcome=Outcome.REDIRECTED, facts={"location": place}) for place in places]
+    finding = next(one for one in findings.judge(seen_there) if one.kind == "redirected")
+    told = "https://id.example, https://login.example, https://sso.example"
+    assert finding.says == f"test redirected 4 requests to {told}; the token was not sent there."
+
+
+@pytest.mark.parametrize(
+    ("ratio", "slower", "severity"),
+    [(1.5, "test", Severity.INFO), (1.51, "test", Severity.WARNING), (0.67, "sandbox", Severity.INFO), (0.66, "sandbox", Severity.WARNING)],
+)
+def test_the_slower_one_is_named(ratio: float, slower: str, severity: Severity) -> None:
+    """A difference is the slower instance's, and a warning from half as long again; rates are to be measured on it."""
+    pair = {**PAIR, "ratio_of_medians": {**PAIR["ratio_of_medians"], "value": ratio}}
+    (finding,) = judged(seen(comparisons=[pair]))
+    assert (finding.instance, finding.severity) == (slower, severity)
+    assert finding.advice == f"Rates found on {slower} are not those of the other; measure each: probes rate -i {slower}"
+
+
+def test_capacity_signs_of_either_side() -> None:
+    """Each side that spends more than 15 % in its own queue is named; a side that does not tell is not."""
+    told = [{**PAIR, "queue_share": shares} for shares in ({"a": 0.15, "b": 0.16}, {"a": 0.16, "b": None}, {})]
+    found = [[one.instance for one in judged(seen(comparisons=[pair])) if one.kind == "capacity_sign"] for pair in told]
+    assert found == [["sandbox"], ["test"], []]
+
+
 SAYS = {
     "no_answer": "test answered none of 2 requests: dns_error 2.",
     "credentials": "test refused the token: 1 of 1 request ended with 401.",
@@ -351,7 +615,10 @@ def test_observer_comes_first_and_unregistered_ones_get_mail() -> None:
     found = [finding.kind for finding in judged(CASES["observer_no_mail"]())]
     assert found[0] == "observer_no_mail"
     unregistered = findings.judge(enrolment(type="ObserverEnrollment", logins={"logins": 0}, channels={"emails": {"unconfirmed": 1}}))
-    assert "observer_no_mail" in [finding.kind for finding in unregistered]
+    assert [finding.kind for finding in unregistered] == ["condition_unknown"] * 3 + ["mail_would_go"]
+    assert unregistered[0].evidence[0] == (
+        "unknown: an observer without a login is probably not registered, and gets the registration mail then"
+    )
 
 
 def test_order_by_severity() -> None:
@@ -378,10 +645,20 @@ def test_nothing_seen_nothing_said() -> None:
     ("kind", "started", "fits"),
     [
         ("test", "2026-11-21", True),
+        ("test", "2026-08-15", True),
         ("test", "2026-11-07", False),
+        ("test", "2026-11-14", False),
+        ("test", "2026-08-22", False),
+        ("beta", "2026-11-06", False),
         ("production", "2026-11-05", True),
+        ("production", "2026-05-07", True),
+        ("production", "2026-10-15", True),
+        ("production", "2026-05-21", True),
+        ("production", "2026-10-08", False),
+        ("production", "2026-10-22", False),
         ("production", "2026-11-06", False),
         ("sandbox", "2026-11-07", False),
+        ("sandbox", "2026-11-05", False),
     ],
 )
 def test_refresh_days(kind: str, started: str, fits: bool) -> None:

@@ -228,6 +228,77 @@ def test_a_403_that_is_the_throttles_can_still_be_read() -> None:
     assert gate.refused == 1
 
 
+def test_a_403_that_was_read_already_goes_through_the_async_gate() -> None:
+    """An inner transport that hands out answers read to their end, as httpx's own for tests does, works behind the async gate as well."""
+
+    async def main() -> tuple[list[str], int]:
+        gate = limiter()
+        inner = httpx.MockTransport(lambda _: httpx.Response(403, text="403 Forbidden (Rate Limit Exceeded)"))
+        async with httpx.AsyncClient(transport=gate.async_transport(inner), base_url="http://here") as client:
+            return [(await client.get("/busy")).text], gate.refused
+
+    assert run_virtually(main()) == (["403 Forbidden (Rate Limit Exceeded)"], 1)
+
+
+class Noting(Limiter):
+    """Notes which costs are booked, and whether an answer was lost."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.costs: list[Any] = []
+        self.lost: list[bool] = []
+
+    def release(self, ticket: int, *told: Any, **named: Any) -> None:
+        """Notes it."""
+        self.costs.append(named.get("cost", told[0] if told else None))
+        self.lost.append(named.get("lost", False))
+        super().release(ticket, *told, **named)
+
+
+def test_a_call_that_brought_no_answer_is_booked_as_lost() -> None:
+    """Through every gate a call that ends with an exception is lost: the server may still be at it; its ticket is given back once."""
+    gate = Noting()
+
+    def late(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadTimeout("late", request=request)
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=gate.async_transport(httpx.MockTransport(late))) as client:
+            with pytest.raises(httpx.ReadTimeout):
+                await client.get("http://here/")
+
+    asyncio.run(main())
+    with httpx.Client(transport=gate.transport(httpx.MockTransport(late))) as client, pytest.raises(httpx.ReadTimeout):
+        client.get("http://here/")
+    with requests.Session() as session, socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        session.trust_env = False
+        session.mount("http://", gate.requests_adapter())
+        with pytest.raises(requests.ConnectionError):
+            session.get(f"http://127.0.0.1:{closed.getsockname()[1]}/", timeout=5)
+    assert (gate.lost, gate.in_flight) == ([True, True, True], 0)
+
+
+def test_an_answer_without_a_header_pays_a_unit_a_second() -> None:
+    """Where no cost is told an answer pays as many units as it took seconds, by either transport; a gateway's own answer pays none."""
+    gate = Noting()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        time.sleep(0.2)
+        return httpx.Response(int(request.url.path[1:]))
+
+    async def main() -> None:
+        async with httpx.AsyncClient(transport=gate.async_transport(httpx.MockTransport(answer)), base_url="http://here") as client:
+            await client.get("/200")
+            await client.get("/504")
+
+    asyncio.run(main())
+    with httpx.Client(transport=gate.transport(httpx.MockTransport(answer)), base_url="http://here") as client:
+        client.get("/404")
+        client.get("/502")
+    assert [None if cost is None else 0.2 <= cost < 10.0 for cost in gate.costs] == [True, None, True, None]
+
+
 def test_a_cancelled_request_gives_its_ticket_back() -> None:
     """A task that is cancelled while its request is out leaves nothing in flight."""
 
@@ -388,6 +459,23 @@ def test_a_second_name_of_canvas_that_was_down_needs_tickets(httpserver: HTTPSer
             for _ in range(calls):
                 client.get(other + path)
             assert gate.ledger.sent - before == tickets, path
+
+
+def test_a_stranger_that_refuses_needs_tickets_again(httpserver: HTTPServer) -> None:
+    """A host that went past the gate, and answers 429, is asked with tickets until it has shown three times that it keeps no bucket."""
+    httpserver.expect_request("/api").respond_with_data("{}", headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "550"})
+    httpserver.expect_request("/busy").respond_with_data("", status=429)
+    httpserver.expect_request("/file").respond_with_data("text")
+    other = httpserver.url_for("").replace("localhost", "127.0.0.1")
+    gate = Limiter()
+    with httpx.Client(transport=gate.transport()) as client:
+        client.get(httpserver.url_for("/api"))
+        for path, calls, tickets in (("/file", 5, 3), ("/busy", 1, 0), ("/file", 5, 3)):
+            before = gate.ledger.sent
+            for _ in range(calls):
+                client.get(other + path)
+            assert gate.ledger.sent - before == tickets, path
+    assert gate.refused == 0
 
 
 def test_a_file_is_sent_again_from_where_it_began(httpserver: HTTPServer) -> None:

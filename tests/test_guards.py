@@ -49,6 +49,10 @@ def test_the_first_reason_stays() -> None:
     assert first is not None
     assert first.why == "1 call was refused; 0 allowed."
     assert guard.see(seen(remaining=10.0)) is first
+    late = Guard(GuardLimits(max_requests=1, max_seconds=1.0))
+    stop = late.spent(5, 9.0)
+    assert stop == Stop(GuardName.REQUESTS, "5 requests were sent, which is the limit of the run.")
+    assert (late.spent(6, 9.0), late.see(seen(Outcome.THROTTLED, status=429))) == (stop, stop)
 
 
 def test_a_share_of_errors_stops_once_enough_were_seen() -> None:
@@ -90,6 +94,7 @@ def test_maintenance_stops_at_once() -> None:
 def test_a_budget_below_the_margin_stops() -> None:
     """Remaining at the margin is well, below it is not."""
     guard = Guard(GuardLimits(margin=50.0))
+    assert guard.see(seen()) is None
     assert guard.see(seen(remaining=50.0)) is None
     assert guard.see(seen(remaining=49.5)) == Stop(GuardName.REMAINING, "The remaining budget fell to 49.5, below the margin of 50.")
 

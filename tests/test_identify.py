@@ -144,6 +144,17 @@ def test_swapped_events() -> None:
     assert max(errors(plain, world.bucket)) < 0.005
 
 
+def test_an_order_that_was_lost_is_found_again() -> None:
+    """Where jitter hid which of two events came first, and the floor hangs on it, the order that explains the headers is taken."""
+    world = random_world(28, jitter_s=0.012)
+    world.carry_out(Design((SELF,), 60, price=False))
+    found = fitted(touches_of(world.seen))
+    _, reservation, outflow = errors(found, world.bucket)
+    assert found.solution.cost < 0.7
+    assert reservation < 0.001
+    assert outflow < 0.006
+
+
 def test_clock_drift() -> None:
     """A client's clock that runs 1 % fast makes the outflow 1 % smaller, and nothing else."""
     world = World(law=Law(0.4, 0.2), seed=2)

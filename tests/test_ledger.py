@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections.abc import Callable
 
 import pytest
 from bench.bound import Delayed
@@ -240,6 +241,19 @@ def test_a_lone_call_that_is_refused_again_waits_longer() -> None:
     assert waits[1:] == pytest.approx([5.0, 10.0, 20.0])
 
 
+def test_a_call_too_young_to_be_seen_comes_on_top_of_a_header() -> None:
+    """A header lacks the calls that surely had not arrived by then: the level is what it shows and they, the rest is a neighbour's."""
+    book = ledger()
+    book.passage.round_trip_s = 0.2
+    old, _ = book.send(0.0), book.send(0.25)
+    book.answer(old, 0.3, 0.0, 600.0 - 120.0, False, None)
+    assert book.level_at(0.3) == pytest.approx(120.0 + 50.0)
+    own = 50.0 - 0.3 * 10.0
+    ((when_s, reservations),) = book.neighbours.jumps
+    assert when_s == 0.3
+    assert reservations == pytest.approx((170.0 - own) / 50.0)
+
+
 def test_a_header_above_the_book_raises_it_at_once() -> None:
     """What a header shows beyond our own calls is a neighbour's and counts, and room for more is kept."""
     book = ledger()
@@ -445,6 +459,37 @@ def test_unknown_bucket_is_learnt() -> None:
         assert value < 1.3
         assert book.settings.up_front_cost == pytest.approx(case.bucket.up_front_cost, rel=0.02)
         assert book.settings.high_water_mark == pytest.approx(case.bucket.high_water_mark, rel=0.05)
+
+
+def test_constants_stand_once_they_are_sharp() -> None:
+    """After some 80 pairs of departures a bucket that was learnt counts as known: its constants are right to a hundredth of a per cent."""
+    case = FAMILIES["canvas"](1)
+    book = unknown(case)
+    Booked(case, book).run()
+    assert (book.known, len(book.learner.rows)) == (True, 80)
+    learnt = (book.settings.high_water_mark, book.settings.outflow_per_s, book.settings.up_front_cost)
+    assert learnt == pytest.approx((600.0, 10.0, 50.0), rel=1e-4)
+
+
+class Watched(Booked):
+    """Notes after each answer whether our own calls fill more of the book than there is in it."""
+
+    above = 0
+
+    def received(self, now: float, call: int, cost: float, remaining: float, refused: bool) -> None:
+        """Books it."""
+        super().received(now, call, cost, remaining, refused)
+        self.above += self.book.own > self.book.level + 1e-9
+
+
+@pytest.mark.parametrize("start", [known, unknown])
+def test_our_own_calls_are_part_of_the_level(start: Callable[[Case], Ledger]) -> None:
+    """The level by our own calls alone is never above the level, known bucket or not, neighbours or none."""
+    for others in ("", "calls", "drift"):
+        case = FAMILIES["canvas"](1).changed(others=others)
+        job = Watched(case, start(case))
+        job.run()
+        assert job.above == 0
 
 
 def test_drift_of_a_neighbour_is_followed() -> None:

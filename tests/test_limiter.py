@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from probes import Limiter
+from probes.bucket import BucketSettings
 from probes.buckets import bucket_of_run
 from probes.clock import run_virtually
 from probes.config import Instance
@@ -39,6 +40,13 @@ def test_constants_that_no_bucket_has() -> None:
     for mark, outflow, reservation in ((50.0, 10.0, 50.0), (600.0, 0.0, 50.0), (float("inf"), 10.0, 50.0), (600.0, 10.0, -1.0)):
         with pytest.raises(UsageError, match="A limiter needs 0 < up_front_cost < high_water_mark"):
             Limiter(mark, outflow, reservation)
+
+
+def test_the_bucket_that_a_limiter_keeps_the_book_of() -> None:
+    """Constants stand as given, Canvas's own where not; a bucket holds a third more than its mark, as Canvas's does."""
+    assert Limiter().ledger.settings == BucketSettings(600.0, 800.0, 10.0, 50.0)
+    assert Limiter(900.0, 12.0, 30.0).ledger.settings == BucketSettings(900.0, 1200.0, 12.0, 30.0)
+    assert Limiter.canvas(high_water_mark=900.0).ledger.settings == BucketSettings(900.0, 1200.0, 5.0, 300.0)
 
 
 def test_ceilings_and_margins_that_let_nothing_through() -> None:

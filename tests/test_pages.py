@@ -289,6 +289,22 @@ def test_a_refused_page_is_asked_again(headers: dict[str, str], waited: float) -
     assert [round(one.due_s, 6) for one in recorded] == [0.0, 0.0, waited, 2 * waited]
 
 
+def test_a_page_that_is_always_refused_ends_the_walk() -> None:
+    """So many times in all a throttled page is asked again, whichever page it is; then the walk has failed."""
+    first = iter([429, 200])
+
+    def respond(path: str, query: dict[str, list[str]]) -> Reply:
+        status = 429 if query.get("page") == ["2"] and len(asked) < 20 else next(first, 200)
+        asked.append(status)
+        return (status, {}, {}) if status == 429 else ordinal(things(*range(15)))(path, query)
+
+    asked: list[int] = []
+    pages, _, _ = walked(respond, refusals=3)
+    assert asked == [429, 200, 429, 429, 429]
+    assert (ids(pages), pages[-1].ended) == (list(range(10)), Ended.FAILED)
+    assert pages[-1].note == "Page 2 failed, throttled (429); the pages before it are whole."
+
+
 # Envelopes and other ways of paging
 
 

@@ -10,7 +10,7 @@ import pytest
 from probes import plan as module
 from probes.bucket import BucketSettings
 from probes.jobs.rehearsal import rehearse
-from probes.plan import NAMES, level_aware_run, plan
+from probes.plan import NAMES, LevelAwareRun, level_aware_run, plan
 from probes.twin import Twin
 
 SCHEMA = json.loads((Path(module.__file__).parent / "schemas" / "plan-1.json").read_text(encoding="utf-8"))
@@ -51,6 +51,14 @@ def test_ceilings() -> None:
     assert planned.strategy("workers").in_flight == 3
     alone = plan(twin(), 200, max_in_flight=1)
     assert alone.strategy("level_aware").seconds == pytest.approx(200 * 0.45, rel=0.1)
+    assert alone.strategy("workers").in_flight == 1
+
+
+def test_the_rate_that_a_ceiling_leaves() -> None:
+    """The even rate is told as the ceilings let it go: no faster than so many in flight come to, nor than `max_rate`."""
+    assert plan(twin(), 200, low=30.0, max_in_flight=3).strategy("even_rate").rate_per_s == pytest.approx(3 / 0.45, rel=0.01)
+    assert plan(twin(), 200, low=5.0, max_in_flight=3).strategy("even_rate").rate_per_s == 5.0
+    assert plan(twin(), 200, low=30.0, max_rate=4.0, max_in_flight=3).strategy("even_rate").rate_per_s == 4.0
 
 
 def test_dear_calls() -> None:
@@ -72,6 +80,15 @@ def test_level_aware_run() -> None:
     assert 0.0 < run.second_half_s < run.seconds
     assert run.seconds < (800 - 300) / 10
     assert level_aware_run(one, 1, 1).seconds == pytest.approx(float(one.times_s[np.random.default_rng(1).integers(0, 2000)]) + 0.05)
+
+
+@pytest.mark.parametrize(("refused", "odds"), [(0, 0.0), (2, 1.0 - 0.75**2), (8, 1.0)])
+def test_level_aware_odds(refused: int, odds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where two of eight replays of half a job met a refusal, all of it meets one unless both halves pass."""
+    monkeypatch.setattr(module, "REPLAYED_CALLS", 50)
+    monkeypatch.setattr(module, "level_aware_run", lambda _twin, _calls, seed, _most: LevelAwareRun(10.0, 5.0, 3 * (seed < refused)))
+    planned = module._level_aware(twin(), 100, None)
+    assert (planned.refusal_odds, planned.seconds) == pytest.approx((odds, 10.0 + 50 * 5.0 / 25))
 
 
 def test_long_jobs(monkeypatch: pytest.MonkeyPatch) -> None:

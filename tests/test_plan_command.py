@@ -209,6 +209,20 @@ def test_mix_of_calls(priced: list[Observation]) -> None:
     assert prices.n == pytest.approx(len(mixed), abs=3)
 
 
+def test_the_prices_of_a_mix_are_those_of_its_parts(priced: list[Observation]) -> None:
+    """Mean cost and mean time of a mix are those of its calls, weighted; it carries as many pairs as an even draw would need."""
+    dear = [dataclasses.replace(o, call="GET /b") if (o.cost or 0.0) > 0.9 else o for o in priced]
+    found = estimate(dear)
+    assert found is not None
+    shares = {SELF.name: 0.6, "GET /b": 0.4}
+    _, prices = mixture(found, shares) or (None, None)
+    assert prices is not None
+    parts = [(share, found.prices[call]) for call, share in shares.items()]
+    assert np.mean(prices.costs) == pytest.approx(sum(share * np.mean(part.costs) for share, part in parts), rel=0.03)
+    assert np.mean(prices.times_s) == pytest.approx(sum(share * np.mean(part.times_s) for share, part in parts), rel=0.03)
+    assert prices.n == pytest.approx(1.0 / sum(share**2 / part.n for share, part in parts), abs=2)
+
+
 def test_one_call_is_planned_as_it_was_told(priced: list[Observation]) -> None:
     """Of a single call the plan has the very twin and prices that its rate was told by."""
     found = estimate(priced)

@@ -14,9 +14,10 @@ from worlds import SELF, Law, World, observed, random_world, recorded
 from probes import rates
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.estimate import Estimate, estimate
+from probes.estimate import Estimate, Number, estimate, student
 from probes.observation import Outcome
-from probes.rates import Ceilings, rate_document, rate_documents, untried
+from probes.prices import Prices
+from probes.rates import Ceilings, mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
 from probes.safety import even_rate, workers
 
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
@@ -115,6 +116,22 @@ def test_no_rate_is_refused() -> None:
     assert document["safe"]["in_flight"] == 5
 
 
+@pytest.mark.parametrize(
+    ("ceilings", "rate", "bound_by"),
+    [
+        (Ceilings(slowed_at=20.0, steady_at=15.0), {"value": 15.0, "low": 15.0, "high": 20.0, "n": 0}, "latency"),
+        (Ceilings(max_rate=3.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
+        (Ceilings(max_rate=30.0, slowed_at=20.0, steady_at=15.0), {"value": 15.0, "low": 15.0, "high": 20.0, "n": 0}, "latency"),
+        (Ceilings(max_rate=3.0, slowed_at=20.0, steady_at=15.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
+    ],
+)
+def test_what_binds_where_the_bucket_does_not(ceilings: Ceilings, rate: dict[str, float], bound_by: str) -> None:
+    """A job that the bucket lets through at any rate is still bound by a server that slows down, and by a configured ceiling."""
+    found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
+    safe = valid(rate_document(found, SELF.name, 5, ceilings))["safe"]
+    assert (safe["rate_per_s"], safe["bound_by"]) == (rate, bound_by)
+
+
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
     """A configured ceiling below the bucket's rate binds: the rate is the ceiling, in flight and burst are bounded too."""
     safe = valid(rate_document(reservations, SELF.name, 1000, Ceilings(max_rate=1.0, max_in_flight=2)))["safe"]
@@ -183,6 +200,7 @@ def test_documents_of_a_run() -> None:
         valid(document)
         assert document["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=0.002)
     assert rate_documents([]) == []
+    assert rate_documents([dataclasses.replace(seen[0], status=None, received_s=None, outcome=Outcome.READ_TIMEOUT)] * 9) == []
 
 
 @pytest.mark.parametrize(("steady_at", "said"), [(None, False), (16.0, False), (10.0, True)])
@@ -206,6 +224,44 @@ def test_a_heavy_tail_widens_the_interval_and_is_said() -> None:
         told.append(rate_document(found, SELF.name))
     signs = [[sign["kind"] for sign in entry["signs"]] for entry in told]
     assert signs == [[], ["heavy_tail"]]
+
+
+class Light(Prices):
+    """Prices that are not told to be heavy."""
+
+    heavy = False
+
+
+def test_a_heavy_tail_has_a_wider_interval(outflow: Estimate) -> None:
+    """The relative error behind a rate is 2.0 in place of 1.08 times the reckoned one where the tail falls like a power."""
+    twin, costs = outflow.twin(SELF.name), 0.1 + 0.1 * np.random.default_rng(4).pareto(1.2, 400)
+    assert twin is not None
+    told = [safe_rate(twin, outflow, kind(costs, np.full(400, 0.2)), 1000) for kind in (Prices, Light)]
+    errors = [relative_error(one[0]) for one in told if one is not None]
+    assert errors[0] / errors[1] == pytest.approx(2.0 / 1.08)
+    assert [one[0].value < math.sqrt(one[0].low * one[0].high) for one in told if one is not None] == [True, True]
+
+
+@pytest.mark.parametrize(("low", "n", "error"), [(8.0, 61, math.log(12.5 / 8.0) / 2.0 / student(60)), (0.0, 61, 0.0), (8.0, 1, 0.0)])
+def test_the_error_behind_an_interval(low: float, n: int, error: float) -> None:
+    """Half the interval on the logarithm's scale over Student's quantile; 0 where the interval tells none."""
+    assert relative_error(Number(10.0, low, 12.5, n)) == pytest.approx(error)
+
+
+def test_workers_where_latency_binds(outflow: Estimate) -> None:
+    """Where the server slows down, no more workers are told than the steady rate keeps busy, the round trip counted."""
+    far = dataclasses.replace(outflow, spare_s=1.2)
+    safe = rate_document(far, SELF.name, 1000, Ceilings(slowed_at=2.0, steady_at=1.5))["safe"]
+    free = rate_document(far, SELF.name, 1000)["safe"]
+    assert (safe["bound_by"], safe["in_flight"], free["in_flight"]) == ("latency", 2, 5)
+
+
+def test_a_mix_of_calls_some_of_which_have_no_price(outflow: Estimate) -> None:
+    """A job of which more than a twentieth was never priced has no rate; of a smaller rest it is told all the same."""
+    told = [
+        mix_document(outflow, {SELF.name: known, "GET /never": 1.0 - known}, 1000, Ceilings())["safe"] is not None for known in (0.94, 0.96)
+    ]
+    assert told == [False, True]
 
 
 class Fixed(Law):

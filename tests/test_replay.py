@@ -8,7 +8,7 @@ from worlds import Law, World, observed, recorded
 
 from probes.bucket import Bucket, BucketSettings
 from probes.observation import Outcome
-from probes.replay import Touch, jitter_s, network_s, predicted, replay, touches_of
+from probes.replay import Touch, jitter_s, network_s, predicted, replay, touches_of, way_jitter_s
 
 
 def true_headers(bucket: BucketSettings, touches: list[Touch]) -> list[float]:
@@ -102,6 +102,20 @@ def test_runtime_longer_than_the_flight() -> None:
     """A server time longer than the flight cannot be true and is not used."""
     (touch,) = touches_of([observed(0.0, 0.5, server_time_s=9.0, remaining=600.0, cost=0.0)])
     assert 0.0 <= touch.arrived_s <= touch.departed_s <= 0.5
+
+
+def test_jitter_of_one_way() -> None:
+    """Half of what the middle two thirds of the ways are apart, over the root of two; cold, failed and untold ways say nothing of it."""
+    spread = [observed(n, n + 0.4 + 0.01 * n, server_time_s=0.3, remaining=600.0) for n in range(12)]
+    low, high = np.quantile([0.1 + 0.01 * n for n in range(12)], (0.16, 0.84))
+    assert way_jitter_s(spread) == pytest.approx((high - low) / 2.0 / np.sqrt(2.0))
+    assert way_jitter_s(spread[1:]) == 0.0
+    odd = [
+        observed(20.0, 29.0, server_time_s=0.3, remaining=600.0, reused=False),
+        observed(20.0, 29.0, server_time_s=0.3, remaining=600.0, status=500, outcome=Outcome.SERVER_ERROR),
+        observed(20.0, 29.0, remaining=600.0),
+    ]
+    assert way_jitter_s([*spread, *odd]) == way_jitter_s(spread)
 
 
 def test_jitter_of_a_world() -> None:

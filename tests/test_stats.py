@@ -94,6 +94,16 @@ def test_bootstrap() -> None:
     assert (low, high) == stats.bootstrap(100, lambda drawn: float(values[drawn].mean()), seed=3)
 
 
+def test_ranks_of_ties() -> None:
+    """Values that are alike share the mean of their ranks: the correlation is scipy's, and its p that of the normal approximation."""
+    from scipy.stats import norm, spearmanr
+
+    x, y = [1, 1, 1, 1, 2, 2, 3, 4], [3, 1, 2, 2, 2, 5, 4, 9]
+    correlation, p = stats.rank_slope(x, y)
+    assert correlation == pytest.approx(spearmanr(x, y).statistic)
+    assert p == pytest.approx(norm.sf(correlation * 7**0.5))
+
+
 def test_rank_slope() -> None:
     """A rising relation has a small p, a falling one a large, and too little says nothing."""
     correlation, p = stats.rank_slope([1, 1, 2, 2, 3, 3, 4, 4], [0.1, 0.1, 0.2, 0.2, 0.3, 0.3, 0.5, 0.5])

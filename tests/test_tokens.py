@@ -39,8 +39,9 @@ WRITTEN: dict[str, Callable[[str], str]] = {
 
 @pytest.fixture(autouse=True)
 def forgotten() -> Iterator[None]:
-    """What is remembered here is not taken out of what other tests tell."""
+    """What other tests read is unknown here, and what is read here is not taken out of what they tell."""
     before = dict(tokens._read)
+    tokens._read.clear()
     yield
     tokens._read.clear()
     tokens._read.update(before)

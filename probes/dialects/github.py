@@ -6,7 +6,7 @@ Source: docs.github.com, "Rate limits for the REST API" and "Troubleshooting the
 from __future__ import annotations
 
 from probes.dialects.base import Dialect, Headers, ServerAccount
-from probes.dialects.fields import epoch_reset_s, number, retry_after_s
+from probes.dialects.fields import epoch_reset_s, number, retry_after_s, seconds
 from probes.dialects.outcomes import plain_outcome
 from probes.observation import Outcome, Quota
 
@@ -34,7 +34,7 @@ def outcome(status: int, headers: Headers, body: bytes) -> Outcome:
 
 def server(headers: Headers) -> ServerAccount:
     """GitHub tells its request's id and, on some endpoints, its time in X-Runtime-Rack."""
-    return ServerAccount(server_time_s=number(headers, "x-runtime-rack", least=0.0), request_id=headers.get("x-github-request-id"))
+    return ServerAccount(server_time_s=seconds(headers, "x-runtime-rack"), request_id=headers.get("x-github-request-id"))
 
 
 DIALECT = Dialect(

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from probes.addresses import origin, target, without_secrets
 from probes.config import Instance
@@ -121,7 +121,7 @@ def _sized(path: str, instance: Instance, settings: Settings) -> str:
     from probes.dialects import dialect
 
     size = dialect(instance.dialect).page_size
-    if size is None or f"{size}=" in urlsplit(path).query:
+    if size is None or any(key == size for key, _ in parse_qsl(urlsplit(path).query, keep_blank_values=True)):
         return path
     settings.say(f"Asking for {size}=100, as the path names none.")
     return path + ("&" if "?" in path else "?") + f"{size}=100"

@@ -31,7 +31,7 @@ NEEDS = {
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """One condition of the mail. `holds` is None where it could not be read; then `says` names the permission it needs."""
+    """One condition of the mail. `holds` is None where it could not be read; then `says` begins with `unknown:` and tells why."""
 
     name: str
     holds: bool | None
@@ -55,7 +55,7 @@ def _of_instance(name: str, checks: Mapping[str, Observation], kind: str | None)
     about = checks["course"].facts
     what = f"{about.get('type')} of user {about.get('user')} in course {about.get('course')} at {name}"
     found = conditions(checks, kind)
-    evidence = tuple(f"{ {True: 'holds', False: 'STOPS', None: 'unknown'}[one.holds] }: {one.says}" for one in found)
+    evidence = tuple(one.says if one.holds is None else f"{'holds' if one.holds else 'STOPS'}: {one.says}" for one in found)
     example = Severity.INFO if not about.get("named") else Severity.WARNING
     stopping = [one for one in found if one.holds is False]
     unknown = [one for one in found if one.holds is None]
@@ -86,7 +86,7 @@ def conditions(checks: Mapping[str, Observation], kind: str | None) -> list[Cond
     role = str(course.facts.get("type"))
     registered = _registered(checks.get("logins"))
     return [
-        _observer(role, registered),
+        _observer(role, checks.get("logins")),
         Condition("instance", kind not in NO_MAIL_KINDS, _kind_says(kind)),
         _exists(checks.get("user")),
         registered,
@@ -105,11 +105,13 @@ def _unread(name: str, check: str, seen: Observation | None) -> Condition:
     return Condition(name, None, f"unknown: needs permission {NEEDS[check]}")
 
 
-def _observer(role: str, registered: Condition) -> Condition:
+def _observer(role: str, logins: Observation | None) -> Condition:
     if role != OBSERVER:
         return Condition("observer", True, f"{role} is not an observer")
-    if registered.holds is False:
-        return Condition("observer", True, "an observer who is not registered gets the registration mail")
+    if logins is not None and logins.ok and not logins.facts.get("logins"):
+        return Condition(
+            "observer", None, "unknown: an observer without a login is probably not registered, and gets the registration mail then"
+        )
     return Condition("observer", False, "registered observers are left out of these mails")
 
 

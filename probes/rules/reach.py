@@ -49,7 +49,7 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         yield Finding("credentials", Severity.ERROR, name, says, evidence, advice)
     edge = [o for o in seen if o.outcome is Outcome.NO_USER_AGENT]
     if edge:
-        says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before Canvas saw them."
+        says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before it came to Canvas."
         advice = "Something between here and there strips the User-Agent, probably a proxy: let it through."
         yield Finding("no_user_agent", Severity.ERROR, name, says, (), advice)
     calls = sorted({o.call for o in seen if o.outcome is Outcome.FORBIDDEN})
