@@ -61,7 +61,9 @@ KINDS: dict[str, str] = {
     "no_imports": "no import tells its wait",
     "queue_empty": "nothing waits now",
     "backlog": "who waits now, and the wait to expect",
-    "import_stuck": "an import waits far longer than any did",
+    "import_stuck": "an import that hangs, or that nothing takes up",
+    "import_failed": "past imports that did not end well",
+    "import_place": "where the import asked about stands",
     "queue_unreadable": "the queue cannot be read",
     "progress": "a background job that was followed",
     # endpoints

@@ -44,6 +44,9 @@ def run(
     section: Annotated[str | None, typer.Option("--section", metavar="ID", help="The section that enrollment asks about.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="ID", help="The user that enrollment asks about.")] = None,
     role: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="The enrolment's type, as StudentEnrollment.")] = None,
+    sis_import: Annotated[
+        str | None, typer.Option("--import", metavar="ID", help="The SIS import whose place in the queue is asked.")
+    ] = None,
     progress: Annotated[list[str], typer.Option("--progress", metavar="ID", help="A Progress object that queue follows; may repeat.")] = [],  # noqa: B006
     write_probe: Annotated[
         bool, typer.Option("--write-probe", help="Let queue start a harmless background job where writes are allowed.")
@@ -60,7 +63,7 @@ def run(
     from probes.scenarios import Options
 
     common = settings(config, out, as_json, quiet, fail_on)
-    extra = {"type": role, "progress": tuple(progress)}
+    extra = {"type": role, "import": sis_import, "progress": tuple(progress)}
     options = Options(
         calls=tuple(parse(text) for text in call),
         repeat=repeat or Options().repeat,

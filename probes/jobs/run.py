@@ -37,6 +37,7 @@ HEADLINES = frozenset(
         "queue_empty",
         "backlog",
         "no_imports",
+        "import_place",
         "progress",
         "undocumented_value",
         "unknown_value",
