@@ -33,6 +33,7 @@ HEADLINES = frozenset(
         "timeout_to_set",
         "ladder",
         "mail_would_go",
+        "mail_unknown",
         "queue_wait",
         "queue_empty",
         "backlog",

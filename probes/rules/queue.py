@@ -179,7 +179,8 @@ def _unreadable(name: str, first: Observation) -> Finding:
     reason = first.facts.get("reason")
     if reason is not None:
         says = f"The import queue of {name} cannot be read ({first.status}): {str(reason).rstrip('.')}."
-        advice = "SIS imports belong to the root account, where an administrator enables them."
+        root = "SIS imports belong to the root account, where an administrator enables them."
+        advice = root if first.outcome in (Outcome.FORBIDDEN, Outcome.CLIENT_ERROR) else ""
         return Finding("queue_unreadable", Severity.INFO, name, says, (), advice)
     if first.outcome in (Outcome.FORBIDDEN, Outcome.UNAUTHORIZED):
         says = f"The import queue of {name} is unknown: needs permission 'Import SIS data' ({first.status})."
