@@ -498,6 +498,19 @@ def test_vocabulary_counts_values() -> None:
     assert {"undocumented_value", "unknown_value", "words_known"} <= kinds(lines)
 
 
+def test_vocabulary_of_an_empty_course() -> None:
+    """Where the lists hold nothing that is said, with what was looked for; of a list that cannot be read nothing is."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        bad = "sis_imports" in request.url.path
+        return httpx.Response(403 if bad else 200, json={} if bad else [], request=request)
+
+    found = findings.judge(seen("vocabulary", script=script, options=Options(course="1")))
+    assert [f.says for f in found if f.kind != "permission"] == [
+        "No enrolments or communication channels were seen at test, so there is no value to compare; n = 2 answers."
+    ]
+
+
 def test_vocabulary_follows_progress_ids() -> None:
     """Progress objects given by id are counted too."""
     lines = seen("vocabulary", script=progresses("waiting_for_external_tool"), options=Options(course="1", extra={"progress": ("9",)}))

@@ -16,7 +16,7 @@ NEEDS = {
     "settings": "to read the settings of this course",
     "section": "to read this section",
     "sections": "to read the sections of this course",
-    "roles": "to read the roles of the account",
+    "roles": "to read the account's roles",
     "user": "to read this user's profile ('Users - view list' or the user's own token)",
     "logins": "'Users - view login IDs', as an account administrator",
     "channels": "to read this user's communication channels",
