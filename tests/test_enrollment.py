@@ -125,7 +125,11 @@ STOPS: dict[str, tuple[Any, str, str]] = {
         "the dates of the section are over",
         "Move the end of the section, then enrol.",
     ),
-    "concluded, section open": (school(course={"concluded": True}, sections=[section(end=5)]), "the course has concluded", "Move the end"),
+    "concluded, section open": (
+        school(course={"concluded": True}, sections=[section(end=5)], rows=[row("completed")]),
+        "the course has concluded",
+        "Move the end",
+    ),
     "only section hidden": (
         school(sections=[section(start=5)], settings=HIDDEN),
         "the section has not begun and hides itself from students until then",

@@ -93,7 +93,7 @@ def test_a_long_queue_is_a_queue() -> None:
 def test_what_is_left_goes_by_past_runs_that_took_longer() -> None:
     """The rest of one at work is the median over past runs that were longer than it is until now, and never nothing."""
     assert says(LONG, "import_place", mine="901") == (
-        "Import 901 of test is importing for 35 min, 80 %: it is at work; about 5 min are left (by 10 past runs)."
+        "Import 901 of test is at work, importing for 35 min, 80 %: about 5 min are left (by 10 past runs)."
     )
 
 
@@ -103,8 +103,7 @@ def test_the_import_that_hangs_is_named() -> None:
     (stuck,), (backlog,) = found["import_stuck"], found["backlog"]
     assert stuck.severity is Severity.ERROR
     assert stuck.says == (
-        "Import 901 of test seems to hang: it is importing for 8.1 h, 3 %; the longest of 20 past runs took 5 min."
-        " 1 import waits behind it."
+        "Import 901 of test seems to hang: importing for 8.1 h, 3 %; the longest of 20 past runs took 5 min. 1 import waits behind it."
     )
     assert "or abort it: PUT /api/v1/accounts/self/sis_imports/901/abort" in stuck.advice
     assert backlog.says.endswith("1 waiting, 1 running; how long a new one waits is not known, as import 901 seems to hang.")
@@ -170,11 +169,11 @@ def test_states_that_are_not_known_count() -> None:
     strange = [
         one(905, "queued_for_shard", 600),
         one(904, "throttled", 900),
-        one(903, "diffing", 900, 700),
+        one(903, "diffing", 1100, 1000),
         one(902, "merged", 2000, 1900, 1800),
     ]
     lines, found = asked([*strange, *past(20)])
-    assert lines[0].facts["queue"] == [[903, "diffing", 700.0, 0], [904, "throttled", 900.0, 0], [905, "queued_for_shard", 600.0, 0]]
+    assert lines[0].facts["queue"] == [[903, "diffing", 1000.0, 0], [904, "throttled", 900.0, 0], [905, "queued_for_shard", 600.0, 0]]
     assert "2 waiting, 1 running" in found["backlog"][0].says
     assert told(lines[0].facts)["oldest_wait_s"] == 900.0
 
@@ -221,9 +220,9 @@ def test_imports_that_did_not_end_well(states: list[str], severity: Severity, se
         (
             "903",
             Severity.INFO,
-            "Import 903 of test is created for 10 min, 0 %: 2 imports stand before it; it would wait about 28 min (by 20 past runs).",
+            "Import 903 of test waits, created for 10 min, 0 %: 2 imports stand before it; it would wait about 28 min (by 20 past runs).",
         ),
-        ("901", Severity.INFO, "Import 901 of test is importing for 12 min, 40 %: it is at work; about 8 min are left (by 20 past runs)."),
+        ("901", Severity.INFO, "Import 901 of test is at work, importing for 12 min, 40 %: about 8 min are left (by 20 past runs)."),
         ("800", Severity.INFO, "Import 800 of test is over, imported: it waited 60 s, then ran for 20 min."),
         ("7", Severity.WARNING, "Import 7 of test cannot be read (404, not_found)."),
     ],
@@ -242,7 +241,7 @@ def test_the_place_of_one_import(mine: str, severity: Severity, sentence: str) -
 def test_the_first_in_the_queue() -> None:
     """With nothing before it an import should start soon."""
     assert says([one(903, "created", 60), *past(9)], "import_place", mine="903") == (
-        "Import 903 of test is created for 60 s, 0 %: no import stands before it; it should start soon."
+        "Import 903 of test waits, created for 60 s, 0 %: no import stands before it; it should start soon."
     )
 
 

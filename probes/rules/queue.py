@@ -80,7 +80,7 @@ def _stuck(name: str, queue: Queue) -> Iterator[Finding]:
             f"the longest of {plural(len(runs), 'past run')} took {seconds(max(runs))}" if runs else "no past run tells how long they take"
         )
         behind = plural(len(queue.waiting), "import waits", "imports wait")
-        says = f"Import {late.number} of {name} seems to hang: it is {late.told}; {usual}. {behind} behind it."
+        says = f"Import {late.number} of {name} seems to hang: {late.told}; {usual}. {behind} behind it."
         advice = (
             f"Look in ten minutes whether its per cent move; if not, ask the vendor about import {late.number}, "
             f"or abort it: PUT /api/v1/accounts/self/sis_imports/{late.number}/abort"
@@ -156,15 +156,14 @@ def _over(name: str, one: Mapping[str, Any]) -> Finding:
 def _placed(name: str, mine: Standing, queue: Queue, more: bool) -> Finding:
     place = next((n for n, one in enumerate(queue.all) if str(one.number) == str(mine.number)), None)
     if place is None:  # it began or was created between two answers
-        return Finding(
-            "import_place", Severity.INFO, name, f"Import {mine.number} of {name} is {mine.told}.", (), "Ask again for its place."
-        )
-    before, told = queue.all[:place], f"Import {mine.number} of {name} is {mine.told}"
+        return Finding("import_place", Severity.INFO, name, f"Import {mine.number} of {name}: {mine.told}.", (), "Ask again for its place.")
+    before = queue.all[:place]
     if place < len(queue.at_work):
-        return Finding("import_place", Severity.INFO, name, f"{told}: it is at work; {_rest(queue, mine)}.")
+        says = f"Import {mine.number} of {name} is at work, {mine.told}: {_rest(queue, mine)}."
+        return Finding("import_place", Severity.INFO, name, says)
     stand = plural(len(before), "import stands", "imports stand") if before else "no import stands"
     ahead = _ahead(queue, before, "it", more) if before or queue.passed_over() else "it should start soon"
-    says = f"{told}: {'at least ' if more else ''}{stand} before it; {ahead}."
+    says = f"Import {mine.number} of {name} waits, {mine.told}: {'at least ' if more else ''}{stand} before it; {ahead}."
     return Finding("import_place", Severity.INFO, name, says, tuple(one.line for one in before[-8:]), _patience(queue))
 
 

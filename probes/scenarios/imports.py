@@ -109,8 +109,8 @@ def is_at_work(one: Import) -> bool:
 
 
 def was_done(one: Import) -> bool:
-    """Whether an import was begun and ended by itself: as they are taken in order of creation, no older one waits."""
-    return has_ended(one) and one.get("started_at") is not None and one.get("workflow_state") != "aborted"
+    """Whether an import was begun and is over: as they are taken in order of creation, no older one waits."""
+    return has_ended(one) and one.get("started_at") is not None
 
 
 def _told(one: Import, now_s: float) -> dict[str, Any]:
