@@ -61,7 +61,9 @@ KINDS: dict[str, str] = {
     "no_imports": "no import tells its wait",
     "queue_empty": "nothing waits now",
     "backlog": "who waits now, and the wait to expect",
-    "import_stuck": "an import waits far longer than any did",
+    "import_stuck": "an import that hangs, or that nothing takes up",
+    "import_failed": "past imports that did not end well",
+    "import_place": "where the import asked about stands",
     "queue_unreadable": "the queue cannot be read",
     "progress": "a background job that was followed",
     # endpoints
@@ -74,12 +76,14 @@ KINDS: dict[str, str] = {
     "mail_stopped": "a condition that stops the mail",
     "condition_unknown": "a condition that could not be read",
     "mail_would_go": "nothing that was read stops the mail",
-    "enrollment_unchecked": "there was no course to check",
+    "mail_unknown": "course or user could not be read",
+    "enrollment_unchecked": "there was nothing to check: no course, no such type",
     # vocabulary
     "undocumented_value": "known to the source, not to the documentation",
     "unknown_value": "known to neither",
     "words_known": "all values are documented",
     "hidden_value": "a value that lists hide",
+    "nothing_seen": "the lists that were read are empty",
     # comparison
     "differs": "one instance is slower than another",
     "no_difference": "no difference that n can show",

@@ -50,7 +50,8 @@ class Ended(StrEnum):
 class Page:
     """One page: its items that no earlier page had, its answer, its number from 1.
 
-    `ended` is set on the last page of a walk and on no other; `note` is one sentence for a person, where there is something to say.
+    `ended` is set on the last page of a walk and on no other; `note` is one sentence for a person, where there is something to say;
+    `repeated` counts the items left out, as their id had come before.
     """
 
     items: list[Any]
@@ -58,6 +59,7 @@ class Page:
     number: int
     ended: Ended | None = None
     note: str | None = None
+    repeated: int = 0
 
 
 @dataclass(slots=True)
@@ -140,14 +142,15 @@ def _read(client: Client, seen: _Walk, answer: Answer, document: Any, number: in
     if found is None:
         return _single(answer, document, number), None
     new = seen.fresh(found)
+    repeated = len(found) - len(new)
     try:
         url = following(client.dialect.paging, answer.headers, document, answer.url)
     except BadLink as error:
-        return Page(new, answer, number, Ended.BAD_LINK, f"After page {number} {without_secrets(str(error))}."), None
+        return Page(new, answer, number, Ended.BAD_LINK, f"After page {number} {without_secrets(str(error))}.", repeated), None
     if url is None:
-        return Page(new, answer, number, Ended.COMPLETE), None
+        return Page(new, answer, number, Ended.COMPLETE, repeated=repeated), None
     ended, note = _obstacle(client, seen, url, number, limit)
-    return Page(new, answer, number, ended, note), None if ended else target(url)
+    return Page(new, answer, number, ended, note, repeated), None if ended else target(url)
 
 
 def _obstacle(client: Client, seen: _Walk, url: str, number: int, limit: int | None) -> tuple[Ended | None, str | None]:
@@ -181,6 +184,8 @@ def _failure(observation: Observation, number: int) -> str:
         return f"Page {number} failed, {UNANSWERED[observation.outcome]}: probes diagnose -i {observation.instance} says why; {rest}"
     status = f" ({observation.status})" if observation.status else ""
     detail = f": {observation.error}" if observation.error else ""
+    if observation.outcome is Outcome.REDIRECTED:
+        detail = f": it leads to {observation.facts.get('location')}, where your token was not sent"
     if observation.outcome is Outcome.NOT_FOUND and observation.facts.get("html"):
         detail = ": a web page came: no such path in this API, 'probes explain' says more"
     return f"Page {number} failed, {observation.outcome.value}{status}{detail}; {rest}"

@@ -51,6 +51,16 @@ VOCABULARIES: tuple[Vocabulary, ...] = (
 """One line a field; `thing` and `field` together are its name."""
 
 
+ENROLLMENT_TYPES = ("StudentEnrollment", "TeacherEnrollment", "TaEnrollment", "DesignerEnrollment", "ObserverEnrollment")
+"""What `type` of an enrolment that is made can be."""
+
+
+def slip(kind: str) -> str | None:
+    """The type of enrolment that `kind` names in other letters, or without its end; None where it is a type, or names none."""
+    meant = {word.lower(): one for one in ENROLLMENT_TYPES for word in (one, one.removesuffix("Enrollment"))}
+    return None if kind in ENROLLMENT_TYPES else meant.get(kind.lower())
+
+
 def vocabulary(thing: str, field: str) -> Vocabulary | None:
     """The vocabulary of that field; None where there is none."""
     return next((one for one in VOCABULARIES if (one.thing, one.field) == (thing, field)), None)

@@ -42,6 +42,7 @@ def completed(place: Path, line: str) -> list[str]:
         ("probes rate --job", ["--job"]),
         ("probes run la", ["latency"]),
         ("probes run latency p", ["pagination"]),
+        ("probes run queue --im", ["--import"]),
         ("probes rate -i b", ["beta", "basic"]),
         ("probes fetch /api/v1/courses -i be", ["beta"]),
     ],

@@ -135,6 +135,30 @@ def test_a_failure_in_the_middle(fetch: Fetcher) -> None:
     )
 
 
+def test_a_redirect_says_where_to(fetch: Fetcher) -> None:
+    """A list that is sent elsewhere exits 1 and names the place, without its path."""
+    fetch.server.expect_request("/api/v1/things").respond_with_data("", 302, {"Location": "https://sso.school.example/login?next=x"})
+    code, out, said = fetch("things", "--all", "--quiet")
+    assert (code, out) == (1, "")
+    assert said == (
+        "The list is not whole: 0 items from 1 page. Page 1 failed, redirected (302): it leads to https://sso.school.example, "
+        f"where your token was not sent; nothing was read. Calls are kept in {fetch.run.folder}."
+    )
+
+
+def test_items_that_come_again_are_counted(fetch: Fetcher) -> None:
+    """Items whose id came before, on the same page or an earlier one, are left out, and it is said how many."""
+    first, second = [{"id": 1}, {"id": 1}, {"id": 2}], [{"id": 2}, {"id": 3}]
+    link = '</api/v1/things?page=2>; rel="next"'
+    fetch.server.expect_request("/api/v1/things", query_string="per_page=100").respond_with_json(first, headers={"Link": link})
+    fetch.server.expect_request("/api/v1/things", query_string="page=2").respond_with_json(second)
+    code, out, said = fetch("things", "--all")
+    assert (code, numbers(out)) == (0, [1, 2, 3])
+    assert said.splitlines()[-1] == (
+        f"3 items from 2 pages, 2 more left out, as their id had come before. Calls are kept in {fetch.run.folder}."
+    )
+
+
 def test_a_list_in_a_circle_as_a_document(fetch: Fetcher) -> None:
     """With --json the document comes first, not complete, then the exit code 1."""
     fetch.server.expect_request("/api/v1/things").respond_with_json(

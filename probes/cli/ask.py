@@ -43,7 +43,12 @@ def run(
     ] = None,
     section: Annotated[str | None, typer.Option("--section", metavar="ID", help="The section that enrollment asks about.")] = None,
     user: Annotated[str | None, typer.Option("--user", metavar="ID", help="The user that enrollment asks about.")] = None,
-    role: Annotated[str | None, typer.Option("--type", metavar="TYPE", help="The enrolment's type, as StudentEnrollment.")] = None,
+    role: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="The enrolment's type, as StudentEnrollment, or a role's name.")
+    ] = None,
+    sis_import: Annotated[
+        str | None, typer.Option("--import", metavar="ID", help="The SIS import whose place in the queue is asked.")
+    ] = None,
     progress: Annotated[list[str], typer.Option("--progress", metavar="ID", help="A Progress object that queue follows; may repeat.")] = [],  # noqa: B006
     write_probe: Annotated[
         bool, typer.Option("--write-probe", help="Let queue start a harmless background job where writes are allowed.")
@@ -60,7 +65,7 @@ def run(
     from probes.scenarios import Options
 
     common = settings(config, out, as_json, quiet, fail_on)
-    extra = {"type": role, "progress": tuple(progress)}
+    extra = {"type": _enrollment_type(role), "import": sis_import, "progress": tuple(progress)}
     options = Options(
         calls=tuple(parse(text) for text in call),
         repeat=repeat or Options().repeat,
@@ -73,6 +78,19 @@ def run(
     )
     told, ends = job.run(common, scenario, instance, options)
     _tell_then_end(common, told, ends)
+
+
+def _enrollment_type(text: str | None) -> str | None:
+    """`text`, which is a type of enrolment or may be a role of the account. Raises UsageError for a slip of the pen."""
+    from probes.errors import UsageError
+    from probes.words import ENROLLMENT_TYPES, slip
+
+    meant = None if text is None else slip(text)
+    if meant is not None:
+        raise UsageError(
+            f"--type {text}: write {meant}. Types are {', '.join(ENROLLMENT_TYPES)}; a role of the account is taken by its name."
+        )
+    return text
 
 
 def compare(

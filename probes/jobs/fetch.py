@@ -37,6 +37,7 @@ class Fetched:
     path: str
     items: list[Any] = field(default_factory=list)
     count: int = 0
+    repeated: int = 0
     pages: int = 0
     ended: str = "failed"
     note: str | None = None
@@ -79,11 +80,15 @@ def end(settings: Settings, fetched: Fetched) -> None:
     """Says how it ended. Raises CredentialsError or ProbesError when the list is not whole."""
     if fetched.ended == "failed" and fetched.count == 0 and fetched.outcome is Outcome.UNAUTHORIZED:
         raise CredentialsError("Every call was refused for its credentials (401): check the token; probes diagnose says more.")
-    got = f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}"
+    got = f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}{_left_out(fetched.repeated)}"
     if fetched.ended not in ("complete", "limit"):
         raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.")
     more = "" if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
     settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
+
+
+def _left_out(repeated: int) -> str:
+    return "" if repeated == 0 else f", {repeated} more left out, as {'its' if repeated == 1 else 'their'} id had come before"
 
 
 def _counted(count: int, what: str) -> str:
@@ -139,6 +144,7 @@ async def _walked(
         async for page in walk(client, fetched.path, scenario="fetch", limit=None if every_page else 1, refusals=REFUSALS):
             fetched.pages = page.number
             fetched.count += len(page.items)
+            fetched.repeated += page.repeated
             if settings.as_json:
                 fetched.items += page.items
             elif not _handed_out(page.items, line):

@@ -9,9 +9,6 @@ from typing import Any
 from probes.observation import Observation
 from probes.stats import median
 
-WAITING = frozenset({"initializing", "created"})
-"""States of an import that has not begun."""
-
 Labels = tuple[tuple[str, str], ...]
 
 
@@ -49,10 +46,12 @@ def rows(seen: Iterable[tuple[int, Observation]]) -> list[dict[str, Any]]:
 def told(noted: Mapping[str, Any]) -> dict[str, Any]:
     """What scenario `queue` noted of the imports, as numbers."""
     waits, runs = _seconds(noted.get("waits_s")), _seconds(noted.get("runs_s"))
-    ages = [one[2] for one in noted.get("queue") or () if one[1] in WAITING and one[2] is not None]
+    running = int(noted.get("running") or 0)
+    waiting = (noted.get("queue") or ())[running:]  # those at work stand first
+    ages = [one[2] for one in waiting if one[2] is not None]
     return {
         "waiting": int(noted.get("waiting") or 0),
-        "running": int(noted.get("running") or 0),
+        "running": running,
         "oldest_wait_s": float(max(ages, default=0.0)),
         "median_wait_s": median(waits) if waits else None,
         "max_wait_s": max(waits, default=None),

@@ -7,241 +7,122 @@ instructure/canvas-lms; the documentation promises the mail without them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
-from probes.observation import Observation, Outcome
+from probes.observation import Observation
 from probes.rules.base import Finding, Severity, View, plural
+from probes.rules.conditions import Checks, Condition, channel, instance, observer, registration, repeated, user, why_unread
+from probes.rules.course_conditions import begun, concluded, published
+from probes.words import ENROLLMENT_TYPES
 
-OBSERVER = "ObserverEnrollment"
-STAFF = frozenset({"TeacherEnrollment", "TaEnrollment", "DesignerEnrollment"})
-NO_MAIL_KINDS = frozenset({"test", "beta"})
-NEEDS = {
-    "course": "to read this course",
-    "settings": "to read the settings of this course",
-    "section": "to read this section",
-    "user": "to read this user's profile ('Users - view list' or the user's own token)",
-    "logins": "'Users - view login IDs', as an account administrator",
-    "channels": "to read this user's communication channels",
-    "enrollments": "'Courses - view list of users' in this course",
+CONDITIONS = (observer, instance, user, registration, channel, published, concluded, begun, repeated)
+"""In the order in which a person would ask them."""
+QUESTIONS = {
+    "observer": "whether this observer is registered, and so left out of these mails",
+    "user": "whether the user exists",
+    "registration": "whether the user is registered",
+    "channel": "whether the user has an e-mail address that counts",
+    "published": "whether the course is published",
+    "concluded": "whether the course has concluded",
+    "begun": "whether the course has begun",
+    "repeated": "whether this enrolment exists already",
 }
-"""The permission that a check needs, by check."""
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """One condition of the mail. `holds` is None where it could not be read; then `says` begins with `unknown:` and tells why."""
-
-    name: str
-    holds: bool | None
-    says: str
+"""What is not known, by condition."""
+DECISIVE = {"observer": "this observer's logins", "user": "the user", "published": "the course"}
+"""Without these nothing can be said of the mail."""
 
 
 def judge(view: View) -> Iterator[Finding]:
-    """Of each instance that was asked: the observer's case first, then what stops the mail, then what is unknown, or that all hold."""
+    """Of each instance that was asked: the observer's case first, then what stops the mail, what is not known, and what follows."""
     for name, seen in view.each("enrollment"):
         checks = {str(o.facts["check"]): o for o in seen if o.facts.get("check")}
         if "course" not in checks:
-            says = f"{name} shows no course to check an enrolment in."
-            yield Finding(
-                "enrollment_unchecked", Severity.INFO, name, says, (), "Name one with --course or --section, and the user with --user."
-            )
+            yield _no_course(name, checks.get("section"))
             continue
-        yield from _of_instance(name, checks, view.kind_of(name))
+        base = _base(checks)
+        role = str(checks["course"].facts.get("type"))
+        yield from (
+            _of_instance(name, Checks(checks, view.kind_of(name), role, base)) if base else [_no_type(name, role, checks.get("roles"))]
+        )
 
 
-def _of_instance(name: str, checks: Mapping[str, Observation], kind: str | None) -> Iterator[Finding]:
-    about = checks["course"].facts
-    what = f"{about.get('type')} of user {about.get('user')} in course {about.get('course')} at {name}"
-    found = conditions(checks, kind)
-    evidence = tuple(one.says if one.holds is None else f"{'holds' if one.holds else 'STOPS'}: {one.says}" for one in found)
-    example = Severity.INFO if not about.get("named") else Severity.WARNING
-    stopping = [one for one in found if one.holds is False]
+def _no_course(name: str, section: Observation | None) -> Finding:
+    if section is not None and not section.ok:
+        says = f"Section {section.facts.get('section')} of {name} cannot be read: {why_unread(section, 'section')}."
+        return Finding("enrollment_unchecked", Severity.WARNING, name, says, (), "Check its id, or name the course with --course.")
+    says = f"{name} shows no course to check an enrolment in."
+    return Finding("enrollment_unchecked", Severity.INFO, name, says, (), "Name one with --course or --section, and the user with --user.")
+
+
+def _base(checks: Mapping[str, Observation]) -> str | None:
+    """The type of enrolment that was asked for, itself or by the name of a role; None where it is neither."""
+    asked, roles = str(checks["course"].facts.get("type")), checks.get("roles")
+    if asked in ENROLLMENT_TYPES:
+        return asked
+    base = (roles.facts.get("roles") or {}).get(asked) if roles is not None else None
+    return str(base) if base in ENROLLMENT_TYPES else None
+
+
+def _no_type(name: str, asked: str, roles: Observation | None) -> Finding:
+    types = f"types are {', '.join(ENROLLMENT_TYPES)}"
+    if roles is None or not roles.ok:
+        says = f"'{asked}' is no type of enrolment, and whether it is a role of {name} is not known: {why_unread(roles, 'roles')}."
+        return Finding("enrollment_unchecked", Severity.WARNING, name, says, (), f"Name a type: {types}.")
+    own = [role for role in roles.facts.get("roles") or () if role not in ENROLLMENT_TYPES]
+    told = f"; roles of its own are {', '.join(own[:8])}{' ...' if len(own) > 8 else ''}" if own else ", and it shows no roles of its own"
+    says = f"'{asked}' is neither a type of enrolment nor a role of {name}."
+    return Finding("enrollment_unchecked", Severity.WARNING, name, says, (), f"Of {name} {types}{told}.")
+
+
+def _of_instance(name: str, checks: Checks) -> Iterator[Finding]:
+    about = checks.read["course"].facts
+    what = _what(name, checks.role, about)
+    found = [condition(checks) for condition in CONDITIONS]
+    evidence = tuple(f"{ {True: 'holds', False: 'STOPS', None: 'unknown'}[one.holds] }: {one.says}" for one in found)
+    stops = [_stopped(name, what, one, Severity.WARNING if about.get("named") else Severity.INFO) for one in found if one.holds is False]
     unknown = [one for one in found if one.holds is None]
-    if any(one.name == "observer" for one in stopping):
-        says = (
-            "A registered observer never gets an invitation or a notification by mail, whatever notify says: Canvas leaves observers out."
-        )
-        advice = "Tell observers yourself; only one who is not registered yet gets the registration mail."
-        yield Finding("observer_no_mail", example, name, says, evidence, advice)
-    for one in stopping:
-        if one.name != "observer":
-            yield Finding("mail_stopped", example, name, f"{what}: no mail would be sent, as {one.says}.", evidence, _remedy(one.name))
-    for one in unknown:
-        yield Finding("condition_unknown", Severity.INFO, name, f"{what}: {one.name} is {one.says}.", evidence)
-    if not stopping:
-        hedge = f", {plural(len(unknown), 'condition')} unread" if unknown else ""
-        says = f"{what}: nothing that was read stops the mail ({len(found) - len(unknown)} of {len(found)} conditions hold{hedge})."
-        advice = (
-            "Canvas makes the message; whether it left cannot be read by the API: look at the "
-            "user's junk folder and ask the vendor for the delivery log."
-        )
-        yield Finding("mail_would_go", Severity.INFO, name, says, evidence, advice)
+    # each condition is told once, with the finding that sums up, or else with the first
+    told = [*stops, *_unknown(name, what, unknown), *([] if stops else [_conclusion(name, what, found, unknown)])]
+    summing_up = told[0] if stops else told[-1]
+    for one in told:
+        yield one if one is not summing_up else _with(one, evidence)
 
 
-def conditions(checks: Mapping[str, Observation], kind: str | None) -> list[Condition]:
-    """All conditions, in the order in which a person would ask them."""
-    course = checks["course"]
-    role = str(course.facts.get("type"))
-    registered = _registered(checks.get("logins"))
-    return [
-        _observer(role, checks.get("logins")),
-        Condition("instance", kind not in NO_MAIL_KINDS, _kind_says(kind)),
-        _exists(checks.get("user")),
-        registered,
-        _channel(checks.get("channels"), registered),
-        _published(course, role),
-        _concluded(course),
-        _dates(course, checks.get("section")),
-        _future(course, checks.get("settings")),
-        _repeated(checks.get("enrollments"), role),
-    ]
+def _what(name: str, role: str, about: Mapping[str, Any]) -> str:
+    place = f"section {about['section']} of course" if about.get("section") is not None else "course"
+    return f"{role} of user {about.get('user')} in {place} {about.get('course')} at {name}"
 
 
-def _unread(name: str, check: str, seen: Observation | None) -> Condition:
-    if seen is not None and seen.outcome is Outcome.NOT_FOUND:
-        return Condition(name, None, f"unknown: {seen.path} does not exist, or needs permission {NEEDS[check]}")
-    return Condition(name, None, f"unknown: needs permission {NEEDS[check]}")
+def _with(finding: Finding, evidence: tuple[str, ...]) -> Finding:
+    return Finding(finding.kind, finding.severity, finding.instance, finding.says, evidence, finding.advice)
 
 
-def _observer(role: str, logins: Observation | None) -> Condition:
-    if role != OBSERVER:
-        return Condition("observer", True, f"{role} is not an observer")
-    if logins is not None and logins.ok and not logins.facts.get("logins"):
-        return Condition(
-            "observer", None, "unknown: an observer without a login is probably not registered, and gets the registration mail then"
-        )
-    return Condition("observer", False, "registered observers are left out of these mails")
+def _stopped(name: str, what: str, one: Condition, severity: Severity) -> Finding:
+    if one.name != "observer":
+        return Finding("mail_stopped", severity, name, f"{what}: no mail would be sent, as {one.says}.", (), one.remedy)
+    says = "A registered observer never gets an invitation or a notification by mail, whatever notify says: Canvas leaves observers out."
+    advice = "Tell observers yourself; only one who is not registered yet gets the registration mail."
+    return Finding("observer_no_mail", severity, name, says, (), advice)
 
 
-def _kind_says(kind: str | None) -> str:
-    if kind in NO_MAIL_KINDS:
-        return f"{kind} instances of hosted Canvas send no mail at all"
-    return f"the instance is {kind or 'of unknown kind'}, and only test and beta are known to send no mail"
+def _unknown(name: str, what: str, unknown: Sequence[Condition]) -> Iterator[Finding]:
+    """One finding for each reason, as one answer may leave several conditions open."""
+    for reason in dict.fromkeys(one.says for one in unknown):
+        open_ = " and ".join(QUESTIONS[one.name] for one in unknown if one.says == reason)
+        yield Finding("condition_unknown", Severity.INFO, name, f"{what}: {open_} is not known: {reason}.")
 
 
-def _exists(user: Observation | None) -> Condition:
-    if user is None or not user.ok:
-        return _unread("user", "user", user)
-    return Condition("user", True, f"user {user.facts.get('user_id')} exists")
-
-
-def _registered(logins: Observation | None) -> Condition:
-    """By the heuristic that a user in creation has no login."""
-    if logins is None or not logins.ok:
-        return _unread("registration", "logins", logins)
-    if logins.facts.get("logins"):
-        return Condition("registration", True, f"the user has {plural(logins.facts['logins'], 'login')}, so is registered")
-    return Condition(
-        "registration", None, "unknown: the user has no login, so is probably not registered, and would get the registration mail instead"
+def _conclusion(name: str, what: str, found: Sequence[Condition], unknown: Sequence[Condition]) -> Finding:
+    held = f"{len(found) - len(unknown)} of {len(found)} conditions hold"
+    missing = " and ".join(DECISIVE[one.name] for one in unknown if one.name in DECISIVE)
+    if missing:
+        says = f"{what}: nothing can be said of the mail, as {missing} could not be read ({held})."
+        advice = "Check the ids; then use the token of an account administrator."
+        return Finding("mail_unknown", Severity.WARNING, name, says, (), advice)
+    hedge = f", {plural(len(unknown), 'condition is', 'conditions are')} not known" if unknown else ""
+    says = f"{what}: nothing that was read stops the mail ({held}{hedge})."
+    advice = (
+        "Canvas makes the message; whether it left cannot be read by the API: look at the "
+        "user's junk folder and ask the vendor for the delivery log."
     )
-
-
-def _channel(channels: Observation | None, registered: Condition) -> Condition:
-    if channels is None or not channels.ok:
-        return _unread("channel", "channels", channels)
-    emails = channels.facts.get("emails") or {}
-    active, others = emails.get("active", 0), {state: count for state, count in emails.items() if state != "active"}
-    if active:
-        return Condition(
-            "channel", True, f"{plural(active, 'active e-mail address', 'active e-mail addresses')}; one that bounces would not show"
-        )
-    told = ", ".join(f"{count} {state}" for state, count in others.items()) or "none at all"
-    if others and registered.holds is None:
-        return Condition(
-            "channel", None, f"unknown: the e-mail addresses are {told}, which suffices only for a user who is not registered yet"
-        )
-    return Condition("channel", False, f"the user has no active e-mail address ({told}; retired ones are hidden from the list)")
-
-
-def _published(course: Observation, role: str) -> Condition:
-    if not course.ok:
-        return _unread("published", "course", course)
-    state = course.facts.get("workflow_state")
-    if state == "available":
-        return Condition("published", True, "the course is published")
-    if state in ("unpublished", "created", "claimed") and role in STAFF:
-        return Condition("published", True, "the course is not published, which does not stop the mails of staff")
-    if state in ("completed", "deleted"):
-        return Condition("published", False, f"the course is {state}")
-    return Condition(
-        "published", False, f"the course is {state}: the enrolment stays creation_pending, and no mail follows when it is published later"
-    )
-
-
-def _concluded(course: Observation) -> Condition:
-    if not course.ok:
-        return _unread("concluded", "course", course)
-    if course.facts.get("concluded") is True:
-        return Condition("concluded", False, "the course has concluded")
-    return Condition("concluded", True, "the course has not concluded")
-
-
-def _dates(course: Observation, section: Observation | None) -> Condition:
-    """Whether the dates that hold are over. The section's hold where it restricts, else the course's where it does, else the term's."""
-    if not course.ok:
-        return _unread("dates", "course", course)
-    place, end = _end(course.facts, section.facts if section is not None and section.ok else {})
-    now = course.facts.get("now_s")
-    if end is not None and isinstance(now, int | float) and end < now:
-        return Condition("dates", False, f"the dates of the {place} are over")
-    return Condition("dates", True, f"the dates of the {place} are not over")
-
-
-def _end(course: Mapping[str, Any], section: Mapping[str, Any]) -> tuple[str, float | None]:
-    if section.get("restrict_enrollments_to_section_dates") and section.get("end_at"):
-        return "section", _when(section["end_at"])
-    if course.get("restrict_enrollments_to_course_dates"):
-        return "course", _when(course.get("end_at"))
-    return "term", _when(course.get("term_end_at"))
-
-
-def _future(course: Observation, settings: Observation | None) -> Condition:
-    """A course that has not begun and hides itself until then makes the enrolment inactive."""
-    if not course.ok:
-        return _unread("future", "course", course)
-    restricted = course.facts.get("restrict_enrollments_to_course_dates")
-    start = _when(course.facts.get("start_at") if restricted else course.facts.get("term_start_at"))
-    now = course.facts.get("now_s")
-    if start is None or not isinstance(now, int | float) or start <= now:
-        return Condition("future", True, "the course has begun")
-    if settings is None or not settings.ok or settings.facts.get("restrict_student_future_view") is None:
-        return _unread("future", "settings", settings)
-    if settings.facts["restrict_student_future_view"]:
-        return Condition("future", False, "the course has not begun and hides itself from students until then")
-    return Condition("future", True, "the course has not begun, but students may see it before")
-
-
-def _repeated(enrollments: Observation | None, role: str) -> Condition:
-    if enrollments is None or not enrollments.ok:
-        return _unread("repeated", "enrollments", enrollments)
-    states: Sequence[Any] = [state for kind, state in enrollments.facts.get("enrolled") or [] if kind == role]
-    present = [state for state in states if state in ("active", "invited")]
-    if present:
-        return Condition("repeated", False, f"the user is {present[0]} in this role already, and posting it again changes nothing")
-    if "creation_pending" in states:
-        return Condition("repeated", True, "an enrolment waits as creation_pending: post it again now that the rest holds")
-    return Condition("repeated", True, "the user has no live enrolment in this role")
-
-
-def _when(text: Any) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError):
-        return None
-
-
-_REMEDIES = {
-    "instance": "Try it on production or a sandbox; on test and beta no mail is ever sent.",
-    "channel": "Add an e-mail address and have it confirmed, then enrol again.",
-    "published": "Publish the course first; then post the enrolment again, as publishing alone sends nothing.",
-    "concluded": "Move the end of the course or its term, then enrol.",
-    "dates": "Move the dates, or give the enrolment dates of its own.",
-    "future": "Allow students to see the course before it starts, or enrol them when it has begun.",
-    "repeated": "To send the invitation again use 'Re-send invitation' in the course's People page; posting again does nothing.",
-}
-
-
-def _remedy(name: str) -> str:
-    return _REMEDIES.get(name, "")
+    return Finding("mail_would_go", Severity.INFO, name, says, (), advice)

@@ -52,7 +52,7 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before it came to Canvas."
         advice = "Something between here and there strips the User-Agent, probably a proxy: let it through."
         yield Finding("no_user_agent", Severity.ERROR, name, says, (), advice)
-    calls = sorted({o.call for o in seen if o.outcome is Outcome.FORBIDDEN})
+    calls = sorted({o.call for o in seen if o.outcome is Outcome.FORBIDDEN and not o.facts.get("reason")})
     if calls:
         told = ", ".join(calls[:3]) + (" ..." if len(calls) > 3 else "")
         says = f"{name} does not let this token make {plural(len(calls), 'kind')} of call: {told}."

@@ -16,10 +16,21 @@ def judge(view: View) -> Iterator[Finding]:
     """Of each instance and field: values that are known but not documented, values unknown to both, values that lists hide."""
     for name, seen in view.each("vocabulary"):
         good = [o for o in seen if o.ok]
-        for one in VOCABULARIES:
-            counts = _counts(one, good)
-            if counts:
-                yield from _field(name, one, counts)
+        counted = [(one, counts) for one in VOCABULARIES if (counts := _counts(one, good))]
+        for one, counts in counted:
+            yield from _field(name, one, counts)
+        if not counted:
+            yield from _nothing(name, good)
+
+
+def _nothing(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
+    """Lists that were read and hold nothing; those that could not be read are told of by the rules of reach."""
+    things = list(dict.fromkeys(str(o.facts["thing"]) for o in good if o.facts.get("thing") in PLACES))
+    if things:
+        *rest, last = (PLACES[thing] for thing in things)
+        told = f"{', '.join(rest)} or {last}" if rest else last
+        says = f"No {told} were seen at {name}, so there is no value to compare; n = {plural(len(good), 'answer')}."
+        yield Finding("nothing_seen", Severity.INFO, name, says, (), "Name a course with people in it: --course ID.")
 
 
 def _counts(one: Vocabulary, good: Sequence[Observation]) -> Counter[str]:
@@ -48,7 +59,7 @@ def _field(name: str, one: Vocabulary, counts: Counter[str]) -> Iterator[Finding
             name,
             says,
             evidence,
-            "Let scripts take an unknown value as such rather than fail, and tell us.",
+            "Let scripts take an unknown value as such rather than fail.",
         )
     if not extra and not strange:
         yield Finding("words_known", Severity.INFO, name, f"{where}: {plural(len(counts), 'value')}, all documented; n = {n}.", evidence)

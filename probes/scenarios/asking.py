@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -77,6 +77,28 @@ def first_id(body: Any) -> str | None:
         if isinstance(item.get("id"), int | str):
             return str(item["id"])
     return None
+
+
+def segment(text: str) -> str:
+    """An id as one segment of a path: all is escaped but the colon of `sis_user_id:7`."""
+    return quote(text, safe=":")
+
+
+def reason_of(answer: Answer) -> dict[str, str]:
+    """`{"reason": ...}`: the server's own words on why it does not answer; empty where it has none but that this token may not."""
+    if answer.observation.ok:
+        return {}
+    words = next(_complaints(record_of(answer.json())), "")
+    return {"reason": words} if words and "authorized" not in words.lower() else {}
+
+
+def _complaints(body: Mapping[str, Any]) -> Iterator[str]:
+    """Error texts of an answer, in the shapes that Canvas has for them."""
+    errors = body.get("errors")
+    for one in [*(errors if isinstance(errors, list) else ()), body.get("message"), body.get("error")]:
+        text = scalar(record_of(one).get("message") if isinstance(one, Mapping) else one)
+        if isinstance(text, str) and text.strip():
+            yield text.strip()
 
 
 def server_clock_s(answer: Answer) -> float | None:

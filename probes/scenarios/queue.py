@@ -4,117 +4,96 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from probes.addresses import origin, target
 from probes.calls import Call
 from probes.observation import Observation
-from probes.scenarios.asking import get, record_of, records_of, scalar, server_clock_s
+from probes.scenarios.asking import get, reason_of, record_of, scalar, segment, server_clock_s
 from probes.scenarios.base import Options, Scenario
+from probes.scenarios.imports import Look, seconds_of
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client
 
-IMPORTS = "/api/v1/accounts/{account}/sis_imports?per_page=100"
-IMPORTING = "/api/v1/accounts/{account}/sis_imports/importing"
-WAITING_STATES = frozenset({"initializing", "created"})
-RUNNING_STATES = frozenset({"importing", "cleanup_batch", "restoring"})
-PENDING_PROGRESS = frozenset({"queued", "running", "waiting_for_external_tool"})
+IMPORTS = "/api/v1/accounts/{account}/sis_imports"
+MOST_PAGES = 5
+"""Pages of imports read at most: the list is walked until an import shows that was done, as all that wait are newer."""
+ENDED_PROGRESS = frozenset({"completed", "failed", "canceled"})
 POLLS = 40
 POLL_S = 3.0
 MOST_FOLLOWED = 5
 
 
 async def observe(client: Client, options: Options) -> AsyncIterator[Observation]:
-    """The list of imports, the ones at work, then each Progress asked for until it is done."""
-    account = options.extra.get("account", "self")
-    listed = await client.ask(get(IMPORTS.format(account=account)), scenario="queue", note=import_facts)
-    yield listed.observation
-    if listed.observation.ok:
-        yield await client.send(get(IMPORTING.format(account=account)), scenario="queue", note=_at_work)
+    """The list of imports, the ones at work, the one asked about; then each Progress asked for until it is done."""
+    look = Look(options.extra.get("import"))
+    async for observation in _listed(client, IMPORTS.format(account=options.extra.get("account", "self")), look):
+        yield observation
     for progress in list(options.extra.get("progress", ()))[:MOST_FOLLOWED]:
-        async for observation in _followed(client, f"/api/v1/progress/{progress}"):
+        async for observation in _followed(client, f"/api/v1/progress/{segment(progress)}", progress):
             yield observation
     if options.allow_writes and options.course is not None:
         async for observation in _harmless_job(client, options.course):
             yield observation
 
 
-def import_facts(answer: Answer) -> dict[str, Any]:
-    """Waits and run times of past imports (seconds, newest first); the queue now: `[id, state, age_s, progress]`, oldest first."""
-    imports = records_of(answer.json())
-    now_s = server_clock_s(answer) or _latest(imports) or time.time()
-    queue = [one for one in imports if one.get("workflow_state") in WAITING_STATES | RUNNING_STATES]
-    queue.sort(key=lambda one: (one.get("workflow_state") not in RUNNING_STATES, _seconds(one.get("created_at")) or 0.0))
-    return {
-        "imports": len(imports),
-        "waits_s": _gaps(imports, "created_at", "started_at"),
-        "runs_s": _gaps(imports, "started_at", "ended_at"),
-        "waiting": sum(1 for one in queue if one.get("workflow_state") in WAITING_STATES),
-        "running": sum(1 for one in queue if one.get("workflow_state") in RUNNING_STATES),
-        "queue": [_standing(one, now_s) for one in queue][:20],
-    }
+async def _listed(client: Client, path: str, look: Look) -> AsyncIterator[Observation]:
+    """Pages of imports, then those at work, then the one asked about where no list had it. Each notes all that was seen until then."""
+    asked: str | None = f"{path}?per_page=100"
+    for _ in range(MOST_PAGES):
+        if asked is None:
+            break
+        answer = await client.ask(get(asked), scenario="queue", name=f"GET {path}?per_page=100", note=look.page)
+        yield answer.observation
+        if not answer.observation.ok and not look.imports:
+            return
+        asked = _next_page(client, answer) if look.more else None
+    yield await client.send(get(f"{path}/importing"), scenario="queue", note=look.at_work)
+    if look.mine is not None and look.mine not in look.imports:
+        yield await client.send(get(f"{path}/{segment(look.mine)}"), scenario="queue", note=look.single)
 
 
-def _gaps(imports: Sequence[Mapping[str, Any]], start: str, end: str) -> list[float]:
-    pairs = [(_seconds(one.get(start)), _seconds(one.get(end))) for one in imports]
-    return [round(last - first, 3) for first, last in pairs if first is not None and last is not None and last >= first]
-
-
-def _latest(imports: Sequence[Mapping[str, Any]]) -> float | None:
-    """The latest time that the imports themselves tell: a clock of last resort, for servers that send no Date."""
-    times = [_seconds(one.get(key)) for one in imports for key in ("updated_at", "started_at", "ended_at", "created_at")]
-    return max((time_s for time_s in times if time_s is not None), default=None)
-
-
-def _standing(one: Mapping[str, Any], now_s: float) -> list[Any]:
-    running = one.get("workflow_state") in RUNNING_STATES
-    since = _seconds(one.get("started_at") if running else one.get("created_at")) or _seconds(one.get("created_at"))
-    age_s = None if since is None else round(max(0.0, now_s - since), 1)
-    return [scalar(one.get("id")), scalar(one.get("workflow_state")), age_s, scalar(one.get("progress"))]
-
-
-def _seconds(text: Any) -> float | None:
-    """ISO 8601 as seconds since 1970; None when it is not."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None
-
-
-def _at_work(answer: Answer) -> dict[str, Any]:
-    return {"importing": len(records_of(answer.json()))}
+def _next_page(client: Client, answer: Answer) -> str | None:
+    url = answer.links.get("next")
+    return target(url) if answer.observation.ok and url is not None and origin(url) == origin(client.instance.url) else None
 
 
 def progress_facts(answer: Answer) -> dict[str, Any]:
     """State and completion of a Progress, its age by its own times; it has no start time, so the wait is seen by polling only."""
-    body = record_of(answer.json())
-    created, updated, now_s = _seconds(body.get("created_at")), _seconds(body.get("updated_at")), server_clock_s(answer) or time.time()
+    body = record_of(answer.json()) if answer.observation.ok else {}
+    created, updated, now_s = seconds_of(body.get("created_at")), seconds_of(body.get("updated_at")), server_clock_s(answer) or time.time()
     facts = {
         "progress": scalar(body.get("id")),
         "state": scalar(body.get("workflow_state")),
         "completion": scalar(body.get("completion")),
+        "message": scalar(body.get("message")),
         "tag": scalar(body.get("tag")),
         "age_s": None if created is None else round(max(0.0, now_s - created), 1),
         "at_most_s": None if created is None or updated is None else round(max(0.0, updated - created), 1),
     }
-    return {key: value for key, value in facts.items() if value is not None}
+    return {**reason_of(answer), **{key: value for key, value in facts.items() if value is not None}}
 
 
-async def _followed(client: Client, path: str) -> AsyncIterator[Observation]:
+async def _followed(client: Client, path: str, number: str | None = None) -> AsyncIterator[Observation]:
+    """Polls until the job has ended; a state that is not known is one that goes on."""
+
+    def note(answer: Answer) -> Mapping[str, Any]:
+        return {**({} if number is None else {"progress": number}), **progress_facts(answer)}
+
     for poll in range(POLLS):
         if poll:
             await asyncio.sleep(POLL_S)
-        observation = await client.send(get(path), scenario="queue", note=progress_facts)
+        observation = await client.send(get(path), scenario="queue", note=note)
         yield observation
-        if observation.facts.get("state") not in PENDING_PROGRESS:
+        if observation.facts.get("state") in ENDED_PROGRESS | {None}:
             return
 
 
 async def _harmless_job(client: Client, course: str) -> AsyncIterator[Observation]:
     """Starts the link validation of a course, which changes nothing that anybody sees, and follows it."""
-    path = f"/api/v1/courses/{course}/link_validation"
+    path = f"/api/v1/courses/{segment(course)}/link_validation"
     started = await client.send(Call("POST", path), scenario="queue", note=progress_facts)
     yield started
     if started.ok:
@@ -123,10 +102,10 @@ async def _harmless_job(client: Client, course: str) -> AsyncIterator[Observatio
 
 
 def budget(options: Options) -> int:
-    """Two lists, the polls of each Progress, one job on request."""
+    """The lists, the import asked about, the polls of each Progress, one job on request."""
     followed = min(MOST_FOLLOWED, len(options.extra.get("progress", ())))
     job = POLLS + 1 if options.allow_writes and options.course is not None else 0
-    return 2 + followed * POLLS + job
+    return MOST_PAGES + 1 + bool(options.extra.get("import")) + followed * POLLS + job
 
 
 SCENARIO = Scenario(

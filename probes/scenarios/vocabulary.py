@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from probes.observation import Observation, Outcome
-from probes.scenarios.asking import first_id, get, record_of, records_of
+from probes.scenarios.asking import first_id, get, record_of, records_of, segment
 from probes.scenarios.base import Options, Scenario
 from probes.words import VOCABULARIES
 
@@ -30,7 +30,7 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
         course = first_id(found.json()) if found.observation.ok else None
     if course is not None:
         listed = await client.ask(
-            get(f"/api/v1/courses/{course}/enrollments?per_page=100&{ALL_STATES}"),
+            get(f"/api/v1/courses/{segment(course)}/enrollments?per_page=100&{ALL_STATES}"),
             scenario="vocabulary",
             note=lambda a: values(a, "enrollment"),
         )
@@ -49,8 +49,8 @@ def _users(body: Any) -> list[str]:
 
 
 def _asked(users: list[str], options: Options) -> list[tuple[str, str]]:
-    channels = [(f"/api/v1/users/{user}/communication_channels", "channel") for user in users]
-    progress = [(f"/api/v1/progress/{one}", "progress") for one in list(options.extra.get("progress", ()))[:MOST_USERS]]
+    channels = [(f"/api/v1/users/{segment(user)}/communication_channels", "channel") for user in users]
+    progress = [(f"/api/v1/progress/{segment(one)}", "progress") for one in list(options.extra.get("progress", ()))[:MOST_USERS]]
     return [*channels, ("/api/v1/accounts/self/sis_imports?per_page=100", "import"), *progress]
 
 
