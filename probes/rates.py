@@ -36,6 +36,8 @@ UNSEEN = 1.08
 
 PILED = 0.75
 """Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
+CLEARLY = 0.5
+"""Where the server was seen to slow down calls pile up as well: only far below that rate it is another thing."""
 UNSEEN_TAIL = 2.0
 """The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 
@@ -125,7 +127,7 @@ def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str]
 def stalling(document: dict[str, Any], piles_at: float | None) -> dict[str, str] | None:
     """A sign that calls stand still together, which bounds the rate; None where they do not."""
     rate = (document["safe"] or {}).get("rate_per_s")
-    if piles_at is None or rate is None or rate["high"] > 1.001 * piles_at:
+    if piles_at is None or rate is None or not math.isclose(rate["high"], piles_at, rel_tol=1e-4):
         return None
     said = (
         "Calls stand still together at times (a lock, a collection of garbage): even calls pile up behind that, workers do not. The rate "
@@ -211,12 +213,13 @@ def _quickest(prices: Prices) -> float:
 
 def _bounded(rate: Number | None, bound: str, ceilings: Ceilings) -> tuple[Number | None, str]:
     """The rate under the server's own limits and the configured ceiling, and which of them binds."""
-    if ceilings.piles_at is not None and (rate is None or ceilings.piles_at * PILED < rate.low):
-        rate, bound = Number(ceilings.piles_at, ceilings.piles_at * PILED, ceilings.piles_at, rate.n if rate else 0), "reservations"
     if ceilings.slowed_at is not None:
         steady = ceilings.steady_at or ceilings.slowed_at / 2
         if rate is None or steady < rate.low:
             rate, bound = Number(steady, steady, ceilings.slowed_at, rate.n if rate else 0), "latency"
+    piled = math.inf if ceilings.piles_at is None else ceilings.piles_at * PILED
+    if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound == "latency" else 1.0)):
+        rate, bound = Number(piled / PILED, piled, piled / PILED, rate.n if rate else 0), "reservations"
     if ceilings.max_rate is not None and (rate is None or ceilings.max_rate < rate.low):
         rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, rate.n if rate else 0), "ceiling"
     return rate, bound

@@ -12,10 +12,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from probes.design import Step
 from probes.estimate import Estimate
 from probes.mixture import mixture
 from probes.observation import Observation
+from probes.pricing import Step
 from probes.replay import Touch, touches_of
 from probes.twin import Twin, peaks
 

@@ -10,9 +10,11 @@ from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.calls import Call, Round
-from probes.design import Design, Step
+from probes.design import Design
 from probes.estimate import estimate
 from probes.observation import Observation, Outcome
+from probes.pricing import Step
+from probes.rates import rate_document
 
 
 @pytest.mark.untraced
@@ -116,7 +118,7 @@ def test_max_rate_is_kept() -> None:
 
 @pytest.mark.untraced
 def test_slower_server() -> None:
-    """A server whose latency doubles above 7 calls/s: stepping stops at the first sign, and the rate of that step is kept."""
+    """A server whose latency doubles above 7 calls/s: stepping stops at the first sign; else the rate that is told is tried."""
     world = World(law=Law(0.3, 0.2, spread=0.2), seed=3)
     design = Design((SELF,), 400)
     world.slower = lambda rate: 2.2 if rate > 7.0 and design.steps else 1.0
@@ -129,7 +131,10 @@ def test_slower_server() -> None:
     calm.carry_out(steady)
     steady.finish(calm.seen)
     assert steady.slowed_at is None
-    assert len(steady.steps) == 5
+    assert len(steady.steps) == 6
+    told = rate_document(found, SELF.name)["safe"]["rate_per_s"] if (found := estimate(calm.seen)) is not None else {}
+    assert steady.steps[-1].calls == 40
+    assert steady.steps[-1].rate_per_s == pytest.approx(told["low"], rel=0.08)
     assert [step.rate_per_s for step in steady.steps] == sorted(step.rate_per_s for step in steady.steps)
 
 

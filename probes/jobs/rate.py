@@ -97,7 +97,7 @@ async def measure(
     """Asks by headers first; by refusals where there are no headers and a few refusals may be caused."""
     loop = asyncio.get_running_loop()
     start = loop.time()
-    design = Design(tuple(calls), asked.budget, instance.max_rate, instance.max_in_flight)
+    design = Design(tuple(calls), asked.budget, instance.max_rate, instance.max_in_flight, job=asked.job)
     by_refusals, stopped = None, None
     async with make(instance, run) as client:
         with progress(settings, f"rate of {instance.name}", asked.budget) as bar:

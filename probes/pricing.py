@@ -1,0 +1,185 @@
+"""Which calls price a job once its bucket is known: steps at rates that rise slowly, and a last one at the rate that will be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from probes.calls import Call, Round
+from probes.estimate import Estimate
+from probes.mixture import mixture
+from probes.observation import Observation
+from probes.rates import safe_rate
+from probes.safety import even_rate
+from probes.slowing import queueing, slowed
+from probes.twin import Twin
+
+MARGIN = 0.2
+"""Share of the mark that stays free in every forecast."""
+RESTED = 0.1
+"""Share of the mark down to which the level may fall before the next round."""
+STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
+"""Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
+SPRINT_CALLS, SPRINT = 40, 0.9
+"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: does the server keep that pace? Of
+a thousand of them one job in twenty meets a refusal, so that so few meet one in five hundred runs at most."""
+LEAST_STEP, FASTER = 12, 2.5
+"""Fewest calls of a step, and by how many times it may be faster than those before."""
+LEAST_JUDGED = 8
+"""Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
+PRICING_S = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of pricing: what was asked, and how the server stood it."""
+
+    rate_per_s: float
+    first: int
+    calls: int
+
+
+@dataclass
+class Pricing:
+    """What a design knows of its calls, and how it prices them.
+
+    `calls` share one bucket; `budget` is the most requests in all; `max_rate` (requests/s) and `max_in_flight` are ceilings. `price` is
+    whether the calls are priced at all, `job` how many of them the rate is for. What was done stays readable: `steps`, and `slowed_at`
+    (requests/s, None when never).
+    """
+
+    calls: tuple[Call, ...]
+    budget: int = 400
+    max_rate: float | None = None
+    max_in_flight: int | None = None
+    price: bool = True
+    job: int = 1000
+    steps: list[Step] = field(default_factory=list)
+    slowed_at: float | None = None
+    _turn: int = 0
+    _step: int = 0
+    _to_price: int = 0
+    _suspected: float | None = None
+
+    def finish(self, seen: Sequence[Observation]) -> None:
+        """Judges the last step, after which nothing more was asked: a first sign that cannot be checked any more counts."""
+        if not self._slowed(seen) and self._suspected is not None:
+            self.slowed_at = self._suspected
+
+    @property
+    def pricing_s(self) -> float:
+        """About how long pricing takes, s, by the rate of its first step; 0.0 before that is set."""
+        if not self.steps:
+            return 0.0
+        safe, left, seconds = self.steps[0].rate_per_s / STEPS[0][0], self._to_price, 0.0
+        for share, part in STEPS:
+            calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
+            seconds += calls / min(share * safe, 0.98 * self.max_rate if self.max_rate else math.inf)
+            left -= calls
+        return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), PRICING_S)
+
+    def _price(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
+        """The next step of pricing; None when the budget is spent, the server slowed down, or there is nothing to step on."""
+        twin = pooled_twin(found) if found is not None else None
+        if not self.price or twin is None or found is None or self._slowed(seen):
+            return None
+        if elapsed_s(seen) > PRICING_S:
+            return None
+        if self._suspected is None and self._step >= len(STEPS):
+            return self._sprint(seen, found, left)
+        self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
+        share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
+        calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
+        if part == 1.0:
+            calls = min(left, max(LEAST_STEP, calls - SPRINT_CALLS))
+        rate = self._suspected or self._step_rate(twin, share, calls)
+        if self.steps:  # whatever a fit that others spoilt may say
+            rate = min(rate, FASTER * max(step.rate_per_s for step in self.steps))
+        self._step += self._suspected is None
+        calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - elapsed_s(seen)))))
+        self.steps.append(Step(rate, len(seen), calls))
+        return self._round([n / rate for n in range(calls)], found, seen)
+
+    def _sprint(self, seen: Sequence[Observation], found: Estimate, left: int) -> Round | None:
+        """A last step at the rate that will be recommended, or at the last one's where about that was tried; None where it is not known."""
+        twin, prices = mixture(found, None) or (None, None)
+        if self._step > len(STEPS) or left < LEAST_STEP or twin is None or prices is None:
+            return None
+        answer = safe_rate(twin, found, prices, self.job)
+        if answer is None:
+            return None
+        tried = max(step.rate_per_s for step in self.steps)
+        in_flight = self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) if self.max_in_flight else math.inf
+        rate = min(answer[0].low, FASTER * tried, 0.98 * (self.max_rate or math.inf), in_flight)
+        rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
+        self._step += 1
+        self.steps.append(Step(rate, len(seen), min(left, SPRINT_CALLS)))
+        asked = self._round([n / rate for n in range(min(left, SPRINT_CALLS))], found, seen)
+        # what is on its way when the header comes fits as well, should the server be slower than it was
+        floor = twin.bucket.up_front_cost * (1.0 + rate * twin.round_trip_s)
+        return replace(asked, stop_below=max(asked.stop_below or 0.0, floor))
+
+    def _step_rate(self, twin: Twin, share: float, calls: int) -> float:
+        """`share` of the rate that keeps the margin, should calls be dearer than seen so far.
+
+        It starts from the level at which a rest leaves the bucket.
+        """
+        bucket = twin.bucket
+        cautious = twin.scaled(cost=1.1, high_water_mark=(1.0 - MARGIN - RESTED) * bucket.high_water_mark)
+        safe = even_rate(cautious, max(calls, 20), 0.02, replicas=300) if cautious.burst >= 1 else 0.0
+        ceilings = [safe * share]
+        if self.max_rate is not None:
+            ceilings.append(self.max_rate * 0.98)
+        if self.max_in_flight is not None:
+            ceilings.append(self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) * share)
+        return max(min(ceilings), 0.02)
+
+    def _slowed(self, seen: Sequence[Observation]) -> bool:
+        """Whether the server is slower at the last step's rate, seen twice in a row; then the rate is kept in `slowed_at`."""
+        if not self.steps or self.slowed_at is not None:
+            return self.slowed_at is not None
+        step, first = self.steps[-1], self.steps[0].first
+        settled, waiting = (max(first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) for part in (3, 2))
+        slower = slowed(seen[:first], seen[settled:]) or queueing(seen[:first], seen[waiting:])
+        if slower and self._suspected is not None:
+            self.slowed_at = step.rate_per_s
+        self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
+        return self.slowed_at is not None
+
+    def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
+        """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""
+        picked = tuple((offset, self.calls[(self._turn + n) % len(self.calls)]) for n, offset in enumerate(offsets))
+        self._turn += len(offsets)
+        floor = None if found is None or found.fit is None else MARGIN / 3 * found.fit.bucket.high_water_mark
+        return Round(picked, rest_s(found, seen), floor)
+
+
+def rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
+    """Seconds until the level is down to a tenth of the mark; 0.05 when it is there."""
+    if found is None or found.fit is None:
+        return 0.05 if len(seen) < 2 else 0.3
+    bucket = found.fit.bucket
+    last = max((o for o in seen if o.remaining is not None), key=lambda o: o.received_s or 0.0, default=None)
+    level = bucket.high_water_mark - (last.remaining or 0.0) if last is not None else 0.0
+    excess = level - RESTED * bucket.high_water_mark
+    return min(60.0, 0.05 + max(0.0, excess) / max(bucket.outflow_per_s, 0.5)) if excess > 0.0 else 0.05
+
+
+def pooled_twin(found: Estimate) -> Twin | None:
+    """A twin over the prices of all calls together, as the design sends them in turn."""
+    if not found.identified or not found.prices:
+        return None
+    assert found.fit is not None
+    costs = np.concatenate([p.costs for p in found.prices.values()])
+    times = np.concatenate([p.times_s for p in found.prices.values()])
+    return Twin(found.fit.bucket, costs, times, found.round_trip_s)
+
+
+def elapsed_s(seen: Sequence[Observation]) -> float:
+    """Seconds from the first sending to the last answer."""
+    ends = [o.received_s for o in seen if o.received_s is not None]
+    starts = [o.sent_s for o in seen if o.sent_s is not None]
+    return max(ends) - min(starts) if ends and starts else 0.0
