@@ -34,6 +34,8 @@ CAUTION = 0.95
 TELLING = 2.5
 """Outflow over cost is told where its interval is no wider than this ratio."""
 ROUGH = 1.3
+MOST_MISFIT = 6.0
+"""Above it no bucket made these refusals: of 60 random ones none came above 1.5, of servers with two limits at once all above 14."""
 AMPLE, SPENT = 2000, 0.9
 """Calls with which an interval wider than this ratio becomes narrower: errors of 6 % (median) become 4, of 20 % (95th percentile) 13."""
 BINDS = 1.2
@@ -66,13 +68,14 @@ class Drawn:
 
 
 def drawn(seen: Sequence[Observation], mine: Sequence[Observation], admitted: int | None, job: int) -> Drawn | None:
-    """By all answers `seen` and the server times of the call's own; None where no call was refused or too few were answered.
+    """By all answers `seen` and the server times of the call's own; None where refusals, or answers, are too few or no bucket's.
 
     `admitted` as for `ratios_of`.
     """
     network = network_s(seen)
     ratios, times = ratios_of(seen, admitted, DRAWS), np.array(served(mine, network))
-    return None if ratios is None or len(times) < LEAST_PRICED else _drawn(ratios, times, network, job)
+    known = ratios is not None and ratios.misfit <= MOST_MISFIT and len(times) >= LEAST_PRICED
+    return _drawn(ratios, times, network, job) if known and ratios is not None else None
 
 
 def _drawn(ratios: Ratios, times: NDArray[np.float64], network: float, job: int) -> Drawn:
@@ -108,7 +111,7 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceiling
         "server_time_s": None if mean is None else mean.document(),
         "safe": safe,
         "confirmed": None,
-        "signs": _signs(design, refused, steady, safe),
+        "signs": [*_signs(design, refused, steady, safe), *_unexplained(ratios, refused, len(seen))],
     }
 
 
@@ -159,6 +162,17 @@ def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dic
     return signs
 
 
+def _unexplained(ratios: Ratios | None, refused: int, n: int) -> list[dict[str, str]]:
+    """A sign that the refusals are not those of one bucket."""
+    if ratios is None or refused == n or ratios.misfit <= MOST_MISFIT:
+        return []
+    said = (
+        f"{plural(refused, 'refusal')} in {plural(n, 'call')} do not fit one bucket that leaks: a limit by the minute or the hour, several "
+        "limits at once, or chance. No safe rate is told."
+    )
+    return [{"kind": "unexplained_refusals", "says": said}]
+
+
 def _how_shortly(design: RefusalDesign, safe: Mapping[str, Any]) -> str:
     calls, seconds = len(design.seen), max((o.received_s or 0.0) for o in design.seen) - min(o.due_s for o in design.seen)
     slowed = "the server slowed down before any call was refused; " if safe["bound_by"] == "latency" else ""
@@ -188,7 +202,7 @@ def _safe(
     ceilings: Ceilings,
 ) -> dict[str, Any] | None:
     """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
-    if limit is None or ratios is None or len(times) < LEAST_PRICED:
+    if limit is None or ratios is None or len(times) < LEAST_PRICED or ratios.misfit > MOST_MISFIT:
         return None
     under = _drawn(ratios, times, network, job)
     low, high = under.interval

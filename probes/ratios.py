@@ -99,13 +99,17 @@ class Prior:
 
 @dataclass(frozen=True, slots=True)
 class Ratios:
-    """Equally likely draws, in units of one reservation (outflow a second); `level` is the bucket's at the last event, `last_s`."""
+    """Equally likely draws, in units of one reservation (outflow a second); `level` is the bucket's at the last event, `last_s`.
+
+    `misfit` is how badly they explain the answers, in the mean (negative log likelihood; about 0 where a bucket made them).
+    """
 
     mark: Floats
     outflow_per_s: Floats
     cost: Floats
     level: Floats
     last_s: float
+    misfit: float = 0.0
 
     @property
     def steady_per_s(self) -> Floats:
@@ -134,8 +138,8 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     order = np.argsort(points[2])  # in order of the price, so that few draws reach as far to both sides as many would
     picks = order[np.searchsorted(np.cumsum(weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
     mark, outflow, cost = _ratios(points[:, picks])
-    _, level = likelihood(points[:, picks], events)
-    return Ratios(mark, outflow, cost, level, events.instants[-1])
+    found, level = likelihood(points[:, picks], events)
+    return Ratios(mark, outflow, cost, level, events.instants[-1], -float(np.mean(found)))
 
 
 def network_s(observations: Sequence[Observation]) -> float:
@@ -161,7 +165,7 @@ def events_of(observations: Sequence[Observation]) -> Events:
         spare.append(max(0.0, flight - inside - network))
         departed = (o.sent_s or 0.0) + flight - network / 2.0 - min(spare[-1], MOST_JITTER_S) / 2.0
         refused = o.outcome is Outcome.THROTTLED
-        found += [(departed, REFUSED)] if refused else [(departed - inside, ARRIVES), (departed, LEAVES)]
+        found += [(departed - inside, REFUSED)] if refused else [(departed - inside, ARRIVES), (departed, LEAVES)]
     return _ordered(found, max(LEAST_JITTER_S, 2.0 * float(np.median(spare))) if spare else LEAST_JITTER_S)
 
 

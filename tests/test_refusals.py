@@ -17,7 +17,7 @@ from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
 from probes.rates import Ceilings
-from probes.ratio_rates import least_off, refusal_document, steady_rate
+from probes.ratio_rates import drawn, least_off, refusal_document, steady_rate
 from probes.ratios import events_of, likelihood, network_s, ratios_of
 from probes.refusals import RefusalDesign
 from probes.safety import even_rate
@@ -280,3 +280,40 @@ def test_refusals_that_are_known_late(rtt_s: float, refusal_s: float) -> None:
     world = random_world(110000, headers=False, runtime=False, rtt_s=rtt_s, refusal_s=refusal_s, answers=answers)
     world.carry_out(RefusalDesign((SELF,), 400))
     assert 1 <= world.refused <= 5
+
+
+class Windowed:
+    """No bucket: ten calls at one time and sixty a minute."""
+
+    def __init__(self) -> None:
+        self.out = 0
+        self.came: list[float] = []
+
+    def arrive(self, now_s: float) -> bool:
+        """Whether a call is let in."""
+        self.came = [at for at in self.came if at > now_s - 60.0]
+        if len(self.came) >= 60 or self.out >= 10:
+            return False
+        self.came.append(now_s)
+        self.out += 1
+        return True
+
+    def depart(self, cost: float, _: float) -> float:
+        """A call ends; refused ones cost nothing."""
+        self.out -= cost > 0.0
+        return 600.0
+
+
+@pytest.mark.untraced
+def test_refusals_that_no_bucket_makes() -> None:
+    """Two limits at once: no rate is told, and why; a plan cannot be made of it either."""
+    world = random_world(130000, "canvas", headers=False)
+    world._bucket = Windowed()  # type: ignore[assignment] # what it is asked
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    assert (document["regime"], document["safe"]) == ("refusals", None)
+    said = [sign["says"] for sign in document["signs"] if sign["kind"] == "unexplained_refusals"]
+    assert len(said) == 1
+    assert said[0].startswith(f"{refused(design)} refusals in {len(design.seen)} calls do not fit one bucket that leaks: a limit by the")
+    assert drawn(design.seen, design.seen, design.limit, 100) is None

@@ -44,6 +44,7 @@ REMEDIES = {
     "remaining_jumps": "Ask again: the limit may stand now; where several servers answer by turns, none of them can be told.",
     "timeouts": "Raise timeout_s of the instance until calls come back, or ask why they do not: probes diagnose.",
     "limit_changed": "Ask again when the limit stands, with a token that no other job uses.",
+    "unexplained_refusals": "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says.",
     "no_overlap": "Allow more in flight, a higher rate or a greater --budget, or ask with a call of about a second.",
     "headers_missing": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
