@@ -14,7 +14,7 @@ from probes.mixture import mixture
 from probes.observation import Observation
 from probes.rates import safe_rate
 from probes.safety import even_rate
-from probes.slowing import queueing, slowed
+from probes.slowing import SURE, SURE_AT_ONCE, queueing, slowed
 from probes.twin import Twin
 
 MARGIN = 0.2
@@ -65,8 +65,8 @@ class Pricing:
     _suspected: float | None = None
 
     def finish(self, seen: Sequence[Observation]) -> None:
-        """Judges the last step, after which nothing more was asked: a first sign that cannot be checked any more counts."""
-        if not self._slowed(seen) and self._suspected is not None:
+        """Judges the last step, after which nothing more was asked: a sign that cannot be checked any more counts where it is clear."""
+        if not self._slowed(seen) and self._suspected is not None and self._slower(seen, SURE_AT_ONCE):
             self.slowed_at = self._suspected
 
     @property
@@ -141,13 +141,16 @@ class Pricing:
         """Whether the server is slower at the last step's rate, seen twice in a row; then the rate is kept in `slowed_at`."""
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
-        step, first = self.steps[-1], self.steps[0].first
-        settled, waiting = (max(first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) for part in (3, 2))
-        slower = slowed(seen[:first], seen[settled:]) or queueing(seen[:first], seen[waiting:])
+        step, slower = self.steps[-1], self._slower(seen, SURE)
         if slower and self._suspected is not None:
             self.slowed_at = step.rate_per_s
         self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
         return self.slowed_at is not None
+
+    def _slower(self, seen: Sequence[Observation], sure: float) -> bool:
+        step, first = self.steps[-1], self.steps[0].first
+        settled, waiting = (max(first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) for part in (3, 2))
+        return slowed(seen[:first], seen[settled:], sure) or queueing(seen[:first], seen[waiting:])
 
     def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""

@@ -15,10 +15,14 @@ SLOWER_S = 0.03
 """... and by this many seconds."""
 
 
-def slowed(alone: Sequence[Observation], late: Sequence[Observation]) -> bool:
-    """Whether `late` calls fly clearly longer than those made `alone`: by `SLOWER` and `SLOWER_S`, and beyond chance."""
+SURE, SURE_AT_ONCE = 2.6, 4.2
+"""... and beyond chance by so many standard errors, where the sign is looked at a second time, and where it cannot be."""
+
+
+def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: float = SURE) -> bool:
+    """Whether `late` calls fly clearly longer than those made `alone`: by `SLOWER`, `SLOWER_S` and `sure` standard errors."""
     base, now = _flights(alone, alone), _flights(late, alone)
-    return len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now)
+    return len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now, sure)
 
 
 def least_overlapped(seen: Sequence[Observation], least: int = 6) -> list[Observation]:
@@ -56,10 +60,10 @@ def queueing(before: Sequence[Observation], late: Sequence[Observation]) -> bool
     return float(np.median(waits[1]) - np.median(waits[0])) > max(SLOWER_S, 0.2 * float(np.median(times)))
 
 
-def _clearly_slower(base: np.ndarray, now: np.ndarray) -> bool:
+def _clearly_slower(base: np.ndarray, now: np.ndarray, sure: float) -> bool:
     """By the medians, and beyond what the base's own spread could make of so few calls."""
     ratio = float(np.median(now)) / max(float(np.median(base)), 1e-6)
     if ratio < SLOWER or float(np.median(now) - np.median(base)) < SLOWER_S:
         return False
     spread = float(np.std(np.log(np.maximum(np.concatenate([base, now]), 1e-6)))) * 1.25
-    return math.log(ratio) > 2.6 * spread * math.sqrt(1 / len(base) + 1 / len(now)) * 0.8
+    return math.log(ratio) > sure * spread * math.sqrt(1 / len(base) + 1 / len(now)) * 0.8

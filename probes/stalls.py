@@ -23,8 +23,10 @@ REPLICAS = 2000
 BEYOND = 1.03
 """By how many times the highest of so many replays must be passed: by chance once in some hundred runs."""
 LEAST_CALLS = 12
-LONG = 0.9
-"""Quantile above which a call counts as long ..."""
+MORE = 1.5
+"""And by so many reservations: where all calls take the same time jitter alone makes one more or less."""
+LONG, LONGER = 0.9, 1.5
+"""Quantile above which a call counts as long, if it takes so many times what its kind usually does ..."""
 SELDOM = 1e-3
 """... and odds below which so many of them in a row are no chance."""
 
@@ -52,7 +54,9 @@ def _by_peak(twin: Twin, step: Step, touches: Sequence[Touch]) -> float | None:
     if len(touches) < LEAST_CALLS:
         return None
     peak, foretold = _peak(twin, touches), float(np.max(twin.even_peaks(step.rate_per_s, len(touches), REPLICAS)))
-    return step.rate_per_s * twin.bucket.high_water_mark / peak if peak > BEYOND * foretold else None
+    if peak <= max(BEYOND * foretold, foretold + MORE * twin.bucket.up_front_cost):
+        return None
+    return step.rate_per_s * twin.bucket.high_water_mark / peak
 
 
 def _peak(twin: Twin, touches: Sequence[Touch]) -> float:
@@ -69,7 +73,7 @@ def _stood_s(seen: Sequence[Observation]) -> float | None:
     if len(calls) < 2 * LEAST_CALLS:
         return None
     relative = _relative(calls)
-    long = relative > float(np.quantile(relative, LONG))
+    long = relative > max(LONGER, float(np.quantile(relative, LONG)))
     share, row, best = float(np.mean(long)), 0, (0, 0)
     for n, one in enumerate(long):
         row = row + 1 if one else 0
