@@ -228,7 +228,8 @@ def _no_overlap(fitted: Fit) -> str:
             f"The {beside} headers read while other calls were in flight do not agree on a reservation: it and the safe rate are unknown."
         )
     few = {0: "None of {} headers was", 1: "Only 1 of {} headers was"}.get(beside, f"Only {beside} of {{}} headers were").format(fitted.n)
-    return f"{few} read while another call was in flight: the reservation and the safe rate are unknown."
+    read = f"{few} read while another" if fitted.n > 1 else "The only header was read while no other"
+    return f"{read} call was in flight: the reservation and the safe rate are unknown."
 
 
 def _bare_at_the_end(touches: Sequence[Touch]) -> int:

@@ -345,6 +345,14 @@ def test_one_overlapping_header_tells_neither_reservation_nor_outflow(seed: int)
     assert dict(one.signs)["no_overlap"].startswith("Only 1 of 4 headers was read while another call was in flight")
 
 
+def test_the_only_header_was_read_alone() -> None:
+    """One header, read with nothing else in flight, tells no reservation: said of the one."""
+    one = found([observed(0.0, 0.3, remaining=600.0, cost=0.1)])
+    assert dict(one.signs)["no_overlap"] == (
+        "The only header was read while no other call was in flight: the reservation and the safe rate are unknown."
+    )
+
+
 def test_headers_above_a_rested_bucket() -> None:
     """A Remaining that jumps by 600 is no other job's doing: the limit was changed, or there are several buckets."""
     world = asked(lambda n, fields: fields | {"remaining": fields["remaining"] + (600.0 if n > 10 else 0.0)})

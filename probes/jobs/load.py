@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probes.arrivals import Spec, seconds
-from probes.calls import Call, parse, parse_lines
+from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
 from probes.guards import refuse_unless_allowed
+from probes.jobs.calls import calls_of
 from probes.jobs.session import Settings, Told, open_run
 from probes.jobs.terminal import watched
 from probes.load.child import run_load
@@ -152,18 +153,10 @@ def _schedule(asked: Asked, rate_per_s: float) -> Spec:
 
 
 def _calls(asked: Asked) -> tuple[Call, ...]:
-    calls = [parse(line) for line in asked.calls]
-    path = asked.calls_file
-    if path is not None:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UsageError(f"{path} cannot be read: {reason}.") from None
-        calls += parse_lines(lines, str(path))
+    calls = calls_of(asked.calls, asked.calls_file)
     if not calls:
         raise UsageError("Say what to send: --call 'GET /api/v1/users/self' or --calls-file FILE.")
-    return tuple(calls)
+    return calls
 
 
 @contextmanager

@@ -191,7 +191,7 @@ def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], 
     """For a person: what is recommended first, that of the whole mix before its calls; then what it rests on."""
     lines = [line for document in sorted(documents, key=lambda one: "mix" not in one) for line in _told(name, document)]
     lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
-    lines.append(f"Spent {spent['requests']} requests, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
+    lines.append(f"Spent {plural(spent['requests'], 'request')}, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
     return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", f"Next: {_next(name, documents, run)}"])
 
 
