@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
+from probes.amounts import LEAST_PRICED, Number, mean_of, student
 from probes.changes import drifting, moved, with_times
 from probes.distance import Distance, distance
 from probes.identify import FIRST_CALLS, Fit, fit
@@ -18,8 +18,6 @@ from probes.replay import Touch, jitter_s, predicted, touches_of, usable_cost, w
 from probes.signatures import Signs, jumping, less_outflow, regime_of
 from probes.twin import Twin
 
-LEAST_PRICED = 5
-"""Fewest answered calls from which a cost or a safe rate is told."""
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
 CLEAR_OUTLIERS, UNCLEAR_OUTLIERS = 0.08, 0.25
@@ -35,20 +33,6 @@ ROUNDED = 0.5
 """What headers that are told as whole numbers scatter by at most."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """An estimated number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def document(self) -> dict[str, Any]:
-        """As the contract writes it; six significant digits."""
-        return {"value": _short(self.value), "low": _short(self.low), "high": _short(self.high), "n": self.n}
 
 
 @dataclass(frozen=True)
@@ -206,7 +190,7 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
         signs.append(("no_overlap", _no_overlap(fitted)))
     if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
-    bare = sum(1 for t in touches if t.remaining is None and not t.refused)
+    bare = sum(1 for t in touches if t.remaining is None and not t.refused and t.answered)
     if bare > HEADERS_MISSING * len(touches):
         signs = [sign for sign in signs if sign[0] != "shared_token"]  # what those calls paid is a guess, and the guess may be the misfit
         last = _bare_at_the_end(touches)
@@ -234,7 +218,7 @@ def _no_overlap(fitted: Fit) -> str:
 
 def _bare_at_the_end(touches: Sequence[Touch]) -> int:
     """How many calls in a row, up to the last, came back without a header."""
-    bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s)]
+    bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s) if t.answered]
     return next((n for n, one in enumerate(reversed(bare)) if not one), len(bare))
 
 
@@ -267,26 +251,6 @@ def _prices(observations: Sequence[Observation], base: float) -> dict[str, Price
     return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
 
 
-def mean_of(values: np.ndarray) -> Number | None:
-    """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`."""
-    n = len(values)
-    if n < LEAST_PRICED:
-        return None
-    mean, half = float(np.mean(values)), student(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    if mean <= 0.0:
-        return Number(mean, mean - half, mean + half, n)
-    ratio = math.exp(half / mean)
-    return Number(mean, mean / ratio, mean * ratio, n)
-
-
-def student(degrees: int) -> float:
-    """97.5 % quantile of Student's t (Cornish-Fisher expansion, within 0.5 % from 4 degrees on)."""
-    z, v = 1.959964, float(max(degrees, 1))
-    return (
-        z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2) + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    )
-
-
 def _constant(value: float, error: float, n: int) -> Number | None:
     if not math.isfinite(error) or error > 0.5 * abs(value):
         return None
@@ -294,8 +258,4 @@ def _constant(value: float, error: float, n: int) -> Number | None:
     return Number(value, value - half, value + half, n)
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-__all__ = ["Estimate", "Number", "Prices", "estimate", "mean_of", "student"]
+__all__ = ["LEAST_PRICED", "Estimate", "Number", "Prices", "estimate", "mean_of", "student"]

@@ -303,10 +303,11 @@ def test_rate_ceiling_below_identification(tmp_path: Path) -> None:
 
 @pytest.mark.untraced
 def test_few_requests_allowed(tmp_path: Path) -> None:
-    """max_requests ends it after as many; what is known is told."""
+    """max_requests ends it after as many, all of which come back; what is known is told, and what ended it."""
     one = rated(tmp_path, max_requests=9)
     assert isinstance(one.measured.stopped, GuardStop)
-    assert len(one.seen) == 9
+    assert [o.outcome for o in one.seen] == [Outcome.OK] * 9
+    assert one.entry["signs"][-1] == {"kind": "stopped", "says": "Stopped by max_requests = 9: the answer rests on 9 requests."}
     assert one.told.document["spent"]["requests"] == len(one.seen)
     assert one.run.manifest["ended"].startswith("guard: ")
     assert right_or_unknown(one.entry)

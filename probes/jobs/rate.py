@@ -148,6 +148,15 @@ def documents_of(
     measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance
 ) -> list[dict[str, Any]]:
     """The `calls` entries of the contract, one a call in the order asked; of several one more, with `mix`, for all of them as one job."""
+    documents = _entries(measured, seen, calls, job, instance)
+    if measured.stopped is not None:
+        said = f"Stopped by max_requests = {instance.max_requests}: the answer rests on {plural(len(seen), 'request')}."
+        for document in documents:
+            document["signs"].append({"kind": "stopped", "says": said})
+    return documents
+
+
+def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
     design = measured.design
     design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
