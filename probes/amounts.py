@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,16 +27,25 @@ class Number:
         return {"value": _short(self.value), "low": _short(self.low), "high": _short(self.high), "n": self.n}
 
 
-def mean_of(values: np.ndarray) -> Number | None:
-    """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`."""
+def mean_of(values: np.ndarray, kinds: Sequence[int] = ()) -> Number | None:
+    """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`.
+
+    `kinds`: how many values one after another are of each kind, where the shares of the kinds are known and not drawn.
+    """
     n = len(values)
     if n < LEAST_PRICED:
         return None
-    mean, half = float(np.mean(values)), student(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
+    mean, half = float(np.mean(values)), student(n - 1) * _error(values, kinds or (n,))
     if mean <= 0.0:
         return Number(mean, mean - half, mean + half, n)
     ratio = math.exp(half / mean)
     return Number(mean, mean / ratio, mean * ratio, n)
+
+
+def _error(values: np.ndarray, kinds: Sequence[int]) -> float:
+    """Standard error of the mean of values that were drawn from each kind by itself."""
+    parts = np.split(values, np.cumsum(kinds)[:-1])
+    return math.sqrt(sum(len(part) * float(np.var(part, ddof=1)) for part in parts if len(part) > 1)) / len(values)
 
 
 def student(degrees: int) -> float:

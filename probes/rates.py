@@ -100,8 +100,8 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         "bucket": None
         if bucket is None or found.regime == "refusals"
         else {k: None if v is None else v.document() for k, v in bucket.items()},
-        "cost": _document(None if prices is None else mean_of(prices.costs)),
-        "server_time_s": _document(None if prices is None else mean_of(prices.times_s)),
+        "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
+        "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
         "safe": _safe(found, twin, prices, job_calls, ceilings),
         "confirmed": None,
         "signs": [{"kind": kind, "says": says} for kind, says in (*found.signs, *_signs_of_prices(prices))],
