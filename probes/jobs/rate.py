@@ -16,8 +16,8 @@ from probes.design import Design
 from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
 from probes.findings import Finding
+from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
-from probes.jobs.confirm import confirm, refuse_to_confirm, stated
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
@@ -63,16 +63,16 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
     if asked.confirm:
-        refuse_to_confirm(instance, asked.production)
+        confirming.refuse_to_confirm(instance, asked.production)
         kinds = len(_different(calls))
-        settings.say(stated(instance, kinds + (kinds > 1), asked.job))
+        settings.say(confirming.stated(instance, kinds + (kinds > 1), asked.job))
     with open_run(settings, ["rate", *(call.name for call in _different(calls))], [instance]) as run:
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
         if asked.confirm and measured.stopped is None:
-            confirm(settings, instance, calls, documents, run)
+            confirming.confirm(settings, instance, calls, documents, run)
         return concluded(run, instance, documents, measured), measured.stopped
 
 
@@ -228,7 +228,8 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
         )
     lines.append(f"  Or {plural(safe['in_flight'], 'worker')} without pause; at one instant at most {plural(safe['burst'], 'call')}.")
     noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-    return lines + _told_bucket(document) + noted + _told_confirmed(document)
+    confirmed = confirming.told(document["confirmed"]) if document["confirmed"] is not None else []
+    return lines + _told_bucket(document) + noted + confirmed
 
 
 def _odds(document: dict[str, Any]) -> str:
@@ -245,18 +246,6 @@ def _told_bucket(document: dict[str, Any]) -> list[str]:
     words = {"high_water_mark": "mark", "up_front_cost": "reservation", "outflow_per_s": "outflow/s"}
     told = [f"{word} {'unknown' if bucket[key] is None else format(bucket[key]['value'], '.5g')}" for key, word in words.items()]
     return [f"  Bucket: {', '.join(told)}."]
-
-
-def _told_confirmed(document: dict[str, Any]) -> list[str]:
-    confirmed = document["confirmed"]
-    if confirmed is None:
-        return []
-    said = (
-        "contradicted" if confirmed["contradicted"] else "not contradicted (this cannot prove 5 % odds over a job; the model carries that)"
-    )
-    return [
-        f"  Confirmed by Locust: {confirmed['calls']} calls at {confirmed['rate_per_s']:.3g}/s, {confirmed['refused']} refused: {said}."
-    ]
 
 
 def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:

@@ -167,7 +167,8 @@ def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
     if rate is None:
         answered = document["outcomes"].get(name, {}).get("ok", 0)
         return [(f"Measure the safe rate of {name}.", f"probes rate -i {quoted} --call 'GET /api/v1/users/self'")] if answered else []
-    if rate.get("confirmed"):
+    confirmed = rate.get("confirmed")
+    if confirmed and not confirmed.get("ended_early"):
         return []
     call = shlex.quote(str(rate["call"]))
     return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted} --call {call} --confirm")]
