@@ -14,9 +14,10 @@ from probes.distance import Distance, distance
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, jitter_s, predicted, touches_of, usable_cost, way_jitter_s
+from probes.replay import Touch, jitter_s, network_s, predicted, touches_of, usable_cost, way_jitter_s
 from probes.signatures import Signs, jumping, less_outflow, regime_of
 from probes.twin import Twin
+from probes.windows import Window, window_of
 
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
@@ -56,6 +57,8 @@ class Estimate:
     """By how much one way through the network varies, standard deviation; 0 where it is not known."""
     spare_s: float = 0.0
     """How much longer than the shortest the network's share of a call usually is."""
+    window: Window | None = None
+    """The counter that the headers tell of in the place of a bucket."""
 
     @property
     def round_trip_s(self) -> float:
@@ -90,6 +93,8 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     answered = [o for o in mine if o.status is not None]
     if not answered:
         return None
+    if (window := window_of(answered)) is not None:
+        return _counted(mine, answered, window)
     away = distance(mine)
     touches = touches_of(mine, away.round_trip_s)
     regime, signs = regime_of(answered, touches)
@@ -104,6 +109,15 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     prices = _prices(mine, away.round_trip_s)
     ways = way_jitter_s(mine), jitter_s(mine, away.round_trip_s) or 0.0
     return Estimate(answered[0].instance, regime, fitted, prices, away, len(answered), refused, signs, lost, *ways)
+
+
+def _counted(mine: Sequence[Observation], answered: Sequence[Observation], window: Window) -> Estimate:
+    """Of a counter: no bucket."""
+    usual = network_s(mine)
+    refused, lost = (sum(o.outcome is outcome for o in mine) for outcome in (Outcome.THROTTLED, Outcome.READ_TIMEOUT))
+    signs = (("window_counter", window.says), *_signs_of_calls(mine))
+    away = Distance(usual, usual, usual, np.zeros((3, 3)))
+    return Estimate(answered[0].instance, "headers", None, _prices(mine, usual), away, len(answered), refused, signs, lost, window=window)
 
 
 def _fitted(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance) -> tuple[Fit | None, Fit | None, Signs]:

@@ -63,6 +63,8 @@ def confirm(
     for document in documents:
         safe = document["safe"]
         same = _calls_of(document, calls)
+        if "window" in document:
+            continue  # the headers tell the limit, and a load would only spend it
         if safe is not None and safe["rate_per_s"] is not None and safe["rate_per_s"]["low"] > 0.0:
             document["confirmed"] = _confirmed(settings, instance, same, document, run, beyond)
 
@@ -92,7 +94,9 @@ def _confirmed(
         outcomes.append(_loaded(settings, plan, run))
     refused = any(outcome.refused for outcome in outcomes)
     beyond = (
-        _beyond(settings, instance, calls, document, run, refused=refused) if go_beyond and instance.allow_load and _clean(even) else None
+        _beyond(settings, instance, calls, document, run, refused=refused)
+        if go_beyond and instance.allow_load and _clean(even) and not slower
+        else None
     )
     return {**_document(rate, workers, outcomes, beyond, document), "slower": slower}
 

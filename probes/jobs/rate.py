@@ -206,6 +206,8 @@ def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], 
 
 def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
     """The command that helps on: where no limit was met there is nothing to plan by."""
+    if any("window" in one for one in documents):
+        return f"probes report {run.folder}"
     regimes = {one["regime"] for one in documents if one["safe"]}
     if regimes - {"unthrottled"}:
         return f"probes plan {run.folder} --calls 10000"
@@ -222,7 +224,9 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
     if rate is None:
         lines.append(f"{name}: {call}: a job of {safe['job_calls']} calls meets no limit at any rate up to the ceilings.")
     else:
-        lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {safe['bound_by']}.")
+        bound = "what a window holds" if "window" in document and safe["bound_by"] == "outflow" else safe["bound_by"]
+        lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {bound}.")
+    if rate is not None and "window" not in document:
         lines.append(
             f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: {_odds(document)}"
         )
