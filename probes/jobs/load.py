@@ -45,6 +45,25 @@ class Asked:
     production: str | None = None
 
 
+OPTIONS = {
+    "rate_per_s": "--rate",
+    "users": "--users",
+    "duration": "--for",
+    "arrivals": "--arrivals",
+    "start_per_s": "--from",
+    "calls_file": "--calls-file",
+    "workers": "--workers",
+    "max_refusals": "--max-refusals",
+    "max_in_flight": "--max-in-flight",
+    "max_requests": "--max-requests",
+    "max_error_share": "--max-errors",
+    "objective": "--objective",
+    "margin": "--margin",
+    "production": "--production",
+}
+"""Fields of Asked by the command's options; calls and instances, which may repeat, apart."""
+
+
 def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     """Runs the load; what it came to, and the stop to raise once that is told when a guard ended it.
 
@@ -52,7 +71,7 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     """
     instance = _instance(settings, asked)
     plan = plan_of(instance, asked)
-    with open_run(settings, ["load", *asked.names], [instance]) as run:
+    with open_run(settings, words_of(asked), [instance]) as run:
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with live(settings) as progress:
             outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
@@ -64,6 +83,17 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
         stop = None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
         run.finish("done" if stop is None else f"guard: {stop}")
     return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
+
+
+def words_of(asked: Asked) -> list[str]:
+    """The command again, as the run keeps it from its first moment: what was asked, and guards where they are not the usual ones."""
+    usual = Asked([])
+    words = [word for name in asked.names for word in ("-i", name)]
+    for field, option in OPTIONS.items():
+        value = getattr(asked, field)
+        if value != getattr(usual, field) or option == "--for":
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return ["load", *words, *(word for call in asked.calls for word in ("--call", call))]
 
 
 def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
