@@ -136,6 +136,21 @@ def test_a_run_of_scenarios_tells_it_as_well(tmp_path: Path) -> None:
     assert window_of([observed(0.0, 0.1, remaining=600.0, cost=0.1, limit=600.0, reset_s=3.0)]) is None
 
 
+@pytest.mark.parametrize(
+    ("dialect", "told", "headline"),
+    [
+        ("ietf", IETF, "1.38 calls/s, 0 in flight, bound by outflow"),
+        ("gitlab", GITLAB, "it counts calls in a window, 12 of 12 calls answered as asked"),
+    ],
+)
+def test_its_report_sends_nobody_after_a_bucket(tmp_path: Path, dialect: str, told: dict[str, str], headline: str) -> None:
+    """The report says how it counts, and advises neither to measure, confirm nor plan by a bucket that is not there."""
+    _, _, run = rated(tmp_path, dialect, told)
+    document = json.loads((run.folder / "report.json").read_text(encoding="utf-8"))
+    assert f"**test**: {headline}" in (run.folder / "report.md").read_text(encoding="utf-8")
+    assert [step["command"].split()[1] for step in document["next"]] == ["history"]
+
+
 def test_the_rate_that_lasts() -> None:
     """One call less than the limit a window; from now on no more than what is left until the reset; by the price of a call."""
     rate = WHOLE.rate_per_s()
