@@ -331,6 +331,13 @@ def test_no_limit_under_the_ceilings(tmp_path: Path) -> None:
     assert [f.advice for f in one.told.findings if f.kind == "safe_rate"] == ["Send through probes.Limiter, or keep to 2 workers."]
 
 
+def test_few_calls_without_headers(tmp_path: Path) -> None:
+    """A budget of 20 calls, spent before any rate was tried: no rate is told."""
+    one = rated(tmp_path, QUICK.changed(quota_headers=False), 20)
+    assert (one.entry["regime"], one.entry["safe"], one.refused) == ("unthrottled", None, 0)
+    assert one.told.document["spent"]["requests"] <= 20
+
+
 def test_without_headers_on_production(tmp_path: Path) -> None:
     """On production no refusal is provoked that was not allowed by name."""
     one = rated(tmp_path, QUICK.changed(quota_headers=False), 400, kind=Kind.PRODUCTION)
