@@ -128,7 +128,7 @@ def _calls(name: str, options: Namespace, instance: Instance) -> list[Call]:
     if options.calls_file:
         path = Path(options.calls_file)
         try:
-            return parse_lines(path.read_text(encoding="utf-8").splitlines(), str(path))
+            return parse_lines(path.read_text(encoding="utf-8-sig").splitlines(), str(path))
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{path} cannot be read: {error}.") from None
     if options.call:

@@ -38,6 +38,10 @@ def _only(folder: Path, instance: str | None, of: Callable[[Any], Told | None]) 
     if instance is None and len(found) > 1:
         raise RunFolderError(f"{folder} holds buckets of {', '.join(sorted(found))}: name one with instance=.")
     name = instance if instance is not None else next(iter(found), None)
+    counted = [str(entry["instance"]) for entry in rates if isinstance(entry, dict) and "window" in entry and "instance" in entry]
+    if (name is None and counted) or name in counted:
+        counter = f"{folder} shows a window counter at '{name or counted[0]}' and no bucket to follow"
+        raise RunFolderError(f"{counter}: spread what is left over the time until it resets.")
     if name is None or name not in found:
         which = f" of '{instance}'" if instance else ""
         raise RunFolderError(f"{folder} holds no estimated bucket{which}: make one with 'probes rate -i NAME'.")
@@ -89,7 +93,8 @@ def _together(entry: Any) -> tuple[int, float | None] | None:
     """What an entry without a bucket calls safe; None where it tells nothing."""
     try:
         entry["instance"]
-        together, rate = (entry["safe"]["in_flight"], entry["safe"]["rate_per_s"]["low"]) if entry["bucket"] is None else (None, None)
+        bare = entry["bucket"] is None and "window" not in entry
+        together, rate = (entry["safe"]["in_flight"], entry["safe"]["rate_per_s"]["low"]) if bare else (None, None)
     except (KeyError, TypeError):
         return None
     if together == 0 and (slow := _positive(rate)) is not None:

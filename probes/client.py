@@ -24,7 +24,7 @@ from probes.dialects.links import links
 from probes.dialects.outcomes import is_page
 from probes.errors import UsageError
 from probes.exchange import Exchange
-from probes.observation import Observation, Outcome
+from probes.observation import Observation, Outcome, Quota
 from probes.phases import Phases
 from probes.tokens import redact
 from probes.transport import Connect, Slots, without_credentials
@@ -242,7 +242,7 @@ class Client:
             reused=phases.reused,
             size_bytes=None if exchange.status is None else len(exchange.body),
             error=error,
-            facts=self._facts(exchange, outcome),
+            facts=self._facts(exchange, outcome, quota),
         )
         return Answer(observation, exchange.headers, exchange.body, url)
 
@@ -257,8 +257,11 @@ class Client:
             return said, "a web page (HTML) came in place of JSON: a login page, or something between here and the server answered"
         return said, exchange.error
 
-    def _facts(self, exchange: Exchange, outcome: Outcome) -> dict[str, Any]:
+    def _facts(self, exchange: Exchange, outcome: Outcome, quota: Quota) -> dict[str, Any]:
+        """`window_s` (null where no header tells it) stands where Remaining counts in a window and is no level."""
         facts: dict[str, Any] = {}
+        if quota.remaining is not None and not self.dialect.levels:
+            facts["window_s"] = quota.window_s
         if exchange.status is not None and is_page(exchange.headers, exchange.body):
             facts["html"] = True
         if outcome is Outcome.REDIRECTED:

@@ -272,7 +272,7 @@ def _token_of_file(instance: Instance) -> str:
     path = instance.token_file
     assert path is not None
     try:
-        value = path.read_text(encoding="utf-8").strip()
+        value = path.read_text(encoding="utf-8-sig").strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise ConfigError(f"Instance '{instance.name}' takes its token from {path}, which cannot be read: {reason}.") from None

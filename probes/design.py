@@ -18,6 +18,7 @@ from probes.calls import Round
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
+from probes.windows import ENOUGH_CALLS
 
 IDENTIFY_CALLS = 60
 IDENTIFY_S = 20.0
@@ -54,6 +55,8 @@ class Design(Pricing):
         if left < 1 or _hopeless(seen):
             return None
         found = estimate(seen) if len(seen) >= 2 else None
+        if found is not None and found.window is not None and len(seen) >= ENOUGH_CALLS:
+            return None
         if found is not None and found.regime != "headers":
             return self._without_level(seen, found)
         asked = self._identify(seen, found, left) if self.identified_after is None else None

@@ -66,10 +66,11 @@ class Distance:
 def distance(observations: Sequence[Observation]) -> Distance:
     """The distance of the one server that was asked."""
     usual = network_s(observations)
-    touches = tuple(t for t in touches_of(observations, 0.0) if t.remaining is not None)
-    if len(touches) < FEWEST or len({t.remaining for t in touches}) < 3 or _tells_time(observations):
+    touches = _first(tuple(t for t in touches_of(observations, 0.0) if t.remaining is not None))
+    told = [t.remaining for t in touches if t.usable]
+    if len(told) < FEWEST or len(set(told)) < 3 or _tells_time(observations):
         return Distance(usual, usual, usual, np.zeros((3, 3)))
-    return _found(_first(touches), usual)
+    return _found(touches, usual)
 
 
 def _first(touches: tuple[Touch, ...]) -> tuple[Touch, ...]:

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 
+from probes.amounts import LEAST_PRICED, Number, mean_of, student
 from probes.changes import drifting, moved, with_times
 from probes.distance import Distance, distance
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
-from probes.replay import Touch, jitter_s, predicted, touches_of, usable_cost, way_jitter_s
+from probes.replay import Touch, jitter_s, network_s, predicted, touches_of, usable_cost, way_jitter_s
 from probes.signatures import Signs, jumping, less_outflow, regime_of
 from probes.twin import Twin
+from probes.windows import Window, window_of
 
-LEAST_PRICED = 5
-"""Fewest answered calls from which a cost or a safe rate is told."""
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
 CLEAR_OUTLIERS, UNCLEAR_OUTLIERS = 0.08, 0.25
@@ -35,20 +34,6 @@ ROUNDED = 0.5
 """What headers that are told as whole numbers scatter by at most."""
 TOO_NOISY = 1.5
 """Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Number:
-    """An estimated number with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-    n: int
-
-    def document(self) -> dict[str, Any]:
-        """As the contract writes it; six significant digits."""
-        return {"value": _short(self.value), "low": _short(self.low), "high": _short(self.high), "n": self.n}
 
 
 @dataclass(frozen=True)
@@ -72,6 +57,8 @@ class Estimate:
     """By how much one way through the network varies, standard deviation; 0 where it is not known."""
     spare_s: float = 0.0
     """How much longer than the shortest the network's share of a call usually is."""
+    window: Window | None = None
+    """The counter that the headers tell of in the place of a bucket."""
 
     @property
     def round_trip_s(self) -> float:
@@ -106,6 +93,8 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     answered = [o for o in mine if o.status is not None]
     if not answered:
         return None
+    if (window := window_of(answered)) is not None:
+        return _counted(mine, answered, window)
     away = distance(mine)
     touches = touches_of(mine, away.round_trip_s)
     regime, signs = regime_of(answered, touches)
@@ -120,6 +109,15 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
     prices = _prices(mine, away.round_trip_s)
     ways = way_jitter_s(mine), jitter_s(mine, away.round_trip_s) or 0.0
     return Estimate(answered[0].instance, regime, fitted, prices, away, len(answered), refused, signs, lost, *ways)
+
+
+def _counted(mine: Sequence[Observation], answered: Sequence[Observation], window: Window) -> Estimate:
+    """Of a counter: no bucket."""
+    usual = network_s(mine)
+    refused, lost = (sum(o.outcome is outcome for o in mine) for outcome in (Outcome.THROTTLED, Outcome.READ_TIMEOUT))
+    signs = (("window_counter", window.says), *_signs_of_calls(mine))
+    away = Distance(usual, usual, usual, np.zeros((3, 3)))
+    return Estimate(answered[0].instance, "headers", None, _prices(mine, usual), away, len(answered), refused, signs, lost, window=window)
 
 
 def _fitted(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance) -> tuple[Fit | None, Fit | None, Signs]:
@@ -206,7 +204,7 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
         signs.append(("no_overlap", _no_overlap(fitted)))
     if fitted is not None and not fitted.bucket.floor_after_leak:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
-    bare = sum(1 for t in touches if t.remaining is None and not t.refused)
+    bare = sum(1 for t in touches if t.remaining is None and not t.refused and t.answered)
     if bare > HEADERS_MISSING * len(touches):
         signs = [sign for sign in signs if sign[0] != "shared_token"]  # what those calls paid is a guess, and the guess may be the misfit
         last = _bare_at_the_end(touches)
@@ -228,12 +226,13 @@ def _no_overlap(fitted: Fit) -> str:
             f"The {beside} headers read while other calls were in flight do not agree on a reservation: it and the safe rate are unknown."
         )
     few = {0: "None of {} headers was", 1: "Only 1 of {} headers was"}.get(beside, f"Only {beside} of {{}} headers were").format(fitted.n)
-    return f"{few} read while another call was in flight: the reservation and the safe rate are unknown."
+    read = f"{few} read while another" if fitted.n > 1 else "The only header was read while no other"
+    return f"{read} call was in flight: the reservation and the safe rate are unknown."
 
 
 def _bare_at_the_end(touches: Sequence[Touch]) -> int:
     """How many calls in a row, up to the last, came back without a header."""
-    bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s)]
+    bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s) if t.answered]
     return next((n for n, one in enumerate(reversed(bare)) if not one), len(bare))
 
 
@@ -266,26 +265,6 @@ def _prices(observations: Sequence[Observation], base: float) -> dict[str, Price
     return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
 
 
-def mean_of(values: np.ndarray) -> Number | None:
-    """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`."""
-    n = len(values)
-    if n < LEAST_PRICED:
-        return None
-    mean, half = float(np.mean(values)), student(n - 1) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    if mean <= 0.0:
-        return Number(mean, mean - half, mean + half, n)
-    ratio = math.exp(half / mean)
-    return Number(mean, mean / ratio, mean * ratio, n)
-
-
-def student(degrees: int) -> float:
-    """97.5 % quantile of Student's t (Cornish-Fisher expansion, within 0.5 % from 4 degrees on)."""
-    z, v = 1.959964, float(max(degrees, 1))
-    return (
-        z + (z**3 + z) / (4 * v) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * v**2) + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * v**3)
-    )
-
-
 def _constant(value: float, error: float, n: int) -> Number | None:
     if not math.isfinite(error) or error > 0.5 * abs(value):
         return None
@@ -293,8 +272,4 @@ def _constant(value: float, error: float, n: int) -> Number | None:
     return Number(value, value - half, value + half, n)
 
 
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")
-
-
-__all__ = ["Estimate", "Number", "Prices", "estimate", "mean_of", "student"]
+__all__ = ["LEAST_PRICED", "Estimate", "Number", "Prices", "estimate", "mean_of", "student"]

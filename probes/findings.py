@@ -42,6 +42,7 @@ KINDS: dict[str, str] = {
     "bound_by_latency": "the server slows down before the bucket fills",
     "rate_unknown": "the data carry no safe rate",
     "refused": "calls were refused for the rate limit",
+    "window_counter": "it counts calls in a window",
     "no_budget_headers": "its level cannot be seen",
     "unthrottled": "no sign of a limit up to the ceilings",
     "not_enforced": "it counts but does not refuse",

@@ -93,11 +93,11 @@ class Fit:
 
 
 def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | None:
-    """The constants that explain the headers of `touches` best; None when there is no header.
+    """The constants that explain the headers of `touches` best; None when there is no header, or none above 0, below which no mark shows.
 
     Both forms of the bucket's script are tried; the older one, without the floor, is kept only where it explains clearly more.
     """
-    if not any(t.remaining is not None and t.known_cost for t in touches):
+    if max((t.remaining for t in touches if t.remaining is not None and t.known_cost), default=0.0) <= 0.0:
         return None
     line = timeline(touches)
     guesses = [start] if start is not None else grid(touches)

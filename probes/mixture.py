@@ -49,7 +49,8 @@ def _prices(each: Sequence[Prices], weights: Sequence[float]) -> Prices:
     """As many pairs as an even draw would need to tell the mixture's mean as well: 1 / sum of weight^2 / n, of each call by its weight."""
     n = 1.0 / sum(weight**2 / prices.n for prices, weight in zip(each, weights, strict=True))
     rows = [_evenly(prices, max(1, round(weight * n))) for prices, weight in zip(each, weights, strict=True)]
-    return Prices(*(np.concatenate(column) for column in zip(*rows, strict=True)))
+    costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
+    return Prices(costs, times, tuple(len(part) for part, _ in rows))
 
 
 def _evenly(prices: Prices, n: int) -> tuple[Floats, Floats]:

@@ -57,13 +57,17 @@ NETWORK_OUTCOMES = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """What one answer said about the budget. Units are the server's own; times in seconds; None where it said nothing usable."""
+    """What one answer said about the budget. Units are the server's own; times in seconds; None where it said nothing usable.
+
+    `window_s` is the length of the window that a counter holds for; an observation has it among its facts.
+    """
 
     remaining: float | None = None
     cost: float | None = None
     limit: float | None = None
     reset_s: float | None = None
     retry_after_s: float | None = None
+    window_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,10 +29,15 @@ RESAMPLES = 400
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """(cost, server time) pairs of one call; units and seconds, equally long."""
+    """(cost, server time) pairs of one call; units and seconds, equally long.
+
+    Of a mix of calls `kinds` says how many pairs one after another are of each: how often each is made is known, and no part of what the
+    pairs leave open.
+    """
 
     costs: Floats
     times_s: Floats
+    kinds: tuple[int, ...] = ()
 
     @property
     def n(self) -> int:
@@ -48,11 +53,16 @@ class Prices:
     @property
     def heavy(self) -> bool:
         """Whether costs or times have a tail that falls like a power: then far dearer or longer calls exist than those that were seen."""
-        return any(not looks_lognormal(each) and tail_index(each) > HEAVY for each in (self.costs, self.times_s))
+        each = [part for values in (self.costs, self.times_s) for part in np.split(values, np.cumsum(self.kinds)[:-1])]
+        return any(not looks_lognormal(part) and tail_index(part) > HEAVY for part in each)
 
     def resampled(self) -> tuple[Floats, Floats, Floats]:
-        """(log mean cost, log mean time, log Gini index of the times) of `RESAMPLES` bootstrap samples, by shape where there is one."""
-        picks = np.random.default_rng(7).integers(0, self.n, size=(RESAMPLES, self.n))
+        """(log mean cost, log mean time, log Gini index of the times) of `RESAMPLES` bootstrap samples, by shape where there is one.
+
+        Each kind is drawn from by itself.
+        """
+        rng, ends = np.random.default_rng(7), np.cumsum(self.kinds or (self.n,))
+        picks = np.hstack([rng.integers(end - n, end, size=(RESAMPLES, n)) for n, end in zip(self.kinds or (self.n,), ends, strict=True)])
         costs, times = self.costs[picks], self.times_s[picks]
         shaped = self.n >= LEAST_SMOOTHED and looks_lognormal(self.times_s)
         return (

@@ -16,6 +16,7 @@ from probes.prices import Prices
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
 from probes.stats import percent
 from probes.twin import Twin
+from probes.windows import Window
 
 UNTRIED = 1.3
 """By how many times a rate may be faster than any that was tried, unsaid."""
@@ -100,11 +101,12 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         "bucket": None
         if bucket is None or found.regime == "refusals"
         else {k: None if v is None else v.document() for k, v in bucket.items()},
-        "cost": _document(None if prices is None else mean_of(prices.costs)),
-        "server_time_s": _document(None if prices is None else mean_of(prices.times_s)),
-        "safe": _safe(found, twin, prices, job_calls, ceilings),
+        "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
+        "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
+        "safe": _safe(found, twin, prices, job_calls, ceilings) if found.window is None else _lasting(found.window, job_calls, ceilings),
         "confirmed": None,
         "signs": [{"kind": kind, "says": says} for kind, says in (*found.signs, *_signs_of_prices(prices))],
+        **({} if found.window is None else {"window": found.window.document()}),
     }
 
 
@@ -146,7 +148,11 @@ def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -
 
 def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list[dict[str, Any]]:
     found = estimate([o for o in mine if o.scenario in ("throttling", "rate")] or mine)
-    if found is None or found.n < LEAST_PRICED or (found.regime == "headers" and not found.identified):
+    if found is None or found.n < LEAST_PRICED:
+        return []
+    if found.window is not None:
+        return [{"instance": name, **rate_document(found, call, job_calls)} for call in dict.fromkeys(o.call for o in mine if o.ok)]
+    if found.regime == "headers" and not found.identified:
         return []
     calls = [call for call, prices in found.prices.items() if found.twin(call) is not None or prices.n >= 20] or list(found.prices)[:1]
     return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
@@ -198,6 +204,24 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
         "rate_per_s": _document(rate),
         "in_flight": in_flight,
         "burst": twin.burst if ceilings.max_in_flight is None else min(twin.burst, ceilings.max_in_flight),
+        "bound_by": bound,
+        "job_calls": job_calls,
+        "odds": ODDS,
+    }
+
+
+def _lasting(window: Window, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
+    """What a counter lets through in the long run; None where its headers do not tell its limit and its length."""
+    lasting = window.rate_per_s()
+    if lasting is None:
+        return None
+    rate, bound = _bounded(lasting, "outflow", ceilings.with_flight(window.flight_s))
+    assert rate is not None
+    together = min(int(window.left / window.per_call), window.together)  # more at one time were not tried
+    return {
+        "rate_per_s": _document(rate),
+        "in_flight": min(int(rate.low * window.flight_s), together),
+        "burst": together,
         "bound_by": bound,
         "job_calls": job_calls,
         "odds": ODDS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -250,8 +251,8 @@ def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> dict[str, Any
 
 def _tried(design: RefusalDesign) -> list[float]:
     """Calls/s of each train as it was sent."""
-    starts = [first for _, first in design.trains]
-    parts = [design.seen[first:end] for first, end in zip(starts, [*starts[1:], len(design.seen)], strict=True)]
+    ends = [*(first for _, first in design.trains), len(design.seen)]
+    parts = [design.seen[first:end] for first, end in pairwise(ends)]
     return [_sent_per_s(part) for part in parts if len(part) > 1]
 
 

@@ -24,10 +24,10 @@ ABSURD = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One answered call as the bucket may have seen it: `arrived_s` and `departed_s` are estimates on the client's clock.
+    """One call as the bucket may have seen it: `arrived_s` and `departed_s` are estimates on the client's clock.
 
     `cost` is 0 for a refused call, and what such calls usually pay where it is not known; `remaining` is None when the answer had no usable
-    header.
+    header, or when there was none: `answered` is False for a call that this side gave up.
     """
 
     arrived_s: float
@@ -36,6 +36,7 @@ class Touch:
     remaining: float | None
     refused: bool = False
     known_cost: bool = True
+    answered: bool = True
 
     @property
     def usable(self) -> bool:
@@ -59,14 +60,18 @@ def touches_of(observations: Sequence[Observation], round_trip_s: float | None =
 
     With the server's own time the network's share of each call is known and its smallest value is halved; what exceeds it is shared out
     up to a usual jitter, and the rest is taken for waiting in front of the throttle. Without it `round_trip_s` (default: the smallest
-    connect time) is. An answer as asked that lacks the headers which others have was in the bucket as well.
+    connect time) is. An answer as asked that lacks the headers which others have was in the bucket as well, and so was a call that was
+    cancelled on its way, until then at least.
     """
     headed = any(o.remaining is not None for o in observations)
     calls = [o for o in observations if _reached(o) or (headed and o.ok and o.sent_s is not None and o.received_s is not None)]
     base = round_trip_s if round_trip_s is not None else network_s(calls)
     jitter = min(0.05, 2.0 * (jitter_s(calls, base) or 0.0))
     usual = _usual_costs(calls)
-    return [_touch(o, base, jitter, usual.get(o.call, 0.0)) for o in sorted(calls, key=lambda o: o.sent_s or 0.0)]
+    given_up = [o for o in observations if headed and o.outcome is Outcome.CANCELLED and o.sent_s is not None and not _reached(o)]
+    found = [(o.sent_s, _touch(o, base, jitter, usual.get(o.call, 0.0))) for o in calls]
+    found += [(o.sent_s, _given_up(o, base, usual.get(o.call, 0.0))) for o in given_up]
+    return [touch for _, touch in sorted(found, key=lambda one: one[0] or 0.0)]
 
 
 def jitter_s(observations: Sequence[Observation], base: float | None = None) -> float | None:
@@ -165,6 +170,14 @@ def _touch(o: Observation, base: float, jitter: float, usual: float) -> Touch:
     cost = 0.0 if refused else usable_cost(o)
     known = cost is not None
     return Touch(arrived, max(arrived, departed), usual if cost is None else cost, usable_remaining(o), refused, known)
+
+
+def _given_up(o: Observation, base: float, usual: float) -> Touch:
+    """A call that was cancelled: its answer was still to come, so that its reservation stood until then."""
+    assert o.sent_s is not None
+    arrived = o.sent_s + base / 2.0
+    until = o.sent_s + float(o.facts.get("gave_up_after_s", 0.0))
+    return Touch(arrived, max(arrived, until), usual, None, known_cost=False, answered=False)
 
 
 def usable_cost(o: Observation) -> float | None:

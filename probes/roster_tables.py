@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 from probes.roster import STUDENT, Item, Roster
@@ -26,8 +27,8 @@ def sheets(roster: Roster, instance: str) -> dict[str, list[Row]]:
 
 def user_rows(roster: Roster) -> list[Row]:
     """One row a user: who, in which roles, sections and states, and how to reach them."""
-    enrollments = _enrollments_by_user(roster)
-    return [_user(roster, key, user, enrollments[key]) for key, user in roster.users.items()]
+    enrollments, sections = _enrollments_by_user(roster), section_names(roster)
+    return [_user(roster, key, user, enrollments[key], sections) for key, user in roster.users.items()]
 
 
 def people(roster: Roster) -> list[Row]:
@@ -46,7 +47,7 @@ def people(roster: Roster) -> list[Row]:
 
 def enrollment_rows(roster: Roster) -> list[Row]:
     """One row an enrolment."""
-    names = {key: user.get("name") for key, user in roster.users.items()}
+    names, sections = {key: user.get("name") for key, user in roster.users.items()}, section_names(roster)
     return [
         {
             "user_id": one.get("user_id"),
@@ -55,7 +56,7 @@ def enrollment_rows(roster: Roster) -> list[Row]:
             "role": one.get("role"),
             "state": one.get("enrollment_state"),
             "section_id": one.get("course_section_id"),
-            "section": _section_name(roster, one),
+            "section": _section_name(sections, one),
             "enrollment_id": one.get("id"),
             "associated_user_id": one.get("associated_user_id"),
             "created_at": one.get("created_at"),
@@ -107,7 +108,7 @@ def about_rows(roster: Roster, instance: str, users: list[Row]) -> list[Row]:
     return [{"fact": name, "value": value} for name, value in [*facts.items(), *notes]]
 
 
-def _user(roster: Roster, key: str, user: Item, enrollments: list[Item]) -> Row:
+def _user(roster: Roster, key: str, user: Item, enrollments: list[Item], sections: Mapping[str, Any]) -> Row:
     found = roster.channels.get(key)
     return {
         "user_id": user.get("id"),
@@ -119,7 +120,7 @@ def _user(roster: Roster, key: str, user: Item, enrollments: list[Item]) -> Row:
         "roles": _joined(one.get("role") or one.get("type") for one in enrollments),
         "student": any(one.get("type") == STUDENT for one in enrollments),
         "states": _joined(one.get("enrollment_state") for one in enrollments),
-        "sections_of_user": _joined(_section_name(roster, one) for one in enrollments),
+        "sections_of_user": _joined(_section_name(sections, one) for one in enrollments),
         "channels_of_user": UNKNOWN if found is None else _joined(_channel(one) for one in found),
         "active_email": None if found is None else any(_is_active_mail(one) for one in found),
     }
@@ -145,10 +146,18 @@ def _section(one: Item) -> Row:
     return {name: one.get(name) for name in names}
 
 
-def _section_name(roster: Roster, enrollment: Item) -> Any:
+def section_names(roster: Roster) -> dict[str, Any]:
+    """Section's id -> its name, with the id behind it where several sections have the same."""
+    often = Counter(str(section.get("name")) for section in roster.sections.values())
+    return {
+        key: f"{section.get('name')} ({section.get('id')})" if often[str(section.get("name"))] > 1 else section.get("name")
+        for key, section in roster.sections.items()
+    }
+
+
+def _section_name(names: Mapping[str, Any], enrollment: Item) -> Any:
     key = enrollment.get("course_section_id")
-    section = roster.sections.get(str(key))
-    return section.get("name") if section else key
+    return names.get(str(key), key)
 
 
 def _joined(values: Any) -> str:

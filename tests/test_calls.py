@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
 from probes.calls import Call, parse, parse_lines, template
 from probes.errors import UsageError
+from probes.jobs.calls import calls_of
 
 
 @pytest.mark.parametrize(
@@ -118,6 +120,13 @@ def test_a_calls_file() -> None:
     with pytest.raises(UsageError) as caught:
         parse_lines(["# none\n"], "calls.txt")
     assert str(caught.value) == "calls.txt holds no call: write one a line, as 'GET /api/v1/users/self'."
+
+
+def test_a_calls_file_with_a_byte_order_mark(tmp_path: Path) -> None:
+    """A byte order mark, which some editors put before UTF-8, is no part of the first call."""
+    path = tmp_path / "calls.txt"
+    path.write_text("GET /a\n2 GET /ä\n", encoding="utf-8-sig")
+    assert [call.name for call in calls_of((), path)] == ["GET /a", "GET /ä"]
 
 
 @pytest.mark.parametrize(

@@ -203,10 +203,10 @@ def test_a_token_with_odd_characters(odd: str, tmp_path: Path) -> None:
 
 
 def test_token_file(tmp_path: Path) -> None:
-    """The last line's end is no part of the token; a token of two lines is refused without being shown."""
+    """The last line's end and a byte order mark are no part of the token; a token of two lines is refused without being shown."""
     path = tmp_path / "token"
     instance = Instance("beta", "https://b.example", token_file=path)
-    path.write_text(TOKEN + "\n", encoding="utf-8")
+    path.write_text(TOKEN + "\n", encoding="utf-8-sig")
     assert instance.token() == TOKEN
     path.write_text(f"{TOKEN}\n{TOKEN}\n", encoding="utf-8")
     with pytest.raises(ConfigError) as caught:

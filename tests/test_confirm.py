@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from asked import place
+from asked import made, place
 
 from probes.bucket import BucketSettings
 from probes.calls import Call
@@ -18,7 +19,7 @@ from probes.jobs.session import Settings
 from probes.load import LoadOutcome
 from probes.runs import Run
 from probes.simulator.server import Served
-from probes.simulator.settings import Service, SimulatorSettings
+from probes.simulator.settings import Fault, Service, SimulatorSettings
 
 CALL = Call("GET", "/api/v1/users/self")
 QUIET = Settings(quiet=True)
@@ -64,10 +65,11 @@ def test_a_good_answer(tmp_path: Path, served: Served, monkeypatch: pytest.Monke
 
 @pytest.mark.slow
 def test_a_bad_answer(tmp_path: Path, served: Served) -> None:
-    """A rate that holds 20 reservations at once is refused: contradicted, stopped after a few refusals, and no worker is tried."""
+    """A rate that holds 20 reservations at once is refused: contradicted, stopped at the first refusal, and no worker is tried."""
     told, _ = confirmed(tmp_path, served, entry(200.0, 30))
     assert told["contradicted"] is True
-    assert 2 <= told["refused"] <= 30
+    assert 1 <= told["refused"] <= 30
+    assert told["by_workers"] is None
     assert told["calls"] < 326
 
 
@@ -81,18 +83,81 @@ def test_beyond(tmp_path: Path, served: Served, monkeypatch: pytest.MonkeyPatch)
     assert (told["refused"], told["contradicted"]) == (0, False)
 
 
-def outcome(requests: int, refused: int) -> LoadOutcome:
+def outcome(requests: int, refused: int, stopped_by: str | None = None, why: str | None = None, errors: int = 0) -> LoadOutcome:
     values: dict[str, Any] = dict.fromkeys(LoadOutcome.__dataclass_fields__)
-    return LoadOutcome(**{**values, "requests": requests, "refused": refused})
+    return LoadOutcome(
+        **{**values, "requests": requests, "refused": refused, "stopped_by": stopped_by, "why": why, "errors": errors, "start_s": 0.0}
+    )
 
 
 @pytest.mark.parametrize(
-    ("requests", "refused", "contradicted"), [(326, 0, False), (326, 1, False), (60, 1, True), (326, 2, True), (652, 3, True)]
+    ("requests", "refused", "contradicted"), [(326, 0, False), (326, 1, True), (60, 1, True), (326, 2, True), (652, 0, False)]
 )
 def test_when_an_answer_is_contradicted(requests: int, refused: int, contradicted: bool) -> None:
-    """Two refusals contradict, or one among few calls; one in 326 does not."""
-    told = job._document(10.0, 3, [outcome(requests, refused)], None, entry(10.0, 3))
-    assert (told["calls"], told["refused"], told["contradicted"]) == (requests, refused, contradicted)
+    """One refusal contradicts: an answer that keeps its odds meets one in at most 2 % of confirmations."""
+    assert 1.0 - 0.95 ** (job.CLEAN_CALLS / 1000) < 0.02
+    document = job._document(10.0, 3, [outcome(requests, refused, "refusals" if refused else None)], None, entry(10.0, 3))
+    assert (document["calls"], document["refused"], document["contradicted"]) == (requests, refused, contradicted)
+    assert document["ended_early"] is None
+
+
+def said(outcomes: list[LoadOutcome], beyond: dict[str, Any] | None = None, **more: Any) -> list[str]:
+    return job.told({**job._document(20.5, 11, outcomes, beyond, entry(20.5, 11)), "slower": False, **more})
+
+
+def test_what_is_told_of_it() -> None:
+    """The two loads apart, as only one went at that rate; what each shows; what came beyond the estimate."""
+    (line,) = said([outcome(326, 0), outcome(326, 0)])
+    assert line.startswith("  Confirmed by Locust: 326 calls at 20.5/s, 0 refused; 326 calls by 11 workers, 0 refused: not contradicted (")
+    assert line.endswith("not contradicted (this cannot prove 5 % odds over a job; the model carries that).")
+    assert said([outcome(187, 1, "refusals")]) == ["  Contradicted by Locust: 187 calls at 20.5/s, 1 refused."]
+    assert said([outcome(326, 0), outcome(90, 2)], slower=True) == [
+        "  Contradicted by Locust: 326 calls at 20.5/s, 0 refused; 90 calls by 11 workers, 2 refused.",
+        "  The server slows down at 20.5/s: go slower.",
+    ]
+    beyond = {"rate_per_s": 23.61, "calls": 300, "refused": 14}
+    assert said([outcome(326, 0)], beyond)[1:] == ["  Beyond the estimate, at 23.6/s, 14 of 300 calls refused: so the limit is real."]
+    beyond = {"rate_per_s": 23.61, "calls": 1000, "refused": 0}
+    assert said([outcome(326, 0)], beyond)[1:] == [
+        "  Beyond the estimate, at 23.6/s, 0 of 1,000 calls refused: so the limit lies further up."
+    ]
+
+
+def test_a_load_that_was_stopped_confirms_nothing() -> None:
+    """A load that a guard ended for errors tested nothing, and that is what is said."""
+    why = "6 of the last 27 calls failed; 20 % allowed."
+    assert said([outcome(27, 0, "errors", why, errors=6)]) == [
+        f"  Not confirmed by Locust: 27 calls at 20.5/s, 0 refused, 6 failed. The load was stopped before it showed anything: {why}"
+    ]
+
+
+@pytest.mark.slow
+def test_errors_end_it(tmp_path: Path) -> None:
+    """Calls that fail stop the first load: neither workers nor anything faster are tried, and nothing is confirmed."""
+    settings = SimulatorSettings(
+        bucket=BUCKET, services={"*": Service(0.05, 0.05, cost_mean=0.01)}, faults=(Fault("edge_error", number=500),)
+    )
+    with Served(settings) as broken:
+        document, run = confirmed(tmp_path, broken, entry(40.0, 5), allow_load=True)
+    assert (document["contradicted"], document["by_workers"], document["beyond"]) == (False, None, None)
+    assert document["ended_early"].endswith("calls failed; 20 % allowed.")
+    assert document["at_rate"]["failed"] == document["at_rate"]["calls"] == len(list(run.observations()))
+
+
+def flights(run: Run, scenario: str, seconds: float, start_s: float) -> None:
+    for n in range(40):
+        spread = seconds * (1.0 + 0.2 * (n % 5))
+        run.append(dataclasses.replace(made(at_s=start_s + 0.1 * n, flight_s=spread), scenario=scenario))
+
+
+@pytest.mark.parametrize(("seconds", "slower"), [(0.25, False), (0.6, True)])
+def test_whether_the_server_keeps_its_pace(tmp_path: Path, seconds: float, slower: bool) -> None:
+    """Calls of the load that fly clearly longer than those that were priced show that the server slows down at that rate."""
+    run = Run.create(tmp_path / "results", ["rate"], [place("test")])
+    assert job._slower(run, outcome(40, 0)) is None, "nothing to compare"
+    flights(run, "throttling", 0.25, 0.0)
+    flights(run, "confirm", seconds, 100.0)
+    assert job._slower(run, outcome(40, 0)) is slower
 
 
 def test_who_carries_the_claim() -> None:

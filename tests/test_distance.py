@@ -52,6 +52,16 @@ def test_few_answers_tell_no_distance() -> None:
     assert distance([dataclasses.replace(o, connect_s=0.04, reused=False) for o in answers]).round_trip_s == pytest.approx(0.04)
 
 
+@pytest.mark.parametrize("cost", [None, float("nan")])
+def test_headers_without_a_usable_cost_tell_no_distance(cost: float | None) -> None:
+    """Levels of calls whose price is not known fit any bucket: no share is looked for, however many there are."""
+    answers = [observed(0.1 * n, 0.1 * n + 0.3, remaining=600.0 - n, cost=cost, server_time_s=None) for n in range(40)]
+    assert distance(answers).told
+    one = estimate(answers)
+    assert one is not None
+    assert (one.regime, one.fit, [kind for kind, _ in one.signs]) == ("headers", None, ["cost_missing"])
+
+
 @pytest.mark.untraced
 @pytest.mark.parametrize(
     ("mark", "time_s", "rtt_s", "jitter_s"),

@@ -345,6 +345,39 @@ def test_one_overlapping_header_tells_neither_reservation_nor_outflow(seed: int)
     assert dict(one.signs)["no_overlap"].startswith("Only 1 of 4 headers was read while another call was in flight")
 
 
+def test_calls_that_were_cut_off_are_no_other_job() -> None:
+    """An interrupted run: the last six calls were on their way, and what they held shows in the headers; no other job is seen in that."""
+    world = asked()
+    world.round([0.2 + 0.05 * n for n in range(12)])
+    answers = sorted(world.seen[-12:], key=lambda o: o.received_s or 0.0)
+    end = answers[5].received_s or 0.0
+    cut = [
+        dataclasses.replace(
+            o,
+            received_s=None,
+            status=None,
+            remaining=None,
+            cost=None,
+            server_time_s=None,
+            outcome=Outcome.CANCELLED,
+            facts={"gave_up_after_s": end - (o.sent_s or 0.0)},
+        )
+        for o in answers[6:]
+    ]
+    one = found([*world.seen[:-12], *answers[:6], *cut])
+    assert one.signs == ()
+    assert one.fit is not None
+    assert one.fit.outliers == 0.0
+
+
+def test_the_only_header_was_read_alone() -> None:
+    """One header, read with nothing else in flight, tells no reservation: said of the one."""
+    one = found([observed(0.0, 0.3, remaining=600.0, cost=0.1)])
+    assert dict(one.signs)["no_overlap"] == (
+        "The only header was read while no other call was in flight: the reservation and the safe rate are unknown."
+    )
+
+
 def test_headers_above_a_rested_bucket() -> None:
     """A Remaining that jumps by 600 is no other job's doing: the limit was changed, or there are several buckets."""
     world = asked(lambda n, fields: fields | {"remaining": fields["remaining"] + (600.0 if n > 10 else 0.0)})

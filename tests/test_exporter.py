@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import shutil
 import signal
@@ -22,6 +23,7 @@ from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance
 from probes.errors import ConfigError, UsageError
+from probes.exporter import site
 from probes.exporter.exporter import Exporter
 from probes.exporter.newest import Newest
 from probes.exporter.rounds import Timed
@@ -282,6 +284,28 @@ def test_formats(accept: str, told: str) -> None:
     exported(World(), [place("a")], 1.0, then=then)
 
 
+def test_large_metrics_are_compressed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A scrape that takes gzip gets it where there is much to send, and the same text; who does not, and a small answer, plain text."""
+    exporter = exported(World(), [place("a")], 1.0)
+    packed, headers = site._exposed(exporter, {"accept-encoding": "gzip"})
+    plain, told = site._exposed(exporter, {})
+    assert (headers["content-encoding"], headers["vary"]) == ("gzip", "Accept-Encoding")
+    assert samples(gzip.decompress(packed).decode()).keys() == samples(plain.decode()).keys()
+    assert 5 * len(packed) < len(plain) > site.LARGE
+    assert "content-encoding" not in told
+    monkeypatch.setattr(site, "LARGE", 10_000_000)
+    assert "content-encoding" not in site._exposed(exporter, {"accept-encoding": "gzip"})[1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "takes"),
+    [("", False), ("gzip", True), ("deflate, GZIP;q=0.5", True), ("gzip;q=0", False), ("gzip; q=0.000, br", False), ("x-gzip", False)],
+)
+def test_who_takes_gzip(accept: str, takes: bool) -> None:
+    """Gzip by name, unless its weight is 0."""
+    assert site.takes_gzip(accept) is takes
+
+
 def test_debug_hides_secrets() -> None:
     """Log, metrics and configuration as text, the token in none of them."""
 
@@ -446,6 +470,7 @@ def test_over_a_socket(served: Exporting) -> None:
     assert served.token not in text
     answer = httpx.get(f"{served.url}/metrics", headers={"Accept": "application/openmetrics-text"}, trust_env=False)
     assert answer.headers["content-type"].startswith("application/openmetrics-text")
+    assert answer.headers["content-encoding"] == "gzip"
     assert "canvas_probe_rounds" in {family.name for family in openmetrics_families(answer.text)}  # type: ignore[no-untyped-call]
 
 

@@ -141,6 +141,9 @@ CASES: dict[str, Callable[[], Told]] = {
     "bound_by_latency": lambda: seen(rates=[{**RATE, "safe": {**RATE["safe"], "bound_by": "latency"}}]),
     "rate_unknown": lambda: seen(rates=[{**RATE, "safe": None}]),
     "refused": lambda: seen(made(status=429, outcome=Outcome.THROTTLED), made()),
+    "window_counter": lambda: seen(
+        rates=[{**RATE, "safe": None, "signs": [{"kind": "window_counter", "says": "4,970 of 5,000 are left."}]}]
+    ),
     "no_budget_headers": lambda: seen(*several(3, scenario="throttling")),
     "unthrottled": lambda: seen(rates=[{**RATE, "regime": "unthrottled", "safe": None}]),
     "not_enforced": lambda: seen(rates=[{**RATE, "regime": "not_enforced", "safe": None}]),

@@ -213,3 +213,8 @@ def test_doubtful_orders() -> None:
     touches = [Touch(0.0, 1.0, 0.0, 600.0), Touch(1.01, 2.0, 0.0, 600.0), Touch(1.97, 3.0, 0.0, 600.0), Touch(9.0, 9.5, 0.0, 600.0)]
     assert doubtful_orders(touches) == [(1, 0), (2, 1)]
     assert doubtful_orders([]) == []
+
+
+def test_headers_that_never_rise_above_0() -> None:
+    """A bucket that was never seen below its mark tells no mark: nothing is fitted, and nothing divided by it."""
+    assert fit([Touch(0.1 * n, 0.1 * n + 0.3, 0.1, 0.0) for n in range(12)]) is None

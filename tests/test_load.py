@@ -1,7 +1,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+import shlex
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from probes.calls import parse
 from probes.config import Instance, Kind
 from probes.errors import UsageError
 from probes.findings import Severity
-from probes.jobs.load import Asked, findings, line, plan_of, text
+from probes.jobs.load import OPTIONS, Asked, findings, line, plan_of, text, words_of
 from probes.load.outcome import LoadOutcome, LoadProgress, Reckoning, lines_from, percentile, percentiles
 from probes.load.plan import LoadPlan
 from probes.load.reckoning import reckon
@@ -266,6 +267,17 @@ def test_words_that_make_no_plan(changes: dict[str, object], says: str) -> None:
     values: dict[str, object] = {"names": ["sim"], "calls": ("GET /x",), **changes}
     with pytest.raises(UsageError, match=says):
         plan_of(INSTANCE, Asked(**values))  # type: ignore[arg-type] # that is the point
+
+
+def test_the_command_is_kept() -> None:
+    """A run keeps what was asked as the command that asks it again: how hard, how long, what, and guards that are not the usual ones."""
+    asked = Asked(["sim"], 20.0, "2m", ("GET /x", "GET /y z"), Path("calls.txt"), max_refusals=3, arrivals="ramp", start_per_s=5.0)
+    assert shlex.join(words_of(asked)) == (
+        "load -i sim --rate 20 --for 2m --arrivals ramp --from 5 --calls-file calls.txt --max-refusals 3 --call 'GET /x' --call 'GET /y z'"
+    )
+    assert words_of(Asked(["sim"], users=4, calls=("GET /x",)))[1:] == ["-i", "sim", "--users", "4", "--for", "60s", "--call", "GET /x"]
+    kept = {"names", "calls"} | set(OPTIONS)
+    assert kept == {field.name for field in fields(Asked)}, "every word has its option"
 
 
 def test_words_that_make_a_plan(tmp_path: Path) -> None:

@@ -253,7 +253,9 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
     assert max(seen["arrivals"]) - signalled < 1.0
     (folder,) = (tmp_path / "results").iterdir()
     assert len((folder / "observations.jsonl").read_text().splitlines()) == len(seen["arrivals"])
-    assert json.loads((folder / "manifest.json").read_text())["ended"] == ("interrupted" if how is signal.SIGINT else None)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["ended"] == ("interrupted" if how is signal.SIGINT else None)
+    assert manifest["command"] == ["load", "-i", "sim", "--rate", "30", "--for", "60s", "--call", "GET /x"]
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from probes.amounts import mean_of
 from probes.prices import FINENESS, Prices, gini, looks_lognormal, normal_quantile, tail_index
 
 
@@ -59,6 +60,28 @@ def test_resampled_spread() -> None:
     humps = np.concatenate([np.full(40, 0.1), np.full(40, 5.0)])
     assert np.mean(Prices(humps, humps).resampled()[0]) == pytest.approx(math.log(2.55), abs=0.05)
     assert np.mean(Prices(humps, humps).resampled()[2]) == pytest.approx(math.log(gini(humps)), abs=0.05)
+
+
+def test_kinds_are_drawn_from_each_by_itself() -> None:
+    """Of 300 calls at 0.1 and 100 at 8 only what each kind leaves open is left open: a third of what drawing the shares as well makes."""
+    costs = np.concatenate([0.1 * lognormal(300, 0.2), 8.0 * lognormal(100, 0.2, seed=2)])
+    error = 0.2 / math.sqrt(100)
+    drawn, known = (float(np.std(Prices(costs, costs, kinds).resampled()[0])) for kinds in ((), (300, 100)))
+    assert known == pytest.approx(error, rel=0.15)
+    assert drawn > 3.0 * known
+    told, mean = mean_of(costs), mean_of(costs, (300, 100))
+    assert told is not None
+    assert mean is not None
+    assert (mean.value, mean.n) == (told.value, told.n)
+    assert math.log(mean.high / mean.value) == pytest.approx(1.966 * error, rel=0.15)
+    assert math.log(told.high / told.value) > 3.0 * math.log(mean.high / mean.value)
+
+
+def test_a_rare_dear_kind_is_no_heavy_tail() -> None:
+    """One call in twenty that costs eighty times as much is a kind of its own, and no tail of the others."""
+    values = np.concatenate([0.1 * lognormal(380, 0.3), 8.0 * lognormal(20, 0.3, seed=2)])
+    assert Prices(values, values).heavy
+    assert not Prices(values, values, (380, 20)).heavy
 
 
 def test_normal_quantile() -> None:

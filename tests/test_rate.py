@@ -303,10 +303,11 @@ def test_rate_ceiling_below_identification(tmp_path: Path) -> None:
 
 @pytest.mark.untraced
 def test_few_requests_allowed(tmp_path: Path) -> None:
-    """max_requests ends it after as many; what is known is told."""
+    """max_requests ends it after as many, all of which come back; what is known is told, and what ended it."""
     one = rated(tmp_path, max_requests=9)
     assert isinstance(one.measured.stopped, GuardStop)
-    assert len(one.seen) == 9
+    assert [o.outcome for o in one.seen] == [Outcome.OK] * 9
+    assert one.entry["signs"][-1] == {"kind": "stopped", "says": "Stopped by max_requests = 9: the answer rests on 9 requests."}
     assert one.told.document["spent"]["requests"] == len(one.seen)
     assert one.run.manifest["ended"].startswith("guard: ")
     assert right_or_unknown(one.entry)
@@ -328,6 +329,13 @@ def test_no_limit_under_the_ceilings(tmp_path: Path) -> None:
     assert (one.entry["regime"], one.entry["safe"]["bound_by"], one.entry["safe"]["burst"]) == ("unthrottled", "ceiling", 3)
     assert one.told.text.splitlines()[-1] == f"Next: probes report {one.run.folder}"
     assert [f.advice for f in one.told.findings if f.kind == "safe_rate"] == ["Send through probes.Limiter, or keep to 2 workers."]
+
+
+def test_few_calls_without_headers(tmp_path: Path) -> None:
+    """A budget of 20 calls, spent before any rate was tried: no rate is told."""
+    one = rated(tmp_path, QUICK.changed(quota_headers=False), 20)
+    assert (one.entry["regime"], one.entry["safe"], one.refused) == ("unthrottled", None, 0)
+    assert one.told.document["spent"]["requests"] <= 20
 
 
 def test_without_headers_on_production(tmp_path: Path) -> None:

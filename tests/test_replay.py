@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -89,6 +90,17 @@ def test_what_did_not_reach_the_bucket() -> None:
         (False, 1.5, True, 590.0),
         (False, 1.5, False, 580.0),
     ]
+
+
+def test_a_call_that_was_given_up_filled_the_bucket_until_then() -> None:
+    """A cancelled call that was sent holds its reservation until it was given up, and pays what such calls do; an unsent one is none."""
+    given_up: dict[str, Any] = {"status": None, "outcome": Outcome.CANCELLED, "facts": {"gave_up_after_s": 0.6}}
+    seen = [
+        observed(0.0, 0.4, remaining=550.0, cost=1.0),
+        dataclasses.replace(observed(0.1, 0.7, **given_up), received_s=None),
+        dataclasses.replace(observed(0.2, 0.7, **given_up), sent_s=None, received_s=None),
+    ]
+    assert touches_of(seen, 0.0) == [Touch(0.0, 0.4, 1.0, 550.0), Touch(0.1, 0.7, 1.0, None, known_cost=False, answered=False)]
 
 
 def test_a_recorded_trace_is_replayed() -> None:

@@ -323,6 +323,7 @@ def test_a_course_that_fails(school: School) -> None:
     [
         ("7/users", [], "--course 7/users: give the course's number, or sis_course_id:ITS-SIS-ID."),
         ("7", ["--xlsx", "/no/such/folder/a.xlsx"], "--xlsx /no/such/folder/a.xlsx: there is no folder /no/such/folder."),
+        ("7", ["--csv", "--xlsx", "a.xlsx"], "--csv and --xlsx FILE are two forms of the same: give one of them."),
         ("7", ["-i", "nobody"], "There is no instance 'nobody'"),
     ],
 )
@@ -337,6 +338,16 @@ def test_another_dialect(school: School, tmp_path: Path) -> None:
     config = tmp_path / "probes.toml"
     config.write_text('[instances.x]\nurl = "https://x.example"\ndialect = "gitlab"\n', encoding="utf-8")
     assert school("--config", str(config))[::2] == (2, "roster knows Canvas only, and instance 'x' speaks gitlab.")
+
+
+def test_sections_of_one_name(school: School) -> None:
+    """Sections that have the same name are told apart by their ids; a name that only one has stays alone."""
+    same = [{"id": 70, "name": "Morning"}, {"id": 71, "name": "Morning"}, {"id": 72, "name": "Evening"}]
+    school.lists["/api/v1/courses/7/sections"] = same
+    school.lists["/api/v1/courses/7/enrollments"] = [*ENROLLMENTS, enrollment(105, 2, "StudentEnrollment", "active", 72)]
+    bob = persons(school()[1])[1]
+    assert bob["sections_of_user"] == "Morning (70), Morning (71), Evening"
+    assert [one["section"] for one in bob["enrollments"]] == ["Morning (70)", "Morning (71)", "Evening"]
 
 
 def test_no_rows_no_csv() -> None:

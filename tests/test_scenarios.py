@@ -18,13 +18,16 @@ from simulated import answer
 from probes import findings
 from probes.calls import Call, Round
 from probes.client import Client
+from probes.clock import run_virtually
 from probes.config import Kind
-from probes.errors import UsageError
+from probes.errors import GuardStop, UsageError
 from probes.observation import Observation, Outcome
 from probes.scenarios import BUILT_IN, Options, Scenario, chosen, names, scenario
 from probes.scenarios.asking import first_id, items_of, with_query
 from probes.scenarios.latency import order
 from probes.scenarios.throttling import affordable
+from probes.simulator.app import create_app
+from probes.simulator.network import DelayedTransport
 from probes.simulator.profiles import profile
 from probes.simulator.settings import Fault
 
@@ -238,6 +241,23 @@ def test_throttling_budget_cuts_rounds() -> None:
     call = Call("GET", "/api/v1/users/self")
     lines = seen("throttling", options=Options(budget=3, decide=lambda _: Round(((0.0, call),) * 2)))
     assert len(lines) == 3
+
+
+def test_throttling_waits_for_those_in_flight() -> None:
+    """Where max_requests ends a round, the calls that are on their way come back before the guard is told: none is cut off."""
+    call = Call("GET", "/api/v1/users/self")
+    options = Options(decide=lambda _: Round(tuple((0.01 * n, call) for n in range(9))))
+    lines: list[Observation] = []
+
+    async def main() -> None:
+        transport = DelayedTransport(httpx.ASGITransport(create_app(profile("production"))), 0.02, 0.0)
+        async with Client(place(max_requests=4), record=lines.append, transport=transport, origin_s=0.0) as client:
+            with pytest.raises(GuardStop, match="allows max_requests = 4 a run, and that many were sent"):
+                [o async for o in scenario("throttling").observe(client, options)]
+
+    run_virtually(main())
+    assert [o.outcome for o in lines] == [Outcome.OK] * 4
+    assert all(o.received_s is not None and o.received_s > 0.04 for o in lines), "each was still on its way when the fifth was due"
 
 
 def test_affordable() -> None:

@@ -60,10 +60,10 @@ def test_unreadable_settings_file(tmp_path: Path) -> None:
 
 
 def test_settings_file_changes_a_profile(tmp_path: Path) -> None:
-    """A settings file names a profile and changes what it says, down to buckets, services and faults."""
+    """A settings file names a profile and changes what it says, down to buckets and faults; a byte order mark is passed over."""
     path = tmp_path / "simulator.toml"
     path.write_text(
-        """
+        """\ufeff
         profile = "beta"
         slots = 3
         tokens = ["second"]

@@ -100,7 +100,7 @@ def roster(
     course: Annotated[str, typer.Option("--course", metavar="N", help="The course's number, or sis_course_id:ID.")],
     instance: OneInstance = "",
     xlsx: Annotated[Path | None, typer.Option("--xlsx", metavar="FILE", help="Write a workbook instead of JSON lines.")] = None,
-    as_csv: Annotated[bool, typer.Option("--csv", help="CSV of the users instead of JSON lines.")] = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="CSV of the users instead of JSON lines; for Excel take --xlsx.")] = False,
     config: ConfigFile = None,
     out: Out = RESULTS,
     as_json: AsJson = False,

@@ -5,6 +5,7 @@ Draft 11: `RateLimit-Policy: "day";q=1000;w=86400`, `RateLimit: "day";r=900;t=36
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,8 @@ from probes.dialects.base import Dialect, Headers, ServerAccount
 from probes.dialects.fields import GREATEST, LONGEST_S, detected_reset_s, number, plain_number, retry_after_s
 from probes.dialects.outcomes import plain_outcome
 from probes.observation import Outcome, Quota
+
+_WINDOW = re.compile(r";\s*w=(\d+)", re.ASCII)
 
 
 def quota(headers: Headers) -> Quota:
@@ -36,8 +39,10 @@ def _of_items(headers: Headers) -> Quota | None:
         return None
     name, table = min(items, key=lambda item: _quantity(item[1]["r"]) or 0.0)
     policies = dict(reversed(_structured(headers, "ratelimit-policy", "list")))
-    limit = _quantity(policies.get(name, {}).get("q"))
-    return Quota(_quantity(table["r"]), None, limit, _quantity(table.get("t"), LONGEST_S), retry_after_s(headers))
+    policy = policies.get(name, {})
+    limit = _quantity(policy.get("q"))
+    window = _quantity(policy.get("w"), LONGEST_S) if len(policies) == 1 else None  # of several another may bind in the long run
+    return Quota(_quantity(table["r"]), None, limit, _quantity(table.get("t"), LONGEST_S), retry_after_s(headers), window)
 
 
 def _of_dictionary(headers: Headers) -> Quota | None:
@@ -46,7 +51,8 @@ def _of_dictionary(headers: Headers) -> Quota | None:
     if table.get("remaining") is None:
         return None
     reset = table.get("reset")
-    return Quota(table["remaining"], None, table.get("limit"), reset if (reset or 0.0) <= LONGEST_S else None, retry_after_s(headers))
+    reset = reset if (reset or 0.0) <= LONGEST_S else None
+    return Quota(table["remaining"], None, table.get("limit"), reset, retry_after_s(headers), _window_s(headers, "ratelimit-policy"))
 
 
 def _of_fields(headers: Headers, prefix: str) -> Quota:
@@ -57,7 +63,17 @@ def _of_fields(headers: Headers, prefix: str) -> Quota:
         limit=plain_number(limit, least=0.0),
         reset_s=detected_reset_s(headers, f"{prefix}-reset"),
         retry_after_s=retry_after_s(headers),
+        window_s=_window_s(headers, f"{prefix}-policy", f"{prefix}-limit"),
     )
+
+
+def _window_s(headers: Headers, *names: str) -> float | None:
+    """The length of the window by the first of these fields that names one, and no other: `100;w=60`."""
+    for name in names:
+        found = set(_WINDOW.findall(headers.get(name, "")))
+        if found:
+            return plain_number(found.pop(), 1.0, LONGEST_S) if len(found) == 1 else None
+    return None
 
 
 def _structured(headers: Headers, name: str, form: str) -> list[tuple[str, Any]]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import html
 import math
-from collections.abc import Awaitable, Callable
+import re
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -34,6 +36,8 @@ TIMEOUT_HEADER = "x-prometheus-scrape-timeout-seconds"
 SPARE_S = 0.5
 """What is left of a scrape's time for the answer's way back."""
 LEAST_S = 0.05
+LARGE = 8192
+"""Bytes from which metrics are compressed for a scrape that takes it."""
 Answering = Callable[[Request], Awaitable[Response]]
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>canvas-probes exporter</title>
@@ -95,8 +99,8 @@ def _pages(exporter: Exporter, probe: Answering) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         # in a thread: with many instances it takes a while, and rounds go on
-        text, content_type = await asyncio.to_thread(exporter.exposed, request.headers.get("accept", ""))
-        return Response(text, headers={"content-type": content_type})
+        text, headers = await asyncio.to_thread(_exposed, exporter, request.headers)
+        return Response(text, headers=headers)
 
     async def healthy(_: Request) -> Response:
         return PlainTextResponse("Healthy\n")
@@ -117,6 +121,21 @@ def _pages(exporter: Exporter, probe: Answering) -> Starlette:
             Route("/-/reload", reload, methods=["POST", "PUT"]),
         ]
     )
+
+
+def _exposed(exporter: Exporter, asked: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
+    """(the metrics, their headers), compressed where the scrape takes that and they are large: a small part of them is left."""
+    text, content_type = exporter.exposed(asked.get("accept", ""))
+    headers = {"content-type": content_type, "vary": "Accept-Encoding"}
+    if len(text) < LARGE or not takes_gzip(asked.get("accept-encoding", "")):
+        return text, headers
+    return gzip.compress(text, compresslevel=1, mtime=0), {**headers, "content-encoding": "gzip"}
+
+
+def takes_gzip(accept: str) -> bool:
+    """Whether a header Accept-Encoding names gzip, and not with the weight 0."""
+    offers = [part.lower().replace(" ", "").partition(";") for part in accept.split(",")]
+    return any(name == "gzip" and not re.fullmatch(r"q=0(\.0*)?", weight) for name, _, weight in offers)
 
 
 def _target(exporter: Exporter, request: Request) -> Instance:

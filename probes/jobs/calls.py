@@ -22,7 +22,7 @@ def calls_of(words: Sequence[str], file: Path | None) -> tuple[Call, ...]:
     calls = [parse(word) for word in words]
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8").splitlines()
+            lines = file.read_text(encoding="utf-8-sig").splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"{file} cannot be read: {reason}.") from None

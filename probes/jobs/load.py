@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from probes.arrivals import Spec, seconds
-from probes.calls import Call, parse, parse_lines
+from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
 from probes.guards import refuse_unless_allowed
+from probes.jobs.calls import calls_of
 from probes.jobs.session import Settings, Told, open_run
 from probes.jobs.terminal import watched
 from probes.load.child import run_load
@@ -44,6 +45,25 @@ class Asked:
     production: str | None = None
 
 
+OPTIONS = {
+    "rate_per_s": "--rate",
+    "users": "--users",
+    "duration": "--for",
+    "arrivals": "--arrivals",
+    "start_per_s": "--from",
+    "calls_file": "--calls-file",
+    "workers": "--workers",
+    "max_refusals": "--max-refusals",
+    "max_in_flight": "--max-in-flight",
+    "max_requests": "--max-requests",
+    "max_error_share": "--max-errors",
+    "objective": "--objective",
+    "margin": "--margin",
+    "production": "--production",
+}
+"""Fields of Asked by the command's options; calls and instances, which may repeat, apart."""
+
+
 def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     """Runs the load; what it came to, and the stop to raise once that is told when a guard ended it.
 
@@ -51,7 +71,7 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     """
     instance = _instance(settings, asked)
     plan = plan_of(instance, asked)
-    with open_run(settings, ["load", *asked.names], [instance]) as run:
+    with open_run(settings, words_of(asked), [instance]) as run:
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with live(settings) as progress:
             outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
@@ -63,6 +83,17 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
         stop = None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
         run.finish("done" if stop is None else f"guard: {stop}")
     return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
+
+
+def words_of(asked: Asked) -> list[str]:
+    """The command again, as the run keeps it from its first moment: what was asked, and guards where they are not the usual ones."""
+    usual = Asked([])
+    words = [word for name in asked.names for word in ("-i", name)]
+    for field, option in OPTIONS.items():
+        value = getattr(asked, field)
+        if value != getattr(usual, field) or option == "--for":
+            words += [option, f"{value:g}" if isinstance(value, float) else str(value)]
+    return ["load", *words, *(word for call in asked.calls for word in ("--call", call))]
 
 
 def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
@@ -152,18 +183,10 @@ def _schedule(asked: Asked, rate_per_s: float) -> Spec:
 
 
 def _calls(asked: Asked) -> tuple[Call, ...]:
-    calls = [parse(line) for line in asked.calls]
-    path = asked.calls_file
-    if path is not None:
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise UsageError(f"{path} cannot be read: {reason}.") from None
-        calls += parse_lines(lines, str(path))
+    calls = calls_of(asked.calls, asked.calls_file)
     if not calls:
         raise UsageError("Say what to send: --call 'GET /api/v1/users/self' or --calls-file FILE.")
-    return tuple(calls)
+    return calls
 
 
 @contextmanager

@@ -71,6 +71,8 @@ def _piled(run: Run, instance: str) -> float:
 def _no_bucket(run: Run, found: Estimate) -> str:
     if found.regime == "unthrottled":
         return f"{run.folder} met no limit at '{found.instance}' in {found.n} calls: there is nothing to plan by; keep to the rate it told."
+    if found.window is not None:
+        return f"{run.folder} shows no bucket to plan by at '{found.instance}': {found.window.says}"
     said = f"{run.folder} does not identify the bucket of '{found.instance}' ({found.regime})"
     return f"{said}: make a run with 'probes rate -i {found.instance}'."
 

@@ -16,8 +16,8 @@ from probes.design import Design
 from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
 from probes.findings import Finding
+from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
-from probes.jobs.confirm import confirm, refuse_to_confirm, stated
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
@@ -63,16 +63,16 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
     if asked.confirm:
-        refuse_to_confirm(instance, asked.production)
+        confirming.refuse_to_confirm(instance, asked.production)
         kinds = len(_different(calls))
-        settings.say(stated(instance, kinds + (kinds > 1), asked.job))
+        settings.say(confirming.stated(instance, kinds + (kinds > 1), asked.job))
     with open_run(settings, ["rate", *(call.name for call in _different(calls))], [instance]) as run:
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
         if asked.confirm and measured.stopped is None:
-            confirm(settings, instance, calls, documents, run)
+            confirming.confirm(settings, instance, calls, documents, run)
         return concluded(run, instance, documents, measured), measured.stopped
 
 
@@ -148,6 +148,15 @@ def documents_of(
     measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance
 ) -> list[dict[str, Any]]:
     """The `calls` entries of the contract, one a call in the order asked; of several one more, with `mix`, for all of them as one job."""
+    documents = _entries(measured, seen, calls, job, instance)
+    if measured.stopped is not None:
+        said = f"Stopped by max_requests = {instance.max_requests}: the answer rests on {plural(len(seen), 'request')}."
+        for document in documents:
+            document["signs"].append({"kind": "stopped", "says": said})
+    return documents
+
+
+def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
     design = measured.design
     design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
@@ -191,12 +200,14 @@ def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], 
     """For a person: what is recommended first, that of the whole mix before its calls; then what it rests on."""
     lines = [line for document in sorted(documents, key=lambda one: "mix" not in one) for line in _told(name, document)]
     lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
-    lines.append(f"Spent {spent['requests']} requests, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
+    lines.append(f"Spent {plural(spent['requests'], 'request')}, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
     return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", f"Next: {_next(name, documents, run)}"])
 
 
 def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
     """The command that helps on: where no limit was met there is nothing to plan by."""
+    if any("window" in one for one in documents):
+        return f"probes report {run.folder}"
     regimes = {one["regime"] for one in documents if one["safe"]}
     if regimes - {"unthrottled"}:
         return f"probes plan {run.folder} --calls 10000"
@@ -213,13 +224,16 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
     if rate is None:
         lines.append(f"{name}: {call}: a job of {safe['job_calls']} calls meets no limit at any rate up to the ceilings.")
     else:
-        lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {safe['bound_by']}.")
+        bound = "what a window holds" if "window" in document and safe["bound_by"] == "outflow" else safe["bound_by"]
+        lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {bound}.")
+    if rate is not None and "window" not in document:
         lines.append(
             f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: {_odds(document)}"
         )
     lines.append(f"  Or {plural(safe['in_flight'], 'worker')} without pause; at one instant at most {plural(safe['burst'], 'call')}.")
     noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-    return lines + _told_bucket(document) + noted + _told_confirmed(document)
+    confirmed = confirming.told(document["confirmed"]) if document["confirmed"] is not None else []
+    return lines + _told_bucket(document) + noted + confirmed
 
 
 def _odds(document: dict[str, Any]) -> str:
@@ -236,18 +250,6 @@ def _told_bucket(document: dict[str, Any]) -> list[str]:
     words = {"high_water_mark": "mark", "up_front_cost": "reservation", "outflow_per_s": "outflow/s"}
     told = [f"{word} {'unknown' if bucket[key] is None else format(bucket[key]['value'], '.5g')}" for key, word in words.items()]
     return [f"  Bucket: {', '.join(told)}."]
-
-
-def _told_confirmed(document: dict[str, Any]) -> list[str]:
-    confirmed = document["confirmed"]
-    if confirmed is None:
-        return []
-    said = (
-        "contradicted" if confirmed["contradicted"] else "not contradicted (this cannot prove 5 % odds over a job; the model carries that)"
-    )
-    return [
-        f"  Confirmed by Locust: {confirmed['calls']} calls at {confirmed['rate_per_s']:.3g}/s, {confirmed['refused']} refused: {said}."
-    ]
 
 
 def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:

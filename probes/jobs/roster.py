@@ -35,6 +35,8 @@ def run(settings: Settings, name: str, course: str, xlsx: Path | None, *, as_csv
     instance = one_instance(settings, name)
     if instance.dialect != "canvas":
         raise UsageError(f"roster knows Canvas only, and instance '{instance.name}' speaks {instance.dialect}.")
+    if xlsx is not None and as_csv:
+        raise UsageError("--csv and --xlsx FILE are two forms of the same: give one of them.")
     if xlsx is not None and not xlsx.absolute().parent.is_dir():
         raise UsageError(f"--xlsx {xlsx}: there is no folder {xlsx.absolute().parent}.")
     if xlsx is not None and xlsx.exists() and not xlsx.is_file():

@@ -94,8 +94,13 @@ def _no_rate_words(document: dict[str, Any], name: str) -> str:
         "not_enforced": "its limit is counted, not enforced",
         "blocked": "every call of this token is refused",
     }
-    says = words.get(str(regime), "safe rate not measured")
+    says = words.get(str(regime), "it counts calls in a window" if _counts(document, name) else "safe rate not measured")
     return f"{says}, {ok:,} of {plural(total, 'call')} answered as asked"
+
+
+def _counts(document: dict[str, Any], name: str) -> bool:
+    """Whether the instance counts calls in a window: there is no bucket to measure, to confirm or to plan by."""
+    return any(one["instance"] == name and one.get("window") for one in document["rates"])
 
 
 def _latency(document: dict[str, Any], name: str, call: str | None) -> dict[str, Any] | None:
@@ -150,7 +155,7 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
             )
     for name in names:
         steps += _rate_step(document, name)
-    safe = [one["instance"] for one in document["rates"] if one.get("safe")]
+    safe = [one["instance"] for one in document["rates"] if one.get("safe") and not one.get("window")]
     if safe and not document["plans"]:
         which = f" -i {shlex.quote(safe[-1])}" if len(names) > 1 else ""
         steps.append(("Plan your own job: its time and its odds of a refusal.", f"probes plan {run}{which} --calls 12000"))
@@ -164,10 +169,13 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
 def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
     rate = tightest(document, name)
     quoted = shlex.quote(name)
+    if _counts(document, name):
+        return []
     if rate is None:
         answered = document["outcomes"].get(name, {}).get("ok", 0)
         return [(f"Measure the safe rate of {name}.", f"probes rate -i {quoted} --call 'GET /api/v1/users/self'")] if answered else []
-    if rate.get("confirmed"):
+    confirmed = rate.get("confirmed")
+    if confirmed and not confirmed.get("ended_early"):
         return []
     call = shlex.quote(str(rate["call"]))
     return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted} --call {call} --confirm")]

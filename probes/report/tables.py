@@ -145,10 +145,13 @@ def _confirmed(one: Row) -> str | None:
     found = one.get("confirmed")
     if not isinstance(found, dict):
         return None
-    word = "contradicted" if found.get("contradicted") else "yes"
+    word = "contradicted" if found.get("contradicted") else "no, stopped early" if found.get("ended_early") else "yes"
     rate = found.get("rate_per_s")
     at = f" at {_number(rate)}/s" if isinstance(rate, int | float) else ""
-    return f"{word}: {found.get('refused')} of {found.get('calls')} refused{at}"
+    sent = found["at_rate"] if isinstance(found.get("at_rate"), dict) else found
+    said = f"{word}: {sent.get('refused')} of {sent.get('calls')} refused{at}"
+    half = found.get("by_workers")
+    return f"{said}, {half.get('refused')} of {half.get('calls')} by workers" if isinstance(half, dict) else said
 
 
 def _bucket(one: Row) -> Row:

@@ -57,6 +57,11 @@ def judge(view: View) -> Iterator[Finding]:
     for rate in view.rates:
         probed = view.of(str(rate.get("instance", "")), "throttling")
         yield from _rate(rate, in_vain=bool(probed) and not any(o.ok for o in probed))
+    for name, says in dict.fromkeys((str(rate.get("instance", "")), says) for rate in view.rates if (says := _counter(rate)) is not None):
+        advice = (
+            "Send no more than is left, then wait for the reset, or spread it over the time until then; probes.Limiter follows buckets."
+        )
+        yield Finding("window_counter", Severity.INFO, name, f"At {name} {says}", (), advice)
     for name, seen in view.each():
         refused = [o for o in seen if o.outcome is Outcome.THROTTLED]
         if refused:
@@ -73,6 +78,8 @@ def judge(view: View) -> Iterator[Finding]:
 
 def _rate(rate: Document, *, in_vain: bool = False) -> Iterator[Finding]:
     name, call, regime = str(rate.get("instance", "")), rate.get("call", ""), str(rate.get("regime", ""))
+    if _counter(rate) is not None:
+        return
     if regime in REGIMES:
         kind, severity, what, advice = REGIMES[regime]
         yield Finding(kind, severity, name, f"{name} {what}.", (f"call '{call}'",), advice)
@@ -88,6 +95,12 @@ def _rate(rate: Document, *, in_vain: bool = False) -> Iterator[Finding]:
         if isinstance(sign, Mapping) and sign.get("kind") == "shared_token":
             advice = "Use a token of its own for this job: each token has its own bucket."
             yield Finding("shared_token", Severity.WARNING, name, str(sign.get("says", "")), (), advice)
+
+
+def _counter(rate: Document) -> str | None:
+    """What is told of a window counter, which has no bucket to find."""
+    signs = [sign for sign in rate.get("signs") or () if isinstance(sign, Mapping)]
+    return next((str(sign.get("says", "")) for sign in signs if sign.get("kind") == "window_counter"), None)
 
 
 def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:

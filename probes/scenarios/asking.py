@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from probes.calls import Call, Round
+from probes.errors import GuardStop
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
 
 if TYPE_CHECKING:
@@ -112,7 +113,8 @@ def server_clock_s(answer: Answer) -> float | None:
 async def together(client: Client, asked: Round, scenario: str) -> list[Observation]:
     """Makes the calls of one round, each `offset_s` after its start; the observations in the order in which the answers came.
 
-    What is not sent yet stays unsent once an answer was refused, fell below `stop_below`, or three in a row brought nothing.
+    What is not sent yet stays unsent once an answer was refused, fell below `stop_below`, or three in a row brought nothing. Raises
+    GuardStop once those in flight have come back: each took its part of the budget, and the longest of them would be missed.
     """
     if asked.after_s > 0.0:
         await asyncio.sleep(asked.after_s)
@@ -120,12 +122,18 @@ async def together(client: Client, asked: Round, scenario: str) -> list[Observat
     answered: list[Observation] = []
     patience = Patience()
     stopped = asyncio.Event()
+    guards: list[GuardStop] = []
 
     async def one(offset_s: float, call: Call) -> None:
         await asyncio.sleep(max(0.0, start_s + offset_s - client.now()))
         if stopped.is_set():
             return
-        observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s)
+        try:
+            observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s)
+        except GuardStop as stop:
+            guards.append(stop)
+            stopped.set()
+            return
         answered.append(observation)
         low = asked.stop_below is not None and observation.remaining is not None and observation.remaining < asked.stop_below
         if patience.lost(observation) or low:
@@ -137,4 +145,6 @@ async def together(client: Client, asked: Round, scenario: str) -> list[Observat
                 group.create_task(one(offset_s, call))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
+    if guards:
+        raise guards[0]
     return answered

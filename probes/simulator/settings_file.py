@@ -42,7 +42,7 @@ SHARES = frozenset({"cost_share", "db_share"})
 def read_settings(path: Path, base: SimulatorSettings | None = None) -> SimulatorSettings:
     """The settings of a TOML file over `base`, else over the profile it names by `profile`. Raises ConfigError with one sentence."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
+        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

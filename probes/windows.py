@@ -1,0 +1,92 @@
+"""A counter of calls in a window: what its headers tell, and the rate that lasts. It does not leak, so that no bucket is fitted to it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from probes.amounts import Number
+from probes.observation import Observation
+from probes.probing import most_at_once
+from probes.replay import usable_cost
+from probes.rules.base import rounded_down, seconds
+
+ENOUGH_CALLS = 12
+"""After so many calls a counter tells no more of itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the last answer told, in the server's units (calls, where a call costs one); None where no header does.
+
+    `left` of `limit` until `reset_s` from then, in a window of `length_s`. `per_call` is what a call took in the mean of `n` answers,
+    `flight_s` how long one was on its way, `together` how many were at one time.
+    """
+
+    left: float
+    limit: float | None
+    reset_s: float | None
+    length_s: float | None
+    per_call: float = 1.0
+    n: int = 1
+    flight_s: float = 0.0
+    together: int = 1
+
+    def document(self) -> dict[str, Any]:
+        """As `probes.rate/1` writes it."""
+        names = ("left", "limit", "reset_s", "length_s")
+        return {name: value for name, value in asdict(self).items() if name in names}
+
+    @property
+    def says(self) -> str:
+        """What is left, and what passes in the long run."""
+        of = "" if self.limit is None else f" of {self.limit:,.0f}"
+        until = "" if self.reset_s is None else f" for the next {seconds(self.reset_s)}"
+        return f"{self.left:,.0f}{of} are left{until}: a window counter, not a bucket that leaks. {self._lasting}"
+
+    @property
+    def _lasting(self) -> str:
+        rate = self.rate_per_s()
+        if self.limit is None:
+            return "A job that takes no more than is left meets no refusal; how many a window holds no header tells."
+        if rate is None:
+            return f"A job that takes no more than is left meets no refusal; how long the window of {self.limit:,.0f} is no header tells."
+        long = f"{rounded_down(rate.high)} a second, {self.limit:,.0f} in {seconds(self.length_s or 0.0)}"
+        return f"A job that takes no more than is left meets no refusal; in the long run {long} pass."
+
+    def rate_per_s(self) -> Number | None:
+        """Calls/s of an even job longer than the window, `low` from now on; None where the headers do not tell the limit and the length.
+
+        One call less than the limit, as a window may begin just before a call.
+        """
+        if not self.limit or not self.length_s or self.limit < self.per_call:
+            return None
+        calls = self.limit / self.per_call
+        kept = max(calls - 1.0, calls / 2.0) / self.length_s
+        now = self.left / self.per_call / self.reset_s if self.left and self.reset_s else kept
+        return Number(kept, min(kept, now), calls / self.length_s, self.n)
+
+
+def window_of(answered: Sequence[Observation]) -> Window | None:
+    """The counter that these answers told of; None where they told of a level, or of nothing. Which it is, the dialect says."""
+    told = [o for o in answered if "window_s" in o.facts and o.remaining is not None]
+    if not told:
+        return None
+    last = max(told, key=lambda o: (o.received_s or 0.0, -(o.remaining or 0.0)))
+    costs = [cost for o in told if o.ok and (cost := usable_cost(o)) is not None]
+    flights = [o.flight_s for o in told if o.ok and o.flight_s is not None]
+    return Window(
+        last.remaining or 0.0,
+        last.limit,
+        last.reset_s,
+        _positive(last.facts["window_s"]),
+        sum(costs) / len(costs) if sum(costs) > 0.0 else 1.0,
+        len(told),
+        sum(flights) / len(flights) if flights else 0.0,
+        max(1, most_at_once(told)),
+    )
+
+
+def _positive(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and value > 0.0 else None
