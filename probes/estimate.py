@@ -15,7 +15,9 @@ from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.prices import Prices
 from probes.replay import Touch, jitter_s, network_s, predicted, touches_of, usable_cost, way_jitter_s
+from probes.rules.base import seconds
 from probes.signatures import Signs, jumping, less_outflow, regime_of
+from probes.slowing import queued_s
 from probes.twin import Twin
 from probes.windows import Window, window_of
 
@@ -196,13 +198,15 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     jumps = jumping(touches)
     if jumps is not None:
         signs.append(("remaining_jumps", jumps))
+    elif shared is not None and (waited := queued_s(seen)) is not None:
+        signs.append(("queueing", _queues(waited)))
     elif shared is not None and not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):
         signs.append(("shared_token", shared))
     elif fitted is not None and (less := less_outflow(fitted.bucket, fitted.errors[2])) is not None:
         signs.append(("less_outflow", less))
     if fitted is not None and not math.isfinite(fitted.errors[1]):
         signs.append(("no_overlap", _no_overlap(fitted)))
-    if fitted is not None and not fitted.bucket.floor_after_leak:
+    if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None:
         signs.append(("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script."))
     bare = sum(1 for t in touches if t.remaining is None and not t.refused and t.answered)
     if bare > HEADERS_MISSING * len(touches):
@@ -216,6 +220,13 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     if missing > 0.1 * len(touches):
         signs.append(("cost_missing", f"{missing} of {len(touches)} answers had no usable cost: they are left out of the price."))
     return tuple(signs)
+
+
+def _queues(waited_s: float) -> str:
+    return (
+        f"Calls wait {seconds(waited_s)} in front of the server when others are beside them: it serves few at one time, and in which order "
+        "the bucket saw them is not known."
+    )
 
 
 def _no_overlap(fitted: Fit) -> str:

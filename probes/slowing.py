@@ -50,14 +50,27 @@ def queueing(before: Sequence[Observation], late: Sequence[Observation]) -> bool
 
     That difference has next to no spread of its own, so that few calls show it.
     """
+    times = [o.server_time_s for o in late if o.server_time_s is not None]
+    waited = _waited_s(before, late)
+    return waited is not None and waited > max(SLOWER_S, 0.2 * float(np.median(times)))
+
+
+def queued_s(seen: Sequence[Observation]) -> float | None:
+    """How much longer calls usually wait in front of the server when others are beside them, seconds; None where they do not."""
+    alone = least_overlapped(seen)
+    names = {id(o) for o in alone}
+    beside = [o for o in seen if id(o) not in names]
+    return _waited_s(alone, beside) if queueing(alone, beside) else None
+
+
+def _waited_s(before: Sequence[Observation], late: Sequence[Observation]) -> float | None:
     waits = [
         np.array([o.flight_s - o.server_time_s for o in part if o.flight_s is not None and o.server_time_s is not None])
         for part in (before, late)
     ]
-    times = [o.server_time_s for o in late if o.server_time_s is not None]
     if len(waits[0]) < 4 or len(waits[1]) < 6:
-        return False
-    return float(np.median(waits[1]) - np.median(waits[0])) > max(SLOWER_S, 0.2 * float(np.median(times)))
+        return None
+    return float(np.median(waits[1]) - np.median(waits[0]))
 
 
 def _clearly_slower(base: np.ndarray, now: np.ndarray, sure: float) -> bool:

@@ -42,6 +42,7 @@ REMEDIES = {
     "shared_token": "Ask again with a token that no other job uses.",
     "unforeseen_refusals": "Ask again when nothing else runs with this token; on a network with much jitter, ask from nearer by.",
     "remaining_jumps": "Ask again: the limit may stand now; where several servers answer by turns, none of them can be told.",
+    "queueing": "Its capacity binds before its limit: send one call after another, and see probes diagnose.",
     "timeouts": "Raise timeout_s of the instance until calls come back, or ask why they do not: probes diagnose.",
     "limit_changed": "Ask again when the limit stands, with a token that no other job uses.",
     "unexplained_refusals": "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says.",

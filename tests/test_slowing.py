@@ -1,0 +1,63 @@
+"""Whether a server slows down or lets calls wait, by what was seen of calls alone and beside others."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from worlds import Law, World, observed
+
+from probes.bucket import Bucket, BucketSettings
+from probes.estimate import estimate
+from probes.observation import Observation
+from probes.slowing import least_overlapped, queued_s
+
+
+def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
+    """Calls to a server that serves one at a time and keeps the others waiting before its throttle: two alone, then some together."""
+    rng, bucket, free_s, seen = np.random.default_rng(seed), Bucket(BucketSettings()), 0.0, []
+    for turn in range(rounds):
+        sent_s = 6.0 * turn
+        for _ in range(1 if turn < 2 else together):
+            time_s = float(rng.exponential(0.25)) + 0.01
+            start_s = max(free_s, sent_s + 0.03)
+            bucket.arrive(start_s)
+            free_s = start_s + time_s
+            remaining = bucket.depart(0.3, free_s)
+            seen.append(observed(sent_s, free_s + 0.03, cost=0.3, server_time_s=time_s, remaining=remaining))
+    return seen
+
+
+def test_the_least_overlapped() -> None:
+    """Those made alone, and as many of the others as make six, those with the fewest beside them first."""
+    alone = [observed(10.0 * n, 10.0 * n + 1.0) for n in range(2)]
+    pairs = [observed(50.0 + 10.0 * (n // 2), 51.0 + 10.0 * (n // 2)) for n in range(4)]
+    crowd = [observed(100.0, 101.0) for _ in range(5)]
+    assert least_overlapped([*crowd, *pairs, *alone]) == [*alone, *pairs]
+
+
+def test_how_long_calls_wait_in_front() -> None:
+    """A server that serves one at a time keeps seven of eight waiting; where nobody waits there is nothing to tell."""
+    waited = queued_s(one_after_another(3, 8, 10))
+    assert waited == pytest.approx(0.86, abs=0.01)
+    assert queued_s([observed(n / 10.0, n / 10.0 + 0.31, server_time_s=0.25) for n in range(40)]) is None
+
+
+@pytest.mark.parametrize(("wait_s", "sign"), [(0.0, "shared_token"), (0.6, "queueing")])
+def test_a_queue_is_no_other_job(wait_s: float, sign: str) -> None:
+    """Headers that no bucket of our own explains are another job's, or, where calls beside others wait in front, the queue's."""
+    world = World(law=Law(0.3, 0.4), seed=6, others=(40.0, 0.37))
+    for size in (1, 1, 1, 1, 1, 1, *(4,) * 8):
+        world.round([0.0] * size, 2.0)
+    found = estimate([replace(o, received_s=(o.received_s or 0.0) + wait_s * (n >= 6)) for n, o in enumerate(world.seen)])
+    assert found is not None
+    assert [kind for kind, _ in found.signs] == [sign]
+
+
+def test_a_queue_makes_no_older_script() -> None:
+    """A bucket that seems to swallow reservations because calls wait in front is not told as the older throttle script."""
+    for seed in (0, 3, 4, 5):
+        found = estimate(one_after_another(seed, 8, 10))
+        assert found is not None
+        assert [kind for kind, _ in found.signs] == []
