@@ -58,18 +58,10 @@ def test_share() -> None:
     assert (all_of_them.value, round(all_of_them.low, 3), all_of_them.high) == (1.0, 0.839, 1.0)
 
 
-def test_sprt() -> None:
-    """0.1 % against 1 % accepts after 326 clean calls; three failures at once reject; both at the stated errors."""
-    test = stats.Sprt()
-    for _ in range(325):
-        test.add(failed=False)
-    verdicts = [test.verdict]
-    test.add(failed=False)
-    assert [*verdicts, test.verdict] == [None, True]
-    bad = stats.Sprt()
-    for _ in range(2):
-        bad.add(failed=True)
-    assert bad.verdict is False
+def test_clean_trials_of_a_sequential_test() -> None:
+    """0.1 % against 1 % failures at errors of 5 % takes 326 clean trials; a share that is nearer takes more."""
+    assert stats.clean_trials(0.001, 0.01, 0.05) == 326
+    assert stats.clean_trials(0.001, 0.002, 0.05) == 2941
 
 
 def test_pseudo_median() -> None:

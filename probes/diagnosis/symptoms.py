@@ -84,11 +84,6 @@ class Symptoms:
         return [left for o in self.alone if (left := unexplained_s(o)) is not None]
 
     @cached_property
-    def tells_queue(self) -> bool:
-        """Whether the instance tells how long requests stood in its queue."""
-        return any(o.queue_s is not None for o in self.answered)
-
-    @cached_property
     def overlapped(self) -> list[tuple[int, Observation]]:
         """(calls at once, answer) for calls made with the token, alone or together, that were answered as asked."""
         phases = ("self", "alone", "group")

@@ -22,8 +22,9 @@ from probes.load import LoadOutcome, LoadPlan, run_load
 from probes.rules.base import plural
 from probes.runs import Run
 from probes.slowing import slowed
+from probes.stats import clean_trials
 
-CLEAN_CALLS = 326
+CLEAN_CALLS = clean_trials(0.001, 0.01, 0.05)
 LONGEST_S = 120.0
 LEAST_JUDGED = 12
 """From so few calls, priced or sent, it is not told whether the server slows down."""

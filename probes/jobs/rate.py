@@ -28,6 +28,7 @@ from probes.rules.base import plural, rounded_down, seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
 from probes.stalls import piled_rate
+from probes.stats import percent
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -240,7 +241,7 @@ def _odds(document: dict[str, Any]) -> str:
     """What stands behind a rate: where no limit was met no odds can be told."""
     if document["regime"] == "unthrottled":
         return "none was refused, no longer job was tried."
-    return f"5 % odds of any refusal in a job of {document['safe']['job_calls']} calls."
+    return f"{percent(document['safe']['odds'])} odds of any refusal in a job of {document['safe']['job_calls']} calls."
 
 
 def _told_bucket(document: dict[str, Any]) -> list[str]:

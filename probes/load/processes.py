@@ -47,11 +47,6 @@ class Processes:
         words = ["--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
         self._workers = [self._start(words, f"worker-{place}.log", ()) for place in range(self._plan.workers)]
 
-    @property
-    def worker_pids(self) -> list[int]:
-        """Process ids of the workers."""
-        return [worker.pid for worker in self._workers]
-
     def terminate(self) -> None:
         """Asks for an end at once; what was measured is kept. A master tells its workers."""
         if self._main.poll() is None:
