@@ -98,16 +98,20 @@ class Pricing:
         rate = self._suspected or self._step_rate(twin, share, calls)
         if self.steps:  # whatever a fit that others spoilt may say
             rate = min(rate, FASTER * max(step.rate_per_s for step in self.steps))
-        self._step += self._suspected is None
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - elapsed_s(seen)))))
-        self.steps.append(Step(rate, len(seen), calls))
-        return self._round([n / rate for n in range(calls)], found, seen)
+        self._step -= self._suspected is not None  # looked at once more
+        return self._evenly(rate, calls, found, seen)
 
     def _sprint(self, seen: Sequence[Observation], found: Estimate, left: int) -> Round | None:
-        """A last step at the rate that will be recommended, or at the last one's where about that was tried; None where it is not known."""
+        """A last step at the rate that will be recommended, or at the last one's where about that was tried; None where it is not known.
+
+        What is left of the budget when it was cut short goes at the pace of the step before.
+        """
         twin, prices = mixture(found, None) or (None, None)
-        if self._step > len(STEPS) or left < LEAST_STEP or twin is None or prices is None:
+        if self._step > len(STEPS) + 1 or left < LEAST_STEP or twin is None or prices is None:
             return None
+        if self._step > len(STEPS):
+            return self._evenly(min(self.steps[-2:], key=lambda step: step.rate_per_s).rate_per_s, left, found, seen)
         answer = safe_rate(twin, found, prices, self.job)
         if answer is None:
             return None
@@ -115,12 +119,15 @@ class Pricing:
         in_flight = self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) if self.max_in_flight else math.inf
         rate = min(answer[0].low, FASTER * tried, 0.98 * (self.max_rate or math.inf), in_flight)
         rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
-        self._step += 1
-        self.steps.append(Step(rate, len(seen), min(left, SPRINT_CALLS)))
-        asked = self._round([n / rate for n in range(min(left, SPRINT_CALLS))], found, seen)
+        asked = self._evenly(rate, min(left, SPRINT_CALLS), found, seen)
         # what is on its way when the header comes fits as well, should the server be slower than it was
         floor = twin.bucket.up_front_cost * (1.0 + rate * twin.round_trip_s)
         return replace(asked, stop_below=max(asked.stop_below or 0.0, floor))
+
+    def _evenly(self, rate: float, calls: int, found: Estimate, seen: Sequence[Observation]) -> Round:
+        self._step += 1
+        self.steps.append(Step(rate, len(seen), calls))
+        return self._round([n / rate for n in range(calls)], found, seen)
 
     def _step_rate(self, twin: Twin, share: float, calls: int) -> float:
         """`share` of the rate that keeps the margin, should calls be dearer than seen so far.
