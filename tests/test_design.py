@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -114,6 +115,21 @@ def test_max_rate_is_kept() -> None:
 
     world.carry_out(decide)
     assert max(step.rate_per_s for step in design.steps) <= 4.0
+
+
+@pytest.mark.untraced
+def test_what_a_last_step_leaves_is_used() -> None:
+    """A last step that ends after ten of its calls leaves thirty: they go at the pace of the step before, and price as well."""
+    world, design = World(law=Law(0.3, 0.2, spread=0.2), seed=3), Design((SELF,), 400)
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        return replace(asked, calls=asked.calls[:10]) if asked is not None and len(design.steps) == 6 else asked
+
+    world.carry_out(decide)
+    assert [step.calls for step in design.steps[5:]] == [40, 30]
+    assert design.steps[6].rate_per_s == design.steps[4].rate_per_s
+    assert len(world.seen) == 400
 
 
 @pytest.mark.untraced
