@@ -24,9 +24,10 @@ MOST_LOST = 0.01
 """Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
 ODDS = 0.05
 """Odds of any refusal at which a rate is called the greatest safe one (contract)."""
-TOO_FAST, SELDOM = 1.05, 2.326
+TOO_FAST, SELDOM, SELDOM_OUTFLOW = 1.05, 2.326, 1.96
 """`value` is kept so far below the middle of what is known that it is more than 5 % too fast in one case of a hundred (2.326 standard
-errors): going over costs a refused job, under only minutes."""
+errors), in one of forty where the outflow binds: going over costs a refused job, under only minutes, and where the outflow binds a job
+that goes over uses up the bucket's credit first."""
 MOST_CAUTION = 1.7
 """Standard errors by which it is kept below at most: `low` lies two below."""
 MONTE_CARLO_ERROR = 0.004
@@ -171,13 +172,13 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
         + MONTE_CARLO_ERROR**2
     )
     half = student(prices.n - 1) * error
-    value = middle * math.exp(-_caution(error))
+    value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) == "outflow" else SELDOM))
     return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
 
-def _caution(error: float) -> float:
+def _caution(error: float, seldom: float) -> float:
     """By how much of a logarithm `value` stays below the middle, whose standard error is `error`."""
-    return min(max(0.0, SELDOM * error - math.log(TOO_FAST)), MOST_CAUTION * error)
+    return min(max(0.0, seldom * error - math.log(TOO_FAST)), MOST_CAUTION * error)
 
 
 def relative_error(rate: Number) -> float:

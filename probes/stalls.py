@@ -26,7 +26,7 @@ LEAST_CALLS = 12
 MORE = 1.5
 """And by so many reservations: where all calls take the same time jitter alone makes one more or less."""
 LONG, LONGER = 0.9, 1.5
-"""Quantile above which a call counts as long, if it takes so many times what its kind usually does ..."""
+"""Quantile above which a call counts as long, in a row of which one takes so many times what its kind usually does ..."""
 SELDOM = 1e-3
 """... and odds below which so many of them in a row are no chance."""
 
@@ -73,15 +73,16 @@ def _stood_s(seen: Sequence[Observation]) -> float | None:
     if len(calls) < 2 * LEAST_CALLS:
         return None
     relative = _relative(calls)
-    long = relative > max(LONGER, float(np.quantile(relative, LONG)))
+    long = relative > float(np.quantile(relative, LONG))
     share, row, best = float(np.mean(long)), 0, (0, 0)
     for n, one in enumerate(long):
         row = row + 1 if one else 0
         best = max(best, (row, n))
     row, last = best
-    if len(calls) * (1.0 - share) * share**row > SELDOM:
+    those = slice(last - row + 1, last + 1)
+    if len(calls) * (1.0 - share) * share**row > SELDOM or float(np.max(relative[those], initial=0.0)) < LONGER:
         return None
-    return max(o.flight_s or 0.0 for o in calls[last - row + 1 : last + 1])
+    return max(o.flight_s or 0.0 for o in calls[those])
 
 
 def _relative(calls: Sequence[Observation]) -> np.ndarray:
