@@ -38,8 +38,8 @@ UNSEEN = 1.08
 
 PILED = 0.75
 """Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
-CLEARLY = 0.5
-"""Where the server was seen to slow down calls pile up as well: only far below that rate it is another thing."""
+CLEARLY = 0.75
+"""Where the server was seen to slow down calls pile up as well: only clearly below that rate it is another thing."""
 UNSEEN_TAIL = 2.0
 """The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 

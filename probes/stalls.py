@@ -27,7 +27,7 @@ MORE = 1.5
 """And by so many reservations: where all calls take the same time jitter alone makes one more or less."""
 LONG, LONGER = 0.9, 1.5
 """Quantile above which a call counts as long, in a row of which one takes so many times what its kind usually does ..."""
-SELDOM = 1e-3
+SELDOM = 5e-3
 """... and odds below which so many of them in a row are no chance."""
 
 
