@@ -8,16 +8,16 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from probes.amounts import LEAST_PRICED, Number, mean_of, student
 from probes.changes import drifting, moved, with_times
 from probes.distance import Distance, distance
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
-from probes.prices import Prices
+from probes.prices import LEAST_PRICED, Prices
 from probes.replay import Touch, jitter_s, network_s, predicted, touches_of, usable_cost, way_jitter_s
 from probes.rules.base import seconds
 from probes.signatures import Signs, jumping, less_outflow, regime_of
 from probes.slowing import queued_s
+from probes.stats import Interval
 from probes.twin import Twin
 from probes.windows import Window, window_of
 
@@ -80,7 +80,7 @@ class Estimate:
         assert self.fit is not None
         return Twin(self.fit.bucket, *prices.smoothed(), self.round_trip_s, jitter_s=self.jitter_s)
 
-    def bucket(self) -> dict[str, Number | None] | None:
+    def bucket(self) -> dict[str, Interval | None] | None:
         """The three constants, None for one that the data cannot carry; None altogether without a fit."""
         if self.fit is None:
             return None
@@ -276,11 +276,8 @@ def _prices(observations: Sequence[Observation], base: float) -> dict[str, Price
     return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
 
 
-def _constant(value: float, error: float, n: int) -> Number | None:
+def _constant(value: float, error: float, n: int) -> Interval | None:
     if not math.isfinite(error) or error > 0.5 * abs(value):
         return None
     half = 1.96 * error
-    return Number(value, value - half, value + half, n)
-
-
-__all__ = ["LEAST_PRICED", "Estimate", "Number", "Prices", "estimate", "mean_of", "student"]
+    return Interval(value, value - half, value + half, n)

@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from probes.estimate import LEAST_PRICED, Estimate, Number, estimate, mean_of, student
+from probes.estimate import Estimate, estimate
 from probes.mixture import mixture
 from probes.observation import Observation
-from probes.prices import Prices
+from probes.prices import LEAST_PRICED, Prices, mean_of
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
-from probes.stats import percent
+from probes.stats import Interval, percent, student
 from probes.twin import Twin
 from probes.windows import Window
 
@@ -159,7 +159,7 @@ def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list
     return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
 
 
-def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tuple[Number, Elasticities] | None:
+def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tuple[Interval, Elasticities] | None:
     """The greatest even rate at `ODDS` for a job from rest, with its interval; None when a job may be sent at once (no rate is refused)."""
     middle = even_rate(twin, job_calls, ODDS)
     if middle >= FASTEST_PER_S or middle <= 0.0:
@@ -173,7 +173,7 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
     )
     half = student(prices.n - 1) * error
     value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) == "outflow" else SELDOM))
-    return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
+    return Interval(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
 
 def _caution(error: float, seldom: float) -> float:
@@ -181,8 +181,8 @@ def _caution(error: float, seldom: float) -> float:
     return min(max(0.0, seldom * error - math.log(TOO_FAST)), MOST_CAUTION * error)
 
 
-def relative_error(rate: Number) -> float:
-    """The relative standard error behind a Number of `safe_rate`."""
+def relative_error(rate: Interval) -> float:
+    """The relative standard error behind the interval of `safe_rate`."""
     return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
 
 
@@ -236,17 +236,17 @@ def _quickest(prices: Prices) -> float:
     return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
-def _bounded(rate: Number | None, bound: str, ceilings: Ceilings) -> tuple[Number | None, str]:
+def _bounded(rate: Interval | None, bound: str, ceilings: Ceilings) -> tuple[Interval | None, str]:
     """The rate under the server's own limits and the configured ceiling, and which of them binds."""
     if ceilings.slowed_at is not None:
         steady = ceilings.steady_at or ceilings.slowed_at / 2
         if rate is None or steady < rate.low:
-            rate, bound = Number(steady, steady, ceilings.slowed_at, rate.n if rate else 0), "latency"
+            rate, bound = Interval(steady, steady, ceilings.slowed_at, rate.n if rate else 0), "latency"
     piled = math.inf if ceilings.piles_at is None else ceilings.piles_at * PILED
     if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound == "latency" else 1.0)):
-        rate, bound = Number(piled / PILED, piled, piled / PILED, rate.n if rate else 0), "reservations"
+        rate, bound = Interval(piled / PILED, piled, piled / PILED, rate.n if rate else 0), "reservations"
     if ceilings.max_rate is not None and (rate is None or ceilings.max_rate < rate.low):
-        rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, rate.n if rate else 0), "ceiling"
+        rate, bound = Interval(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, rate.n if rate else 0), "ceiling"
     return rate, bound
 
 
@@ -281,5 +281,5 @@ def _variance_of_distance(found: Estimate, twin: Twin, slopes: Elasticities) -> 
     return (slopes.time * math.log1p(error / twin.mean_time_s)) ** 2
 
 
-def _document(number: Number | None) -> dict[str, Any] | None:
+def _document(number: Interval | None) -> dict[str, Any] | None:
     return None if number is None else number.document()

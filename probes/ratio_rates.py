@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.estimate import LEAST_PRICED, Number, mean_of
 from probes.observation import Observation, Outcome
-from probes.prices import Prices, normal_quantile
+from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
 from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.rates import ODDS, Ceilings, mix_name
 from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural
 from probes.safety import even_rate, workers
+from probes.stats import Interval
 from probes.twin import Twin
 
 if TYPE_CHECKING:
@@ -127,13 +127,13 @@ def _promised(limit: int | None, ratios: Ratios) -> int:
     return limit - 1 if limit in WHOLE_MARKS else limit
 
 
-def steady_rate(ratios: Ratios, n: int) -> Number | None:
+def steady_rate(ratios: Ratios, n: int) -> Interval | None:
     """Outflow / cost, calls/s; None where the calls made cannot carry it."""
     low, value, high = np.quantile(ratios.steady_per_s, (LIKELY[0], 0.5, LIKELY[1]))
-    return Number(float(value), float(low), float(high), n) if high < TELLING * low else None
+    return Interval(float(value), float(low), float(high), n) if high < TELLING * low else None
 
 
-def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dict[str, Any] | None) -> list[dict[str, str]]:
+def _signs(design: RefusalDesign, refused: int, steady: Interval | None, safe: dict[str, Any] | None) -> list[dict[str, str]]:
     n = len(design.seen)
     if refused == n > 0:
         return [
@@ -196,7 +196,7 @@ def _twins(ratios: Ratios, times: NDArray[np.float64], network: float) -> list[T
 def _safe(
     limit: int | None,
     ratios: Ratios | None,
-    steady: Number | None,
+    steady: Interval | None,
     times: NDArray[np.float64],
     network: float,
     job: int,
@@ -208,9 +208,9 @@ def _safe(
     under = _drawn(ratios, times, network, job)
     low, high = under.interval
     value = max(low, least_off(under.rates_per_s))
-    rate, bound = Number(value, low, high, len(times)), _bound(value, steady)
+    rate, bound = Interval(value, low, high, len(times)), _bound(value, steady)
     if ceilings.max_rate is not None and ceilings.max_rate < low:
-        rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
+        rate, bound = Interval(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
     in_flight = min(under.in_flight(), limit, ceilings.max_in_flight or limit)
     return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
 
@@ -225,7 +225,7 @@ def least_off(rates: NDArray[np.float64]) -> float:
     return float(np.interp(0.5 * shares[-1], shares - 0.5 / np.maximum(ordered, 1e-9), ordered))
 
 
-def _bound(rate: float, steady: Number | None) -> str:
+def _bound(rate: float, steady: Interval | None) -> str:
     if steady is None:
         return "refusals"
     return "outflow" if steady.value < BINDS * rate else "reservations"
@@ -241,7 +241,9 @@ def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> dict[str, Any
         return None
     whole = _sent_per_s(design.seen)
     rate = (
-        Number(tried[-1], tried[-1], tried[-1], len(design.seen)) if design.crowded else Number(whole, whole, max(tried), len(design.seen))
+        Interval(tried[-1], tried[-1], tried[-1], len(design.seen))
+        if design.crowded
+        else Interval(whole, whole, max(tried), len(design.seen))
     )
     bound = "latency" if design.crowded else "ceiling" if ceilings.max_rate or ceilings.max_in_flight else "refusals"
     width = max(size for size, _ in design.bursts)

@@ -12,7 +12,7 @@ from worlds import SELF, Law, World, observed, random_world, recorded
 from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.design import Design
-from probes.estimate import Estimate, Number, estimate, mean_of, student
+from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.rates import Ceilings, rate_document
 
@@ -307,29 +307,6 @@ def test_failed_answers_are_not_priced() -> None:
     seen = [observed(n, n + 0.3, status=404, outcome=Outcome.NOT_FOUND, remaining=600.0, cost=0.05) for n in range(9)]
     assert found(seen).prices == {}
     assert found(seen).twin(SELF.name) is None
-
-
-def test_mean_of() -> None:
-    """A mean with Student's interval on the logarithm's scale; unknown below five values."""
-    number = mean_of(np.array([1.0, 1.1, 0.9, 1.0, 1.0]))
-    assert number is not None
-    half = 2.776 * np.std([1.0, 1.1, 0.9, 1.0, 1.0], ddof=1) / math.sqrt(5)
-    assert number.value == pytest.approx(1.0)
-    assert number.n == 5
-    assert number.high == pytest.approx(math.exp(half), rel=0.005)
-    assert mean_of(np.ones(4)) is None
-    assert mean_of(np.zeros(6)) == Number(0.0, 0.0, 0.0, 6)
-
-
-def test_student() -> None:
-    """Quantiles of Student's t within 0.5 % from four degrees on."""
-    for degrees, quantile in ((4, 2.7764), (9, 2.2622), (30, 2.0423), (1000, 1.9623)):
-        assert student(degrees) == pytest.approx(quantile, rel=0.005)
-
-
-def test_number_document() -> None:
-    """Six significant digits."""
-    assert Number(1 / 3, 0.123456789, 2.0, 7).document() == {"value": 0.333333, "low": 0.123457, "high": 2.0, "n": 7}
 
 
 @pytest.mark.parametrize("seed", range(4))

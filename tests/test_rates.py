@@ -14,11 +14,12 @@ from worlds import SELF, Law, World, observed, random_world, recorded
 from probes import rates
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.estimate import Estimate, Number, estimate, student
+from probes.estimate import Estimate, estimate
 from probes.observation import Outcome
 from probes.prices import Prices
 from probes.rates import Ceilings, mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
 from probes.safety import even_rate, workers
+from probes.stats import Interval, student
 
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 
@@ -245,7 +246,7 @@ def test_a_heavy_tail_has_a_wider_interval(outflow: Estimate) -> None:
 @pytest.mark.parametrize(("low", "n", "error"), [(8.0, 61, math.log(12.5 / 8.0) / 2.0 / student(60)), (0.0, 61, 0.0), (8.0, 1, 0.0)])
 def test_the_error_behind_an_interval(low: float, n: int, error: float) -> None:
     """Half the interval on the logarithm's scale over Student's quantile; 0 where the interval tells none."""
-    assert relative_error(Number(10.0, low, 12.5, n)) == pytest.approx(error)
+    assert relative_error(Interval(10.0, low, 12.5, n)) == pytest.approx(error)
 
 
 def test_workers_where_latency_binds(outflow: Estimate) -> None:

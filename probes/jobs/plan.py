@@ -9,7 +9,7 @@ from typing import Any
 
 from probes.buckets import ceilings_of_run
 from probes.errors import ProbesError, UsageError
-from probes.estimate import Estimate, Number, estimate
+from probes.estimate import Estimate, estimate
 from probes.jobs.session import Settings, Told
 from probes.jobs.terminal import answers_to, progress
 from probes.mixture import mixture
@@ -21,7 +21,7 @@ from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report import facts
 from probes.runs import Run
-from probes.stats import percent
+from probes.stats import Interval, percent
 from probes.twin import Twin
 
 SCENARIOS = ("throttling", "rate")
@@ -140,7 +140,7 @@ def _shares(run: Run, instance: str) -> dict[str, float] | None:
     return None
 
 
-def _safe_rate(found: Estimate, twin: Twin, prices: Prices, calls: int) -> Number | None:
+def _safe_rate(found: Estimate, twin: Twin, prices: Prices, calls: int) -> Interval | None:
     """The safe rate for a job of this length; None when no rate is refused."""
     answer = safe_rate(twin, found, prices, calls)
     return None if answer is None else answer[0]
