@@ -34,7 +34,7 @@ def grid(touches: Sequence[Touch]) -> list[BucketSettings]:
     pairs += [(value, 10.0) for value in _first_reservations(touches, top)]
     misses, marks = _scored(sample, top, np.array(pairs))
     best = np.argsort(misses, kind="stable")[:3]
-    return [_bucket(float(marks[n]), *pairs[n]) for n in best]
+    return [BucketSettings.of(float(marks[n]), outflow_per_s=pairs[n][1], up_front_cost=pairs[n][0]) for n in best]
 
 
 def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
@@ -44,10 +44,6 @@ def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
     marks = line.headers + courses.reservations * reservations - courses.seconds * outflows + courses.constants
     agreed = np.maximum(np.median(marks, axis=1), top)
     return np.mean(np.minimum(np.abs(marks - agreed[:, None]), 0.1 * top), axis=1), agreed
-
-
-def _bucket(mark: float, reservation: float, outflow: float) -> BucketSettings:
-    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
 
 
 def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 10.0) -> list[float]:
@@ -75,7 +71,7 @@ def combs(touches: Sequence[Touch]) -> list[BucketSettings]:
     for size in best:
         if all(abs(math.log(size / other)) > 0.08 for other in apart):
             apart.append(size)
-    return [_bucket(top, size, 10.0) for size in apart[:3]]
+    return [BucketSettings.of(top, 10.0, size) for size in apart[:3]]
 
 
 def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:

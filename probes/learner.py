@@ -106,7 +106,7 @@ class Learner:
         """The constants as far as they are known, the reservation on the high side while little is."""
         cautious = min(BURST_CAUTION * self.bound, CAUTIOUS_SHARE * self.mark / (1 << self._doubled))
         reservation, outflow = self.line if self.free else (cautious, CAUTIOUS_OUTFLOW_PER_S)
-        return BucketSettings(self.mark, self.mark * 4 / 3, outflow, reservation)
+        return BucketSettings.of(self.mark, outflow, reservation)
 
     def learn(self, out: Mapping[int, float], sent_s: float, now_s: float, cost: float, remaining: float) -> bool:
         """Takes one answer in; whether the constants changed."""

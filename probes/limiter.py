@@ -77,7 +77,7 @@ class Limiter:
             raise UsageError("A limiter's margin must leave room for one call: 0 <= margin < high_water_mark - up_front_cost.")
         if max_in_flight is not None and (max_in_flight < 1 or max_in_flight != int(max_in_flight)):
             raise UsageError("max_in_flight must be a whole number of calls, 1 or more.")
-        settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
+        settings = BucketSettings.of(high_water_mark, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.hosts = Hosts()
         self.refused = 0

@@ -106,7 +106,7 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
         constants[exact] = _with_exact_mark(line, constants[exact], top, floor_after_leak)
     found = _linearised(line, constants, floor_after_leak, np.full(len(constants), True))
     noise = _scales(found.residuals)
-    buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
+    buckets = [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
     return [
         Solution(buckets[n], found.rows[n], found.residuals[n], found.swaps[n], found.origins[n], float(noise[n]), bool(exact[n]))
         for n in range(len(buckets))

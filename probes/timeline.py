@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probes.bucket import BucketSettings
+from probes.bucket import BucketSettings, usual_maximum
 from probes.replay import Touch, replay
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Timeline:
         return np.concatenate([[0.0], np.cumsum(steps)]), np.concatenate([[0.0], np.cumsum(paid)])
 
     def courses(self, constants: Floats, floor_after_leak: bool = True) -> Courses:
-        """The replays of B buckets, `constants` of shape (B, 3): mark, reservation, outflow; the maximum is taken for 4/3 of the mark."""
+        """The replays of B buckets, `constants` of shape (B, 3): mark, reservation, outflow; the maximum is `usual_maximum`."""
         rows = max(1, MOST_ELEMENTS // (4 * len(self.touches)))
         parts = [self._replays(constants[n : n + rows], floor_after_leak) for n in range(0, len(constants), rows)]
         return parts[0] if len(parts) == 1 else Courses(*(np.concatenate([_columns(p)[n] for p in parts]) for n in range(4)))
@@ -130,7 +130,7 @@ class Timeline:
         np.subtract(units[:, :-1], leaked, out=free[:, 0::2])
         np.subtract(units[:, 1:], leaked, out=free[:, 1::2])
         lowest = np.minimum.accumulate(np.minimum(free, 0.0), axis=1)
-        full = np.max(free - lowest, axis=1) > mark[:, 0] * 4 / 3
+        full = np.max(free - lowest, axis=1) > usual_maximum(mark[:, 0])
         touched = np.empty(free.shape, dtype=bool)
         touched[:, 0] = free[:, 0] <= 0.0
         np.less_equal(free[:, 1:], lowest[:, :-1], out=touched[:, 1:])
@@ -139,7 +139,7 @@ class Timeline:
         return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last), full
 
     def _one_by_one(self, constants: Floats, floor_after_leak: bool) -> Columns:
-        buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
+        buckets = [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
         found = [[(c.reservations, c.seconds, c.constant, c.origin) for c in replay(bucket, self.touches)] for bucket in buckets]
         values = np.array(found, dtype=float)[:, self.usable]
         return values[:, :, 0], values[:, :, 1], values[:, :, 2], values[:, :, 3].astype(np.int64)
@@ -157,7 +157,7 @@ class _Tanks:
 
     def __init__(self, constants: Floats, floor_after_leak: bool, now: float) -> None:
         mark, self.reservation, self.outflow = constants.T
-        self.maximum, self.floored, self.last = mark * 4 / 3, floor_after_leak, now
+        self.maximum, self.floored, self.last = usual_maximum(mark), floor_after_leak, now
         self.level, self.held, self.constant, self.origin = np.zeros((4, len(constants)))
         self.since = np.full(len(constants), now)
 
