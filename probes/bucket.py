@@ -45,6 +45,12 @@ class BucketSettings:
         return replace(self, **changes)
 
 
+CANVAS = BucketSettings()
+"""The constants that Canvas comes with (`LeakyBucket` in `request_throttle.rb`)."""
+HOSTED_MARK = 700.0
+"""The high-water mark of Instructure's own hosts, by its community's post "API Rate Limiting"."""
+
+
 class Bucket:
     """A bucket at work: its settings, its level and when it was last touched (seconds, any origin)."""
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run
 from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
@@ -34,7 +34,6 @@ from probes.waiters import TaskWaiter, ThreadWaiter, Waiter
 if TYPE_CHECKING:
     import httpx
 
-CANVAS = BucketSettings()
 SHORTEST_WAIT_S = 0.001
 """The first in the queue looks at the book no more often than this."""
 

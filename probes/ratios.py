@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.bucket import CANVAS, HOSTED_MARK
 from probes.observation import Observation, Outcome
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ FEWEST_EFFECTIVE = 25
 TEMPERS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
 MARKS = (1.05, 120.0)
 """Fewest and most reservations that fit below the mark."""
-DRAIN_S, DRAIN_SPREAD = 60.0, 0.9
-"""600 / 10: seconds in which a full bucket drains, as Canvas's does; most servers like it are within a factor of five (two deviations)."""
+DRAIN_S, DRAIN_SPREAD = CANVAS.high_water_mark / CANVAS.outflow_per_s, 0.9
+"""60: seconds in which a full bucket drains, as Canvas's does; most servers like it are within a factor of five (two deviations)."""
 PRICE_S, PRICE_SPREAD = 0.04, 1.4
 """Seconds of outflow that a call costs: a tenth of its 0.4 s of work on a usual Canvas; from 2 ms to 0.7 s."""
 PRICE_SHARE, SHARE_SPREAD = 0.06, 0.7
@@ -48,10 +49,10 @@ DEAREST = 14.0
 """No single answer counts for more (log likelihood): it may have come from elsewhere."""
 CANVAS_KIND = 0.3
 """Of two kinds of server: one above this standard normal deviate is configured and charges as Canvas does (odds 0.38)."""
-WHOLE_MARKS = (12.0, 14.0)
-"""600 / 50 and 700 / 50: Canvas's own mark and the hosted one. A mark of its kind less than one above is taken for it."""
-CANVAS_OUTFLOW, CANVAS_WITHIN = 0.2, 2.0
-"""10 / 50: with such a mark an outflow within this factor is taken for Canvas's own as well."""
+WHOLE_MARKS = (CANVAS.high_water_mark / CANVAS.up_front_cost, HOSTED_MARK / CANVAS.up_front_cost)
+"""12 and 14: Canvas's own mark and the hosted one. A mark of its kind less than one above is taken for it."""
+CANVAS_OUTFLOW, CANVAS_WITHIN = CANVAS.outflow_per_s / CANVAS.up_front_cost, 2.0
+"""0.2 a second: with such a mark an outflow within this factor is taken for Canvas's own as well."""
 LEAST_JITTER_S = 0.004
 MOST_JITTER_S = 0.05
 ARRIVES, LEAVES, REFUSED = 0, 1, 2

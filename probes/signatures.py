@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, HOSTED_MARK, BucketSettings
 from probes.observation import Observation, Outcome
 from probes.replay import Touch, usable_remaining
 
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""
-CANVAS_MARKS, CANVAS_RESERVATION, CANVAS_OUTFLOW = (600.0, 700.0), 50.0, 10.0
-"""Canvas's own constants: where the first two are met, an outflow clearly below the third is what another job leaves."""
+CANVAS_MARKS = (CANVAS.high_water_mark, HOSTED_MARK)
 LESS = 0.97
-"""Below this share of Canvas's outflow, by three standard errors, it is."""
+"""Where mark and reservation are Canvas's own, an outflow surely below this share of Canvas's is what another job leaves."""
 JUMPS = 1.05
 """A header above this share of what the rested bucket showed is more than one can hold."""
 
@@ -87,10 +86,11 @@ def jumping(touches: Sequence[Touch]) -> str | None:
 
 def less_outflow(bucket: BucketSettings, error: float) -> str | None:
     """Why the outflow may be what another job leaves: mark and reservation are Canvas's own, and it is clearly less than Canvas's."""
-    own = abs(bucket.up_front_cost - CANVAS_RESERVATION) < 0.1 and any(abs(bucket.high_water_mark - mark) < 0.5 for mark in CANVAS_MARKS)
-    if not own or bucket.outflow_per_s + 3.0 * error > LESS * CANVAS_OUTFLOW:
+    usual_mark = any(abs(bucket.high_water_mark - mark) < 0.5 for mark in CANVAS_MARKS)
+    own = usual_mark and abs(bucket.up_front_cost - CANVAS.up_front_cost) < 0.1
+    if not own or bucket.outflow_per_s + 3.0 * error > LESS * CANVAS.outflow_per_s:
         return None
     return (
-        f"The outflow is {bucket.outflow_per_s:.3g} units/s where Canvas's own is {CANVAS_OUTFLOW:g}: it is configured so, or another job "
-        "on this token takes the rest bit by bit, and what is told here holds while that goes on."
+        f"The outflow is {bucket.outflow_per_s:.3g} units/s where Canvas's own is {CANVAS.outflow_per_s:g}: it is configured so, or "
+        "another job on this token takes the rest bit by bit, and what is told here holds while that goes on."
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, BucketSettings
 
 FIRST = 2
 """Calls together at first."""
@@ -31,8 +31,9 @@ class Silence:
     def settings(self) -> BucketSettings:
         """A bucket that lets so many calls be out at one time: Canvas's own, or as many times it."""
         times = max(1.0, self.most / MOST)
-        canvas = BucketSettings()
-        return BucketSettings(canvas.high_water_mark * times, canvas.maximum * times, canvas.outflow_per_s * times, canvas.up_front_cost)
+        return CANVAS.scaled(
+            high_water_mark=CANVAS.high_water_mark * times, maximum=CANVAS.maximum * times, outflow_per_s=CANVAS.outflow_per_s * times
+        )
 
     @property
     def lasts(self) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS
 from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
@@ -19,7 +19,7 @@ OFTEN = 0.2
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
 SHARE_OF_MARK = 0.015
-SLOWEST_LEAK = 2.0 / 600.0
+SLOWEST_LEAK = 2.0 / CANVAS.high_water_mark
 """Units a second for each unit of the mark: a leak slower than any known, so that what our own calls left behind is never underrated."""
 
 
@@ -119,7 +119,7 @@ def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[
     """Of each answer alone: units below the mark that our own calls cannot have left behind, were the leak slow and all still held."""
     ours = sorted((o for o in symptoms.seen if o.received_s is not None), key=lambda o: o.received_s or 0.0)
     leak = SLOWEST_LEAK * mark
-    reservation = BucketSettings().up_front_cost / BucketSettings().high_water_mark * mark
+    reservation = CANVAS.up_front_cost / CANVAS.high_water_mark * mark
     level, last_s, gaps, wanted = 0.0, 0.0, [], {id(o) for o in told}
     for o in ours:
         now_s = o.received_s or 0.0
