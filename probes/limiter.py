@@ -25,7 +25,8 @@ from probes.bucket import CANVAS, BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run
 from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
-from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
+from probes.ledger import Ledger
 from probes.pace import Pace
 from probes.runs import Run
 from probes.silence import Silence
@@ -189,10 +190,17 @@ class Limiter:
         What is no number counts as not given. `lost`: no answer came, the server may be at it still; without it an answer that brought
         neither cost nor Remaining is taken for such a one where others bring them.
         """
-        told = _number(cost), _number(remaining), bool(refused), _number(retry_after_s)
         with self._lock:
             self.refused += bool(refused) and ticket in self.ledger.out
-            self.ledger.answer(ticket, self._clock(), *told, bool(lost))
+            self.ledger.answer(
+                ticket,
+                self._clock(),
+                cost=_number(cost),
+                remaining=_number(remaining),
+                refused=bool(refused),
+                retry_after_s=_number(retry_after_s),
+                lost=bool(lost),
+            )
         self._pump()
 
     def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:

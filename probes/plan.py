@@ -195,7 +195,7 @@ class _Replay:
 
     def _receive(self, now: float, call: int) -> None:
         cost, remaining, admitted = self.answers.pop(call)
-        self.book.answer(call + 1, now, cost, remaining, not admitted, None)
+        self.book.answer(call + 1, now, cost=cost, remaining=remaining, refused=not admitted)
         self.ends.append(now)
         self._look(now, -1)
 

@@ -208,4 +208,4 @@ class Booked(World):
 
     def received(self, now: float, call: int, cost: float, remaining: float, refused: bool) -> None:
         """Books it."""
-        self.book.answer(self.numbers.pop(call), now, cost, remaining, refused, None)
+        self.book.answer(self.numbers.pop(call), now, cost=cost, remaining=remaining, refused=refused)

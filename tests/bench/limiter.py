@@ -13,7 +13,8 @@ import numpy as np
 from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy, Outcome
 from probes.bucket import BucketSettings
-from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
+from probes.ledger import Ledger
 
 BUCKETS = 60
 FIRST_SEED = 1000
