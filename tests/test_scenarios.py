@@ -441,6 +441,15 @@ def test_endpoints_ladder() -> None:
     assert {"ladder", "endpoint_missing"} <= kinds(lines)
 
 
+@pytest.mark.parametrize("name", ["endpoints", "pagination"])
+def test_a_course_of_the_schools_own_id_is_one_segment(name: str) -> None:
+    """An id with a slash, a blank or a question mark asks for that course, and for nothing else."""
+    lines = seen(name, options=Options(course="sis_course_id:BIO 1/2?x"), script=lambda _: httpx.Response(200, json=[]))
+    mine = [o.path for o in lines if o.path.startswith("/api/v1/courses/")]
+    assert len(mine) >= 1
+    assert all(path.startswith("/api/v1/courses/sis_course_id:BIO%201%2F2%3Fx") for path in mine)
+
+
 def test_endpoints_leave_room_in_the_bucket() -> None:
     """A call that costs a third of the bucket is asked no more when the level has no room for it; nothing is refused for the ladder."""
     level = [600.0]
