@@ -47,7 +47,10 @@ def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
 
 
 def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = CANVAS.outflow_per_s) -> list[float]:
-    """The reservation by the first answers that came while exactly one other call was in flight (`throttle-physics`: E2 = u - o d2)."""
+    """The reservation by the first answers that came while exactly one other call was in flight.
+
+    mark - Remaining - cost is then that call's reservation, less what leaked since the first of the two arrived.
+    """
     found = []
     for touch in touches[:12]:
         others = [t for t in touches if t is not touch and t.arrived_s < touch.departed_s < t.departed_s]

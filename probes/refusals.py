@@ -1,4 +1,4 @@
-"""Which calls to make next where no header tells the limit: a few refusals do (`throttle-physics`, section 2).
+"""Which calls to make next where no header tells the limit: a few refusals do.
 
 Bursts from rest grow by little, or slow calls are added two at a time, until one is refused, which gives the mark in reservations. Then
 even calls, slowly first and then about as fast as reservations allow, or volleys where quick calls outrun what is known of refusals:

@@ -21,7 +21,11 @@ Signs = tuple[tuple[str, str], ...]
 
 
 def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, Signs]:
-    """(regime, signs) by the signatures of `throttle-physics`, section 1."""
+    """(regime, signs), by what a leaky bucket of our own calls cannot show.
+
+    Every call refused and Remaining forced to 0.0: a blocked token. Remaining that stays although calls overlap: a token on the approve
+    list, or no store behind the throttle. Calls that pass above the mark: nothing is enforced. `regime` is of the contract's list.
+    """
     metered = [o for o in answered if usable_remaining(o) is not None]
     refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
     if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:

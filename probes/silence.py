@@ -11,7 +11,8 @@ FIRST = 2
 CLEAN = 8
 """After so many clean answers each, one more."""
 MOST = 10
-"""Calls that a bucket of Canvas's own constants always stands, whatever they cost and however long they take (`throttle-physics`, 1)."""
+"""Calls at one time that a bucket of Canvas's own constants stands, however long they take: a call costs about a unit for each second of
+work, so ten pay what leaks (10 units/s), and ten reservations (500 units) lie below the mark (600)."""
 
 
 @dataclass(slots=True)

@@ -35,7 +35,7 @@ CANVAS_LADDER = (
     "/api/v1/courses/{course}/analytics/activity",
     "/api/v1/courses/{course}/analytics/student_summaries?per_page=100",
 )
-"""From cheap to dear by judgement (`canvas-facts`, section 10); the measurement says what they really are."""
+"""From cheap to dear by judgement: one row, lists that cost more the longer the page, what a plugin computes; the measurement decides."""
 MISSING = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.CLIENT_ERROR, Outcome.UNAUTHORIZED})
 
 
