@@ -16,7 +16,6 @@ from probes.safety import FASTEST_PER_S, even_rate, workers
 from probes.twin import Twin
 
 SCHEMA = "probes.plan/1"
-NAMES = ("one_by_one", "even_rate", "workers", "level_aware")
 REPLAYED_CALLS = 4000
 """A longer level-aware job is replayed to here and goes on at the pace of its second half."""
 REPLAYS = 8
