@@ -18,6 +18,7 @@ from probes.calls import Round
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
+from probes.signatures import Regime
 from probes.windows import ENOUGH_CALLS
 
 IDENTIFY_CALLS = 60
@@ -57,7 +58,7 @@ class Design(Pricing):
         found = estimate(seen) if len(seen) >= 2 else None
         if found is not None and found.window is not None and len(seen) >= ENOUGH_CALLS:
             return None
-        if found is not None and found.regime != "headers":
+        if found is not None and found.regime is not Regime.HEADERS:
             return self._without_level(seen, found)
         asked = self._identify(seen, found, left) if self.identified_after is None else None
         if asked is None:
@@ -134,9 +135,9 @@ class Design(Pricing):
 
         Where the level stays at rest more are sent together each time: a bucket may leak what a few calls reserve before the first returns.
         """
-        still = any(kind == "approve_listed" for kind, _ in found.signs)
+        still = found.shows("approve_listed")
         size = (STILL[self._still] if self._still < len(STILL) else 0) if still else 3 * (len(seen) < SIGNED_CALLS)
-        if not size or found.regime in ("blocked", "refusals") or (still and _usual_s(seen) > STILL_S):
+        if not size or found.regime in (Regime.BLOCKED, Regime.REFUSALS) or (still and _usual_s(seen) > STILL_S):
             self.identified_after = self.identified_after or (len(seen), elapsed_s(seen))
             return None
         self._still += still

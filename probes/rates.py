@@ -14,6 +14,7 @@ from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import LEAST_PRICED, Prices, mean_of
 from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
+from probes.signatures import Regime, Sign
 from probes.stats import Interval, percent, student
 from probes.twin import Twin
 from probes.windows import Window
@@ -72,10 +73,18 @@ def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: C
 
 
 def unanswered_document(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
-    """The entry of a call that was never answered."""
+    """The entry of a call that was never answered.
+
+    No regime is known then. The contract has no word for that: `headers` is what is taken until answers say otherwise.
+    """
     last = seen[-1].outcome.value if seen else "nothing was sent"
     unknown = dict.fromkeys(("bucket", "cost", "server_time_s", "safe", "confirmed"))
-    return {"call": call, "regime": "headers", **unknown, "signs": [{"kind": "no_answer", "says": f"No call was answered ({last})."}]}
+    return {
+        "call": call,
+        "regime": Regime.HEADERS.value,
+        **unknown,
+        "signs": [{"kind": "no_answer", "says": f"No call was answered ({last})."}],
+    }
 
 
 def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
@@ -98,24 +107,24 @@ def _shares(shares: Mapping[str, float]) -> dict[str, float]:
 def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
     bucket = found.bucket()
     return {
-        "regime": found.regime,
+        "regime": found.regime.value,
         "bucket": None
-        if bucket is None or found.regime == "refusals"
+        if bucket is None or found.regime is Regime.REFUSALS
         else {k: None if v is None else v.document() for k, v in bucket.items()},
         "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
         "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
         "safe": _safe(found, twin, prices, job_calls, ceilings) if found.window is None else _lasting(found.window, job_calls, ceilings),
         "confirmed": None,
-        "signs": [{"kind": kind, "says": says} for kind, says in (*found.signs, *_signs_of_prices(prices))],
+        "signs": [sign.document() for sign in (*found.signs, *_signs_of_prices(prices))],
         **({} if found.window is None else {"window": found.window.document()}),
     }
 
 
-def _signs_of_prices(prices: Prices | None) -> list[tuple[str, str]]:
+def _signs_of_prices(prices: Prices | None) -> list[Sign]:
     if prices is None or not prices.heavy:
         return []
     said = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
-    return [("heavy_tail", said)]
+    return [Sign("heavy_tail", said)]
 
 
 def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str] | None:
@@ -153,7 +162,7 @@ def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list
         return []
     if found.window is not None:
         return [{"instance": name, **rate_document(found, call, job_calls)} for call in dict.fromkeys(o.call for o in mine if o.ok)]
-    if found.regime == "headers" and not found.identified:
+    if found.regime is Regime.HEADERS and not found.identified:
         return []
     calls = [call for call, prices in found.prices.items() if found.twin(call) is not None or prices.n >= 20] or list(found.prices)[:1]
     return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
@@ -195,7 +204,7 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
     rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
     rate, bound = _bounded(rate, bound, ceilings.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
-    if any(kind == "server_time_drifts" for kind, _ in found.signs):
+    if found.shows("server_time_drifts"):
         in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
     if bound == "latency" and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))

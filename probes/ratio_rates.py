@@ -19,6 +19,7 @@ from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural
 from probes.safety import even_rate, workers
+from probes.signatures import Regime
 from probes.stats import Interval
 from probes.twin import Twin
 
@@ -105,7 +106,7 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceiling
     mean = mean_of(times)
     safe = _safe(limit, ratios, steady, times, network, job, ceilings) if refused else _unmet(design, job, ceilings)
     return {
-        "regime": "refusals" if refused else "unthrottled",
+        "regime": (Regime.REFUSALS if refused else Regime.UNTHROTTLED).value,
         "bucket": None,
         "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
         "cost": None,

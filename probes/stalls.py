@@ -43,7 +43,7 @@ def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observatio
     parts = [touches_of(seen[step.first : end], found.away.round_trip_s) for step, end in zip(steps, ends, strict=True)]
     rates = [rate for step, touches in zip(steps, parts, strict=True) if (rate := _by_peak(twin, step, touches)) is not None]
     stood_s = _stood_s(seen[steps[0].first :])
-    if not rates and (stood_s is None or any(kind == "server_time_drifts" for kind, _ in found.signs)):
+    if not rates and (stood_s is None or found.shows("server_time_drifts")):
         return None
     longest_s = stood_s or max(t.departed_s - t.arrived_s for touches in parts for t in touches)
     return min([*rates, twin.bucket.high_water_mark / twin.bucket.up_front_cost / longest_s])

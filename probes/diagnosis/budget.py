@@ -10,6 +10,7 @@ from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.rules.base import times
+from probes.signatures import Regime
 from probes.stats import percent
 
 LEAST_ODDS = 0.05
@@ -57,7 +58,7 @@ def _odds(symptoms: Symptoms, call: str) -> float:
     if len(told) < LEAST_SEEN:
         return 0.0
     found = estimate(told)
-    twin = found.twin(call) if found is not None and found.regime == "headers" else None
+    twin = found.twin(call) if found is not None and found.regime is Regime.HEADERS else None
     return 0.0 if twin is None else twin.workers_odds(symptoms.job.workers, symptoms.job.total)
 
 

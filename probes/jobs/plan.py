@@ -21,6 +21,7 @@ from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report import facts
 from probes.runs import Run
+from probes.signatures import Regime
 from probes.stats import Interval, percent
 from probes.twin import Twin
 
@@ -69,7 +70,7 @@ def _piled(run: Run, instance: str) -> float:
 
 
 def _no_bucket(run: Run, found: Estimate) -> str:
-    if found.regime == "unthrottled":
+    if found.regime is Regime.UNTHROTTLED:
         return f"{run.folder} met no limit at '{found.instance}' in {found.n} calls: there is nothing to plan by; keep to the rate it told."
     if found.window is not None:
         return f"{run.folder} shows no bucket to plan by at '{found.instance}': {found.window.says}"
@@ -84,7 +85,7 @@ def _by_refusals(
     told = [
         one for one in facts.entries(run.manifest, "rates", "instance", "ratios") if one["instance"] == found.instance and one["ratios"]
     ]
-    if found.regime != "refusals" or not told:
+    if found.regime is not Regime.REFUSALS or not told:
         return None
     mine = [o for o in seen if o.instance == found.instance]
     under = drawn(mine, mine, _whole(told[0]["ratios"].get("in_flight_limit")), calls)

@@ -27,6 +27,7 @@ from probes.refusals import RefusalDesign
 from probes.rules.base import plural, rounded_down, seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
+from probes.signatures import Regime
 from probes.stalls import piled_rate
 from probes.stats import percent
 
@@ -285,4 +286,4 @@ def _different(calls: Sequence[Call]) -> list[Call]:
 def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
     """Whether the call is answered, or throttled, without a word of the budget; one that fails otherwise shows no limit."""
     reached = any(o.ok or o.outcome is Outcome.THROTTLED for o in seen)
-    return reached and found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
+    return reached and found.regime in (Regime.REFUSALS, Regime.UNTHROTTLED) and found.shows("no_headers")
