@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from probes.changes import with_times
-from probes.distance import Distance, distance
+from probes.distance import Distance, distance, with_times
 from probes.doubts import judged, signs_of_calls
 from probes.identify import Fit
 from probes.observation import Observation, Outcome
@@ -111,7 +110,7 @@ def _counted(mine: Sequence[Observation], answered: Sequence[Observation], windo
         Regime.HEADERS,
         None,
         _prices(mine, usual),
-        Distance(usual, usual, usual, np.zeros((3, 3))),
+        Distance.known(usual),
         n=len(answered),
         refused=_ended(mine, Outcome.THROTTLED),
         signs=(Sign("window_counter", window.says), *signs_of_calls(mine)),

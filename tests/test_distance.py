@@ -10,7 +10,7 @@ from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.distance import distance
+from probes.distance import distance, with_times
 from probes.estimate import Estimate, estimate
 from probes.rates import Ceilings, rate_document
 from probes.replay import network_s
@@ -120,3 +120,10 @@ def test_random_servers_that_do_not_tell_their_time() -> None:
         assert world.refused == 0
     assert float(np.max(np.abs(errors))) < 0.15
     assert held >= 1
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1.0, True), (0.0, False), (1000.0, False)])
+def test_times_that_cannot_be_the_servers(factor: float, kept: bool) -> None:
+    """A server time of 0 on every answer, or one longer than the flights, is taken for none told."""
+    seen = [observed(n, n + 0.25, server_time_s=0.2 * factor) for n in range(20)]
+    assert all((o.server_time_s is not None) is kept for o in with_times(seen))
