@@ -13,7 +13,7 @@ from probes.estimate import Estimate, estimate
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import LEAST_PRICED, Prices, mean_of
-from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
+from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
 from probes.signatures import Regime, Sign
 from probes.stats import Interval, percent, student
 from probes.twin import Twin
@@ -23,8 +23,6 @@ UNTRIED = 1.3
 """By how many times a rate may be faster than any that was tried, unsaid."""
 MOST_LOST = 0.01
 """Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
-ODDS = 0.05
-"""Odds of any refusal at which a rate is called the greatest safe one (contract)."""
 TOO_FAST, SELDOM, SELDOM_OUTFLOW = 1.05, 2.326, 1.96
 """`value` is kept so far below the middle of what is known that it is more than 5 % too fast in one case of a hundred (2.326 standard
 errors), in one of forty where the outflow binds: going over costs a refused job, under only minutes, and where the outflow binds a job
@@ -35,14 +33,12 @@ MONTE_CARLO_ERROR = 0.004
 """Relative standard error of one root by replay."""
 UNSEEN = 1.08
 """What a few hundred smoothed pairs do not show of the tails: intervals without it held the truth in 92.6 % of 390 random buckets."""
-
-
+UNSEEN_TAIL = 2.0
+"""The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 PILED = 0.75
 """Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
 CLEARLY = 0.75
 """Where the server was seen to slow down calls pile up as well: only clearly below that rate it is another thing."""
-UNSEEN_TAIL = 2.0
-"""The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +102,7 @@ def _shares(shares: Mapping[str, float]) -> dict[str, float]:
 
 def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
     bucket = found.bucket()
+    safe = _safe(found, twin, prices, job_calls, ceilings) if found.window is None else _lasting(found.window, job_calls, ceilings)
     return {
         "regime": found.regime.value,
         "bucket": None
@@ -113,7 +110,7 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         else {k: None if v is None else v.document() for k, v in bucket.items()},
         "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
         "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
-        "safe": _safe(found, twin, prices, job_calls, ceilings) if found.window is None else _lasting(found.window, job_calls, ceilings),
+        "safe": None if safe is None else safe.document(),
         "confirmed": None,
         "signs": [sign.document() for sign in (*found.signs, *_signs_of_prices(prices))],
         **({} if found.window is None else {"window": found.window.document()}),
@@ -181,7 +178,7 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
         + MONTE_CARLO_ERROR**2
     )
     half = student(prices.n - 1) * error
-    value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) == "outflow" else SELDOM))
+    value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) is BoundBy.OUTFLOW else SELDOM))
     return Interval(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
 
@@ -195,47 +192,32 @@ def relative_error(rate: Interval) -> float:
     return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
 
 
-def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> Safe | None:
     if twin is None or prices is None or found.lost > MOST_LOST * found.n:
         return None
     answer = safe_rate(twin, found, prices, job_calls)
     if answer is None and twin.burst < 1:
         return None
-    rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
+    rate, bound = (None, BoundBy.RESERVATIONS) if answer is None else (answer[0], _bound_by(answer[1]))
     rate, bound = _bounded(rate, bound, ceilings.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
     if found.shows("server_time_drifts"):
         in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
-    if bound == "latency" and rate is not None:
+    if bound is BoundBy.LATENCY and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
-    if ceilings.max_in_flight is not None and in_flight > ceilings.max_in_flight:
-        in_flight = ceilings.max_in_flight
-    return {
-        "rate_per_s": _document(rate),
-        "in_flight": in_flight,
-        "burst": twin.burst if ceilings.max_in_flight is None else min(twin.burst, ceilings.max_in_flight),
-        "bound_by": bound,
-        "job_calls": job_calls,
-        "odds": ODDS,
-    }
+    most = math.inf if ceilings.max_in_flight is None else ceilings.max_in_flight
+    return Safe(rate, int(min(in_flight, most)), int(min(twin.burst, most)), bound, job_calls)
 
 
-def _lasting(window: Window, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _lasting(window: Window, job_calls: int, ceilings: Ceilings) -> Safe | None:
     """What a counter lets through in the long run; None where its headers do not tell its limit and its length."""
     lasting = window.rate_per_s()
     if lasting is None:
         return None
-    rate, bound = _bounded(lasting, "outflow", ceilings.with_flight(window.flight_s))
+    rate, bound = _bounded(lasting, BoundBy.OUTFLOW, ceilings.with_flight(window.flight_s))
     assert rate is not None
     together = min(int(window.left / window.per_call), window.together)  # more at one time were not tried
-    return {
-        "rate_per_s": _document(rate),
-        "in_flight": min(int(rate.low * window.flight_s), together),
-        "burst": together,
-        "bound_by": bound,
-        "job_calls": job_calls,
-        "odds": ODDS,
-    }
+    return Safe(rate, min(int(rate.low * window.flight_s), together), together, bound, job_calls)
 
 
 def _quickest(prices: Prices) -> float:
@@ -245,23 +227,24 @@ def _quickest(prices: Prices) -> float:
     return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
-def _bounded(rate: Interval | None, bound: str, ceilings: Ceilings) -> tuple[Interval | None, str]:
+def _bounded(rate: Interval | None, bound: BoundBy, ceilings: Ceilings) -> tuple[Interval | None, BoundBy]:
     """The rate under the server's own limits and the configured ceiling, and which of them binds."""
+    n = rate.n if rate else 0
     if ceilings.slowed_at is not None:
         steady = ceilings.steady_at or ceilings.slowed_at / 2
         if rate is None or steady < rate.low:
-            rate, bound = Interval(steady, steady, ceilings.slowed_at, rate.n if rate else 0), "latency"
+            rate, bound = Interval(steady, steady, ceilings.slowed_at, n), BoundBy.LATENCY
     piled = math.inf if ceilings.piles_at is None else ceilings.piles_at * PILED
-    if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound == "latency" else 1.0)):
-        rate, bound = Interval(piled / PILED, piled, piled / PILED, rate.n if rate else 0), "reservations"
+    if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound is BoundBy.LATENCY else 1.0)):
+        rate, bound = Interval(piled / PILED, piled, piled / PILED, n), BoundBy.RESERVATIONS
     if ceilings.max_rate is not None and (rate is None or ceilings.max_rate < rate.low):
-        rate, bound = Interval(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, rate.n if rate else 0), "ceiling"
+        rate, bound = Interval.exactly(ceilings.max_rate, n), BoundBy.CEILING
     return rate, bound
 
 
-def _bound_by(slopes: Elasticities) -> str:
+def _bound_by(slopes: Elasticities) -> BoundBy:
     """What the rate depends on more: the price of a call (the outflow binds) or how long it holds its reservation."""
-    return "outflow" if abs(slopes.cost) > abs(slopes.time) else "reservations"
+    return BoundBy.OUTFLOW if abs(slopes.cost) > abs(slopes.time) else BoundBy.RESERVATIONS
 
 
 def _variance_of_prices(prices: Prices, slopes: Elasticities) -> float:

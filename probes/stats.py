@@ -30,6 +30,11 @@ class Interval:
     high: float
     n: int
 
+    @classmethod
+    def exactly(cls, value: float, n: int) -> Interval:
+        """A number that leaves nothing open: a configured one, or a count."""
+        return cls(value, value, value, n)
+
     def document(self) -> dict[str, float | int]:
         """As JSON carries it (contract): `{"value", "low", "high", "n"}`, six significant digits."""
         return {"value": _short(self.value), "low": _short(self.low), "high": _short(self.high), "n": self.n}

@@ -16,11 +16,12 @@ from probes.mixture import mixture
 from probes.observation import Observation
 from probes.plan import Plan, plan
 from probes.prices import Prices
-from probes.rates import ODDS, relative_error, safe_rate
+from probes.rates import relative_error, safe_rate
 from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report import facts
 from probes.runs import Run
+from probes.safety import ODDS
 from probes.signatures import Regime
 from probes.stats import Interval, percent
 from probes.twin import Twin
