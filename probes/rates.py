@@ -42,7 +42,7 @@ CLEARLY = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class Ceilings:
+class Bounds:
     """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down.
 
     None where there is none; `steady_at` is the highest rate at which the server was seen not to slow down, `piles_at` the one at which
@@ -55,17 +55,17 @@ class Ceilings:
     steady_at: float | None = None
     piles_at: float | None = None
 
-    def with_flight(self, seconds: float) -> Ceilings:
+    def with_flight(self, seconds: float) -> Bounds:
         """The same with the rate that `max_in_flight` calls of so many seconds come to, where that is the lower ceiling."""
         if self.max_in_flight is None or seconds <= 0.0:
             return self
         return replace(self, max_rate=min(self.max_rate or math.inf, self.max_in_flight / seconds))
 
 
-def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: Ceilings | None = None) -> dict[str, Any]:
+def rate_document(found: Estimate, call: str, job_calls: int = 1000, bounds: Bounds | None = None) -> dict[str, Any]:
     """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
     twin, prices = found.twin(call), found.prices.get(call)
-    return {"call": call, **_entry(found, twin, prices, job_calls, ceilings or Ceilings())}
+    return {"call": call, **_entry(found, twin, prices, job_calls, bounds or Bounds())}
 
 
 def unanswered_document(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
@@ -83,10 +83,10 @@ def unanswered_document(call: str, seen: Sequence[Observation]) -> dict[str, Any
     }
 
 
-def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
+def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, bounds: Bounds) -> dict[str, Any]:
     """The same for a job of several calls in `shares` (by name; they add up to 1), which stand in `mix`."""
     twin, prices = mixture(found, shares) or (None, None)
-    return {"call": mix_name(shares), **_entry(found, twin, prices, job_calls, ceilings), "mix": _shares(shares)}
+    return {"call": mix_name(shares), **_entry(found, twin, prices, job_calls, bounds), "mix": _shares(shares)}
 
 
 def mix_name(shares: Mapping[str, float]) -> str:
@@ -100,9 +100,9 @@ def _shares(shares: Mapping[str, float]) -> dict[str, float]:
     return {call: round(share, 6) for call, share in shares.items()}
 
 
-def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
+def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> dict[str, Any]:
     bucket = found.bucket()
-    safe = _safe(found, twin, prices, job_calls, ceilings) if found.window is None else _lasting(found.window, job_calls, ceilings)
+    safe = _safe(found, twin, prices, job_calls, bounds) if found.window is None else _lasting(found.window, job_calls, bounds)
     return {
         "regime": found.regime.value,
         "bucket": None
@@ -192,29 +192,29 @@ def relative_error(rate: Interval) -> float:
     return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
 
 
-def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> Safe | None:
+def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> Safe | None:
     if twin is None or prices is None or found.lost > MOST_LOST * found.n:
         return None
     answer = safe_rate(twin, found, prices, job_calls)
     if answer is None and twin.burst < 1:
         return None
     rate, bound = (None, BoundBy.RESERVATIONS) if answer is None else (answer[0], _bound_by(answer[1]))
-    rate, bound = _bounded(rate, bound, ceilings.with_flight(twin.mean_time_s + twin.round_trip_s))
+    rate, bound = _bounded(rate, bound, bounds.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
     if found.shows("server_time_drifts"):
         in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
     if bound is BoundBy.LATENCY and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
-    most = math.inf if ceilings.max_in_flight is None else ceilings.max_in_flight
+    most = math.inf if bounds.max_in_flight is None else bounds.max_in_flight
     return Safe(rate, int(min(in_flight, most)), int(min(twin.burst, most)), bound, job_calls)
 
 
-def _lasting(window: Window, job_calls: int, ceilings: Ceilings) -> Safe | None:
+def _lasting(window: Window, job_calls: int, bounds: Bounds) -> Safe | None:
     """What a counter lets through in the long run; None where its headers do not tell its limit and its length."""
     lasting = window.rate_per_s()
     if lasting is None:
         return None
-    rate, bound = _bounded(lasting, BoundBy.OUTFLOW, ceilings.with_flight(window.flight_s))
+    rate, bound = _bounded(lasting, BoundBy.OUTFLOW, bounds.with_flight(window.flight_s))
     assert rate is not None
     together = min(int(window.left / window.per_call), window.together)  # more at one time were not tried
     return Safe(rate, min(int(rate.low * window.flight_s), together), together, bound, job_calls)
@@ -227,18 +227,18 @@ def _quickest(prices: Prices) -> float:
     return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
-def _bounded(rate: Interval | None, bound: BoundBy, ceilings: Ceilings) -> tuple[Interval | None, BoundBy]:
+def _bounded(rate: Interval | None, bound: BoundBy, bounds: Bounds) -> tuple[Interval | None, BoundBy]:
     """The rate under the server's own limits and the configured ceiling, and which of them binds."""
     n = rate.n if rate else 0
-    if ceilings.slowed_at is not None:
-        steady = ceilings.steady_at or ceilings.slowed_at / 2
+    if bounds.slowed_at is not None:
+        steady = bounds.steady_at or bounds.slowed_at / 2
         if rate is None or steady < rate.low:
-            rate, bound = Interval(steady, steady, ceilings.slowed_at, n), BoundBy.LATENCY
-    piled = math.inf if ceilings.piles_at is None else ceilings.piles_at * PILED
+            rate, bound = Interval(steady, steady, bounds.slowed_at, n), BoundBy.LATENCY
+    piled = math.inf if bounds.piles_at is None else bounds.piles_at * PILED
     if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound is BoundBy.LATENCY else 1.0)):
         rate, bound = Interval(piled / PILED, piled, piled / PILED, n), BoundBy.RESERVATIONS
-    if ceilings.max_rate is not None and (rate is None or ceilings.max_rate < rate.low):
-        rate, bound = Interval.exactly(ceilings.max_rate, n), BoundBy.CEILING
+    if bounds.max_rate is not None and (rate is None or bounds.max_rate < rate.low):
+        rate, bound = Interval.exactly(bounds.max_rate, n), BoundBy.CEILING
     return rate, bound
 
 

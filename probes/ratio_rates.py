@@ -14,7 +14,7 @@ from probes.bucket import BucketSettings
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
 from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
-from probes.rates import Ceilings, mix_name
+from probes.rates import Bounds, mix_name
 from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural
@@ -85,17 +85,17 @@ def _drawn(ratios: Ratios, times: NDArray[np.float64], network: float, job: int)
     return Drawn(twins, np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins]), job)
 
 
-def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
+def refusal_document(design: RefusalDesign, call: str, job: int, bounds: Bounds) -> dict[str, Any]:
     """The contract's entry: `bucket` null, `ratios` in its place."""
-    return {"call": call, **_entry(design, [o for o in design.seen if o.call == call], job, ceilings)}
+    return {"call": call, **_entry(design, [o for o in design.seen if o.call == call], job, bounds)}
 
 
-def refusal_mix(design: RefusalDesign, shares: Mapping[str, float], job: int, ceilings: Ceilings) -> dict[str, Any]:
+def refusal_mix(design: RefusalDesign, shares: Mapping[str, float], job: int, bounds: Bounds) -> dict[str, Any]:
     """The same for a job of several calls in `shares` (by name; they add up to 1), which stand in `mix`."""
-    return {"call": mix_name(shares), **_entry(design, design.seen, job, ceilings), "mix": dict(shares)}
+    return {"call": mix_name(shares), **_entry(design, design.seen, job, bounds), "mix": dict(shares)}
 
 
-def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceilings: Ceilings) -> dict[str, Any]:
+def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, bounds: Bounds) -> dict[str, Any]:
     seen = design.seen
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     ratios = ratios_of(seen, design.limit, DRAWS)
@@ -104,7 +104,7 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceiling
     times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
-    safe = _safe(limit, ratios, steady, times, network, job, ceilings) if refused else _unmet(design, job, ceilings)
+    safe = _safe(limit, ratios, steady, times, network, job, bounds) if refused else _unmet(design, job, bounds)
     return {
         "regime": (Regime.REFUSALS if refused else Regime.UNTHROTTLED).value,
         "bucket": None,
@@ -199,7 +199,7 @@ def _safe(
     times: NDArray[np.float64],
     network: float,
     job: int,
-    ceilings: Ceilings,
+    bounds: Bounds,
 ) -> Safe | None:
     """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
     if limit is None or ratios is None or len(times) < LEAST_PRICED or ratios.misfit > MOST_MISFIT:
@@ -208,9 +208,9 @@ def _safe(
     low, high = under.interval
     value = max(low, least_off(under.rates_per_s))
     rate, bound = Interval(value, low, high, len(times)), _bound(value, steady)
-    if ceilings.max_rate is not None and ceilings.max_rate < low:
-        rate, bound = Interval.exactly(ceilings.max_rate, len(times)), BoundBy.CEILING
-    in_flight = min(under.in_flight(), limit, ceilings.max_in_flight or limit)
+    if bounds.max_rate is not None and bounds.max_rate < low:
+        rate, bound = Interval.exactly(bounds.max_rate, len(times)), BoundBy.CEILING
+    in_flight = min(under.in_flight(), limit, bounds.max_in_flight or limit)
     return Safe(rate, in_flight, limit, bound, job)
 
 
@@ -230,7 +230,7 @@ def _bound(rate: float, steady: Interval | None) -> BoundBy:
     return BoundBy.OUTFLOW if steady.value < BINDS * rate else BoundBy.RESERVATIONS
 
 
-def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> Safe | None:
+def _unmet(design: RefusalDesign, job: int, bounds: Bounds) -> Safe | None:
     """No refusal: what can be said is the rate of all that was sent, up to that of the quickest part, which was short.
 
     Where the server slowed down first: the rate at which it kept its pace; None where it kept none that was tried.
@@ -243,7 +243,7 @@ def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> Safe | None:
         rate, bound = Interval.exactly(tried[-1], n), BoundBy.LATENCY
     else:
         rate = Interval(whole, whole, max(tried), n)
-        bound = BoundBy.CEILING if ceilings.max_rate or ceilings.max_in_flight else BoundBy.REFUSALS
+        bound = BoundBy.CEILING if bounds.max_rate or bounds.max_in_flight else BoundBy.REFUSALS
     width = max(size for size, _ in design.bursts)
     kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
     return Safe(rate, kept, width, bound, job)

@@ -12,7 +12,7 @@ from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.distance import distance, with_times
 from probes.estimate import Estimate, estimate
-from probes.rates import Ceilings, rate_document
+from probes.rates import Bounds, rate_document
 from probes.replay import network_s
 from probes.safety import even_rate
 
@@ -113,7 +113,7 @@ def test_random_servers_that_do_not_tell_their_time() -> None:
         world.carry_out(design)
         one = found(world)
         assert max(abs(error) for error in off(one, world)[:2]) < 0.01
-        told = rate_document(one, SELF.name, 1000, Ceilings())["safe"]["rate_per_s"]
+        told = rate_document(one, SELF.name, 1000, Bounds())["safe"]["rate_per_s"]
         truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
         errors.append(told["value"] / truth - 1.0)
         held += told["low"] <= truth <= told["high"]

@@ -14,7 +14,7 @@ from probes.calls import Call
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, rate_document
+from probes.rates import Bounds, rate_document
 
 Answers = Callable[[int, dict[str, Any]], dict[str, Any]]
 
@@ -382,8 +382,8 @@ def test_calls_that_time_out_leave_the_rate_untold() -> None:
     assert dict(one.signs)["timeouts"] == f"4 of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
     assert "shared_token" not in kinds(one)
     assert one.identified
-    assert rate_document(one, SELF.name, 1000, Ceilings())["safe"] is None
-    assert rate_document(found(world.seen), SELF.name, 1000, Ceilings())["safe"] is not None
+    assert rate_document(one, SELF.name, 1000, Bounds())["safe"] is None
+    assert rate_document(found(world.seen), SELF.name, 1000, Bounds())["safe"] is not None
 
 
 def test_headers_told_as_whole_numbers() -> None:

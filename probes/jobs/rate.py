@@ -21,7 +21,7 @@ from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, mix_document, rate_document, stalling, unanswered_document, untried
+from probes.rates import Bounds, mix_document, rate_document, stalling, unanswered_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural, rounded_down, seconds
@@ -162,21 +162,21 @@ def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Ca
     design = measured.design
     design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
-    ceilings = Ceilings(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
+    bounds = Bounds(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
     names, shares = [call.name for call in _different(calls)], shares_of(calls)
     mixed = len(names) > 1
     if measured.by_refusals is not None:
         first = design.budget - measured.by_refusals.budget
         measured.by_refusals.finish([o for o in seen if o.scenario == "throttling"][first:])
-        mix = [refusal_mix(measured.by_refusals, shares, job, ceilings)] if mixed else []
-        return [refusal_document(measured.by_refusals, name, job, ceilings) for name in names] + mix
+        mix = [refusal_mix(measured.by_refusals, shares, job, bounds)] if mixed else []
+        return [refusal_document(measured.by_refusals, name, job, bounds) for name in names] + mix
     found = estimate(seen)
     piles_at = piled_rate(found, design.steps, [o for o in seen if o.scenario == "throttling"]) if found is not None else None
-    ceilings = dataclasses.replace(ceilings, piles_at=piles_at)
+    bounds = dataclasses.replace(bounds, piles_at=piles_at)
     if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
         return [unanswered_document(name, seen) for name in names]
-    mix = [mix_document(found, shares, job, ceilings)] if mixed else []
-    documents = [rate_document(found, name, job, ceilings) for name in names] + mix
+    mix = [mix_document(found, shares, job, bounds)] if mixed else []
+    documents = [rate_document(found, name, job, bounds) for name in names] + mix
     for document in documents:
         document["signs"] += [sign for sign in (untried(document, steady), stalling(document, piles_at)) if sign]
     return documents
