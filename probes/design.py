@@ -18,6 +18,7 @@ from probes.calls import Round
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
+from probes.probing import FAILURES, failing
 from probes.signatures import Regime
 from probes.windows import ENOUGH_CALLS
 
@@ -147,10 +148,9 @@ class Design(Pricing):
 def _hopeless(seen: Sequence[Observation]) -> bool:
     """Whether to stop: refusals beyond those borne, maintenance, nothing but failures lately, or headers that were there and stopped."""
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
-    recent = list(seen)[-4:]
-    failing = len(recent) == 4 and not any(o.ok or o.outcome is Outcome.THROTTLED for o in recent)
-    stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in list(seen)[-BARE_IN_A_ROW:])
-    return refused > REFUSALS_BORNE or failing or stopped or any(o.outcome is Outcome.MAINTENANCE for o in recent)
+    stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in seen[-BARE_IN_A_ROW:])
+    maintained = any(o.outcome is Outcome.MAINTENANCE for o in seen[-FAILURES:])
+    return refused > REFUSALS_BORNE or failing(seen) or stopped or maintained
 
 
 def _roomy(seen: Sequence[Observation]) -> bool:

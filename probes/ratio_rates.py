@@ -244,14 +244,14 @@ def _unmet(design: RefusalDesign, job: int, bounds: Bounds) -> Safe | None:
     else:
         rate = Interval(whole, whole, max(tried), n)
         bound = BoundBy.CEILING if bounds.max_rate or bounds.max_in_flight else BoundBy.REFUSALS
-    width = max(size for size, _ in design.bursts)
+    width = max(burst.size for burst in design.bursts)
     kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
     return Safe(rate, kept, width, bound, job)
 
 
 def _tried(design: RefusalDesign) -> list[float]:
     """Calls/s of each train as it was sent."""
-    ends = [*(first for _, first in design.trains), len(design.seen)]
+    ends = [*(train.first for train in design.trains), len(design.seen)]
     parts = [design.seen[first:end] for first, end in pairwise(ends)]
     return [_sent_per_s(part) for part in parts if len(part) > 1]
 
