@@ -22,6 +22,8 @@ from probes.probing import FAILURES, failing
 from probes.signatures import Regime
 from probes.windows import ENOUGH_CALLS
 
+OPENING = (1, 1, 2, 2, 3, 3)
+"""Calls together in the first rounds."""
 IDENTIFY_CALLS = 60
 IDENTIFY_S = 20.0
 """Most calls and seconds for the bucket's constants."""
@@ -67,9 +69,9 @@ class Design(Pricing):
         return asked
 
     def _identify(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
-        """Alone, alone, two, two, three, three, then trains, until the outflow is known or calls and time are spent."""
+        """The opening, then trains, until the outflow is known or calls and time are spent."""
+        size = OPENING[self._identify_turns] if self._identify_turns < len(OPENING) else 0
         self._identify_turns += 1
-        size = (0, 1, 1, 2, 2, 3, 3)[self._identify_turns] if self._identify_turns <= 6 else 0
         most = IDENTIFY_CALLS - STILL[-1] if self._still else UNCLEAR_CALLS
         unclear = found is not None and not found.identified and len(seen) < most and _roomy(seen)
         size = size or (self._unclear_size if unclear else 0)
@@ -98,11 +100,12 @@ class Design(Pricing):
             return None
         assert found.fit is not None
         outflow, error = found.fit.bucket.outflow_per_s, found.fit.errors[2]
-        if math.isfinite(error) and error < OUTFLOW_ERROR * outflow and self._identify_turns > 7:
+        first = self._identify_turns <= len(OPENING) + 1
+        if math.isfinite(error) and error < OUTFLOW_ERROR * outflow and not first:
             return None
         time_s = max(_median_time(found), 0.005)
         leaked = math.ceil(outflow * time_s / found.fit.bucket.up_front_cost)
-        in_flight = max(1, min(self._room(found, 9), leaked + (2 if self._identify_turns < 8 else 3)))
+        in_flight = max(1, min(self._room(found, 9), leaked + (2 if first else 3)))
         gap = max(time_s / in_flight, 1.0 / self.max_rate if self.max_rate else 0.0)
         most = max(4, min(left, TRAIN_CALLS, int(TRAIN_S / gap) + 1))
         return self._round([n * gap for n in range(self._affordable(most, gap, found))], found, seen)

@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 SWAPPED_S = 0.08
 """Events no further apart may have swapped on their way."""
-
 MOST_SWAPPED = 3
 """Of so many departures beside a header it is asked whether they swapped with it."""
 MOST_ELEMENTS = 2_000_000
 """Replays at one time are so few that none of their arrays is larger."""
-
 FEW_REPLAYS = 8
 """So many are replayed event by event one by one; more side by side, which costs the same for one as for a hundred."""
 
@@ -59,6 +57,21 @@ class Timeline:
         return np.array([touch.usable for touch in self.touches])
 
     @cached_property
+    def arrivals(self) -> Floats:
+        """When each call reached the bucket, seconds."""
+        return np.array([touch.arrived_s for touch in self.touches])
+
+    @cached_property
+    def departures(self) -> Floats:
+        """When each call left it, seconds."""
+        return np.array([touch.departed_s for touch in self.touches])
+
+    @cached_property
+    def costs(self) -> Floats:
+        """What each call paid, units."""
+        return np.array([touch.cost for touch in self.touches])
+
+    @cached_property
     def headers(self) -> Floats:
         """Remaining of the usable touches, units."""
         return np.array([touch.remaining for touch in self.touches if touch.usable], dtype=float)
@@ -66,10 +79,9 @@ class Timeline:
     @cached_property
     def neighbours(self) -> Floats:
         """For each usable touch, how many events of other calls lie so near its departure that they may have swapped with it."""
-        arrivals = np.sort([touch.arrived_s for touch in self.touches])
-        departures = np.sort([touch.departed_s for touch in self.touches])
-        at = np.array([touch.departed_s for touch in self.touches])[self.usable]
-        near = [np.searchsorted(events, at + SWAPPED_S) - np.searchsorted(events, at - SWAPPED_S) for events in (arrivals, departures)]
+        at = self.departures[self.usable]
+        both = (np.sort(self.arrivals), np.sort(self.departures))
+        near = [np.searchsorted(events, at + SWAPPED_S) - np.searchsorted(events, at - SWAPPED_S) for events in both]
         return np.asarray(near[0] + near[1] - 1, dtype=float)
 
     @cached_property
@@ -78,9 +90,8 @@ class Timeline:
 
         Of shape (MOST_SWAPPED + 1, headers).
         """
-        order = np.argsort([touch.departed_s for touch in self.touches], kind="stable")
-        at = np.array([touch.departed_s for touch in self.touches])[order]
-        paid = np.array([touch.cost for touch in self.touches])[order]
+        order = np.argsort(self.departures, kind="stable")
+        at, paid = self.departures[order], self.costs[order]
         after = _beside(at, paid)
         before = _beside(-at[::-1], paid[::-1])[:, ::-1]
         places = np.argsort(order, kind="stable")[self.usable]
@@ -90,10 +101,10 @@ class Timeline:
     def _events(self) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
         """(instants, +1 for an arrival and -1 for a departure, what is paid, where each usable touch departs) in order of time."""
         n = len(self.touches)
-        instants = np.array([touch.arrived_s for touch in self.touches] + [touch.departed_s for touch in self.touches])
+        instants = np.concatenate([self.arrivals, self.departures])
         order = np.argsort(instants, kind="stable")  # an arrival stands before a departure of the same instant
         steps = np.where(order < n, 1.0, -1.0)
-        paid = np.concatenate([np.zeros(n), [touch.cost for touch in self.touches]])[order]
+        paid = np.concatenate([np.zeros(n), self.costs])[order]
         places = np.empty(2 * n, dtype=np.int64)
         places[order] = np.arange(2 * n)
         return instants[order], steps, paid, places[n:][self.usable]
