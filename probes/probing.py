@@ -11,7 +11,7 @@ import numpy as np
 
 from probes.calls import Call, Round
 from probes.observation import Observation, Outcome
-from probes.ratios import Ratios, network_s, ratios_of, served
+from probes.ratios import Ratios, network_by_refusals_s, ratios_of, served
 from probes.slowing import least_overlapped, slowed
 
 LARGEST_BURST = 80
@@ -85,7 +85,7 @@ class Probing:
     def _known_s(self) -> float:
         """Seconds after which a refusal is known: as long as the slowest so far took, else the network's share of a call."""
         flights = [o.flight_s for o in self.seen if o.outcome is Outcome.THROTTLED and o.flight_s is not None]
-        return max(flights, default=network_s(self.seen))
+        return max(flights, default=network_by_refusals_s(self.seen))
 
     @property
     def _step_s(self) -> float:
@@ -95,7 +95,7 @@ class Probing:
 
     def _steps(self) -> int:
         """How many refusals, one after another, could be known while nine of ten calls are still in flight."""
-        times = served(self.seen, network_s(self.seen))
+        times = served(self.seen, network_by_refusals_s(self.seen))
         return int(float(np.quantile(times, 0.1)) / self._step_s) if times else 0
 
     @property
@@ -143,7 +143,7 @@ class Probing:
         return slowed(least_overlapped(self.earlier), self._latest())
 
     def _time_s(self) -> float:
-        return max(0.005, float(np.mean(served(self.seen, network_s(self.seen)) or [0.5])))
+        return max(0.005, float(np.mean(served(self.seen, network_by_refusals_s(self.seen)) or [0.5])))
 
     def _flight_s(self) -> float:
         return float(np.median([o.flight_s for o in self.seen if o.ok and o.flight_s is not None] or [0.5]))

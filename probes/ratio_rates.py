@@ -15,7 +15,7 @@ from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
 from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.rates import Bounds, mix_name
-from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
+from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural
 from probes.safety import ODDS, BoundBy, Safe, even_rate, workers
@@ -74,7 +74,7 @@ def drawn(seen: Sequence[Observation], mine: Sequence[Observation], admitted: in
 
     `admitted` as for `ratios_of`.
     """
-    network = network_s(seen)
+    network = network_by_refusals_s(seen)
     ratios, times = ratios_of(seen, admitted, DRAWS), np.array(served(mine, network))
     known = ratios is not None and ratios.misfit <= MOST_MISFIT and len(times) >= LEAST_PRICED
     return _drawn(ratios, times, network, job) if known and ratios is not None else None
@@ -100,7 +100,7 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, bounds:
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     ratios = ratios_of(seen, design.limit, DRAWS)
     limit = None if ratios is None or refused == len(seen) else _promised(design.limit, ratios)
-    network = network_s(seen)
+    network = network_by_refusals_s(seen)
     times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
@@ -245,7 +245,7 @@ def _unmet(design: RefusalDesign, job: int, bounds: Bounds) -> Safe | None:
         rate = Interval(whole, whole, max(tried), n)
         bound = BoundBy.CEILING if bounds.max_rate or bounds.max_in_flight else BoundBy.REFUSALS
     width = max(burst.size for burst in design.bursts)
-    kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
+    kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_by_refusals_s(design.seen)) or [0.0])))))
     return Safe(rate, kept, width, bound, job)
 
 

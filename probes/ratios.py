@@ -134,7 +134,7 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     events = events_of(observations)
     fewest, most = MARKS if admitted is None else (max(MARKS[0], admitted - 0.3), 1.03 * (admitted + 1) + 0.2)
     bounds = (math.log(fewest), math.log(most))
-    price_s = PRICE_SHARE * float(np.mean(served(observations, network_s(observations)) or [1.0]))
+    price_s = PRICE_SHARE * float(np.mean(served(observations, network_by_refusals_s(observations)) or [1.0]))
     points, weights = _population(events, Prior(bounds, math.log(price_s)), candidates, source)
     order = np.argsort(points[2])  # in order of the price, so that few draws reach as far to both sides as many would
     picks = order[np.searchsorted(np.cumsum(weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
@@ -143,8 +143,11 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     return Ratios(mark, outflow, cost, level, events.instants[-1], -float(np.mean(found)))
 
 
-def network_s(observations: Sequence[Observation]) -> float:
-    """The network's smallest share of a call, seconds: flight less server time, else a refusal's whole flight, else 0."""
+def network_by_refusals_s(observations: Sequence[Observation]) -> float:
+    """The network's smallest share of a call, seconds: flight less server time, else a refusal's whole flight, else 0.
+
+    Where headers tell a level `replay.network_s` is asked, which takes a connect and no refusal.
+    """
     told = [o.flight_s - o.server_time_s for o in observations if o.ok and o.flight_s is not None and o.server_time_s is not None]
     flights = [o.flight_s for o in observations if o.outcome is Outcome.THROTTLED and o.flight_s is not None]
     return max(0.0, min(told or flights or [0.0]))
@@ -157,7 +160,7 @@ def served(observations: Sequence[Observation], network: float) -> list[float]:
 
 def events_of(observations: Sequence[Observation]) -> Events:
     """The touches of all calls that were answered."""
-    network = network_s(observations)
+    network = network_by_refusals_s(observations)
     answered = [o for o in observations if o.status is not None and o.sent_s is not None and o.flight_s is not None]
     found: list[tuple[float, int]] = []
     spare: list[float] = []

@@ -17,7 +17,7 @@ import numpy as np
 from probes.calls import Round
 from probes.observation import Observation, Outcome
 from probes.probing import LARGEST_BURST, LONGEST_ASKED_S, Burst, Probing, Train, failing, kept_per_s, most_at_once
-from probes.ratios import Ratios, network_s, served
+from probes.ratios import Ratios, network_by_refusals_s, served
 from probes.safety import FASTEST_PER_S
 
 FIRST_BURST = 5
@@ -115,7 +115,7 @@ class RefusalDesign(Probing):
     def _bounded(self) -> Round | None:
         """A climb was refused: as many at once as were in flight then; one more where others had come back, whose cost took room."""
         first = next(o for o in self._latest() if o.outcome is Outcome.THROTTLED)
-        at = (first.sent_s or 0.0) + network_s(self.seen)
+        at = (first.sent_s or 0.0) + network_by_refusals_s(self.seen)
         before = [o for o in self._latest() if o.ok and (o.sent_s or 0.0) <= (first.sent_s or 0.0) + 1e-3]
         beside = sum((o.received_s or 0.0) > at for o in before)
         exact = beside == len(before)
@@ -128,7 +128,7 @@ class RefusalDesign(Probing):
     def _beside_refused(self) -> int:
         """Calls let through that the server still had when another was refused: those on new connections come a handshake later."""
         let = [o for o in self._latest() if o.ok]
-        network = network_s(self.seen)
+        network = network_by_refusals_s(self.seen)
         refused = [o.sent_s or 0.0 for o in self._latest() if o.outcome is Outcome.THROTTLED]
         beside = [sum((o.sent_s or 0.0) <= at + TOGETHER_S and (o.received_s or 0.0) > at + network for o in let) for at in refused]
         return min(beside, default=len(let))
@@ -178,7 +178,7 @@ class RefusalDesign(Probing):
     def _volley(self, after_s: float | None = None) -> Round | None:
         """As many at once as surely fit, again and again as soon as all are back; after a refusal as after a train."""
         ratios = self._ratios()
-        rest = network_s(self.seen) if after_s is None else after_s
+        rest = network_by_refusals_s(self.seen) if after_s is None else after_s
         room = int(np.quantile(ratios.room(rest), SURELY)) if ratios is not None else 0
         if after_s is None and (self._refused(self._latest()) or self._left < 1.5 * (self.limit or 0) or room < 3):
             return self._touched() if self._refused(self._latest()) else self._reading(0.0, self._read_on)
@@ -187,7 +187,7 @@ class RefusalDesign(Probing):
     def _volleys(self, size: int, after_s: float, ratios: Ratios | None) -> Round | None:
         """A volley; before it, where more calls are left, even calls that surely fit: they fill the bucket, the volley shows how far."""
         size = min(size, self._widest, (self.limit or LARGEST_BURST) + 1)
-        times = served(self.seen, network_s(self.seen))
+        times = served(self.seen, network_by_refusals_s(self.seen))
         rate = min(self._evenly(size), self.max_rate or FASTEST_PER_S)
         gap, step, most = float(np.quantile(times, 0.98)), max(1, size // 2), self._left // FILLINGS - size
         fill = 0
@@ -217,7 +217,7 @@ class RefusalDesign(Probing):
         drain = min(LONGEST_DRAIN_S, FILL / steady, DRAINED_SHARE * float(np.median(ratios.level / ratios.outflow_per_s)))
         drain = min(drain, max(0.0, PROBING_S - 30.0 - self._elapsed_s()))
         if not self.trains:
-            return self._volley(max(drain, network_s(self.seen)))
+            return self._volley(max(drain, network_by_refusals_s(self.seen)))
         rate = max(0.5 * rate, min(rate, 3.0 * steady))
         count = self._left if self._touches > 1 else 0.6 * self._left
         return self._train(rate, count, drain, self._touched)
@@ -247,7 +247,7 @@ class RefusalDesign(Probing):
         if self._refused(self._latest()) or self._spare < 3 or self._readings >= MOST_READINGS or size >= (self.limit or 0):
             return None  # one call more at a time would spend the budget on little
         self._readings += 1
-        after_s = network_s(self.seen)
+        after_s = network_by_refusals_s(self.seen)
         return self._climb(most_at_once(self._latest()), after_s, then) or self._burst(size + min(3, self._spare - 1), after_s, then)
 
     def _drained(self) -> Round | None:

@@ -18,7 +18,7 @@ from probes.config import Instance, Kind
 from probes.observation import Outcome
 from probes.rates import Bounds
 from probes.ratio_rates import drawn, least_off, refusal_document, steady_rate
-from probes.ratios import events_of, likelihood, network_s, ratios_of
+from probes.ratios import events_of, likelihood, network_by_refusals_s, ratios_of
 from probes.refusals import RefusalDesign
 from probes.safety import even_rate
 from probes.scenarios import Options, scenario
@@ -250,7 +250,7 @@ def test_nothing_is_known_without_a_refusal() -> None:
     world = World(headers=False, rtt_s=0.08, jitter_s=0.0)
     world.round([0.0, 0.5, 1.0])
     assert ratios_of(world.seen, None, 10) is None
-    assert network_s(world.seen) == pytest.approx(0.08, abs=1e-6)
+    assert network_by_refusals_s(world.seen) == pytest.approx(0.08, abs=1e-6)
 
 
 @pytest.mark.untraced
