@@ -108,7 +108,15 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
     noise = _scales(found.residuals)
     buckets = [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
     return [
-        Solution(buckets[n], found.rows[n], found.residuals[n], found.swaps[n], found.origins[n], float(noise[n]), bool(exact[n]))
+        Solution(
+            buckets[n],
+            rows=found.rows[n],
+            residuals=found.residuals[n],
+            swaps=found.swaps[n],
+            origins=found.origins[n],
+            noise=float(noise[n]),
+            exact_mark=bool(exact[n]),
+        )
         for n in range(len(buckets))
     ]
 

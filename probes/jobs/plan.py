@@ -59,7 +59,7 @@ def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, m
     twin, prices = mixed
     rate = _safe_rate(found, twin, prices, calls)
     low, error = (None, 0.0) if rate is None else (min(rate.low, _piled(run, found.instance)), relative_error(rate))
-    return plan(twin, calls, ODDS, max_rate, max_in_flight, low, error), twin
+    return plan(twin, calls, ODDS, max_rate=max_rate, max_in_flight=max_in_flight, low=low, error=error), twin
 
 
 def _piled(run: Run, instance: str) -> float:
