@@ -155,9 +155,16 @@ class Pricing:
         return self.slowed_at is not None
 
     def _slower(self, seen: Sequence[Observation], sure: float) -> bool:
-        step, first = self.steps[-1], self.steps[0].first
-        settled, waiting = (max(first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) for part in (3, 2))
-        return slowed(seen[:first], seen[settled:], sure) or queueing(seen[:first], seen[waiting:])
+        before = seen[: self.steps[0].first]
+        return slowed(before, self._but_the_first(3, seen), sure) or queueing(before, self._but_the_first(2, seen))
+
+    def _but_the_first(self, part: int, seen: Sequence[Observation]) -> Sequence[Observation]:
+        """The last step's calls without the first third or half (`part` 3 or 2), before which the server had not met its rate.
+
+        They are as many as a step is judged by at least, of the step before if need be.
+        """
+        step = self.steps[-1]
+        return seen[max(self.steps[0].first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) :]
 
     def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""

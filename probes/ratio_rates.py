@@ -75,12 +75,12 @@ def drawn(seen: Sequence[Observation], mine: Sequence[Observation], admitted: in
     `admitted` as for `ratios_of`.
     """
     network = network_by_refusals_s(seen)
-    ratios, times = ratios_of(seen, admitted, DRAWS), np.array(served(mine, network))
-    known = ratios is not None and ratios.misfit <= MOST_MISFIT and len(times) >= LEAST_PRICED
-    return _drawn(ratios, times, network, job) if known and ratios is not None else None
+    return _drawn(ratios_of(seen, admitted, DRAWS), np.array(served(mine, network)), network, job)
 
 
-def _drawn(ratios: Ratios, times: NDArray[np.float64], network: float, job: int) -> Drawn:
+def _drawn(ratios: Ratios | None, times: NDArray[np.float64], network: float, job: int) -> Drawn | None:
+    if ratios is None or ratios.misfit > MOST_MISFIT or len(times) < LEAST_PRICED:
+        return None
     twins = _twins(ratios, times, network)
     return Drawn(twins, np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins]), job)
 
@@ -104,7 +104,11 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, bounds:
     times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
-    safe = _safe(limit, ratios, steady, times, network, job, bounds) if refused else _unmet(design, job, bounds)
+    if refused:
+        under = None if limit is None else _drawn(ratios, times, network, job)
+        safe = None if under is None or limit is None else _safe(under, limit, steady, len(times), bounds)
+    else:
+        safe = _unmet(design, job, bounds)
     return {
         "regime": (Regime.REFUSALS if refused else Regime.UNTHROTTLED).value,
         "bucket": None,
@@ -192,26 +196,15 @@ def _twins(ratios: Ratios, times: NDArray[np.float64], network: float) -> list[T
     return [Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), cost * costs, drawn, network) for mark, outflow, cost in drawn_ratios]
 
 
-def _safe(
-    limit: int | None,
-    ratios: Ratios | None,
-    steady: Interval | None,
-    times: NDArray[np.float64],
-    network: float,
-    job: int,
-    bounds: Bounds,
-) -> Safe | None:
-    """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
-    if limit is None or ratios is None or len(times) < LEAST_PRICED or ratios.misfit > MOST_MISFIT:
-        return None
-    under = _drawn(ratios, times, network, job)
+def _safe(under: Drawn, limit: int, steady: Interval | None, n: int, bounds: Bounds) -> Safe:
+    """Safe numbers over all draws, from `n` answers: the rate that is least off, and what 95 of 100 allow."""
     low, high = under.interval
     value = max(low, least_off(under.rates_per_s))
-    rate, bound = Interval(value, low, high, len(times)), _bound(value, steady)
+    rate, bound = Interval(value, low, high, n), _bound(value, steady)
     if bounds.max_rate is not None and bounds.max_rate < low:
-        rate, bound = Interval.exactly(bounds.max_rate, len(times)), BoundBy.CEILING
+        rate, bound = Interval.exactly(bounds.max_rate, n), BoundBy.CEILING
     in_flight = min(under.in_flight(), limit, bounds.max_in_flight or limit)
-    return Safe(rate, in_flight, limit, bound, job)
+    return Safe(rate, in_flight, limit, bound, under.job)
 
 
 def least_off(rates: NDArray[np.float64]) -> float:
