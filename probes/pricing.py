@@ -76,7 +76,7 @@ class Pricing:
             return 0.0
         safe, left, seconds = self.steps[0].rate_per_s / STEPS[0][0], self._to_price, 0.0
         for share, part in STEPS:
-            calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
+            calls = self._calls_of(part, left)
             seconds += calls / min(share * safe, 0.98 * self.max_rate if self.max_rate else math.inf)
             left -= calls
         return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), PRICING_S)
@@ -92,7 +92,7 @@ class Pricing:
             return self._sprint(seen, found, left)
         self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
         share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
-        calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
+        calls = self._calls_of(part, left)
         if part == 1.0:
             calls = min(left, max(LEAST_STEP, calls - SPRINT_CALLS))
         rate = self._suspected or self._step_rate(twin, share, calls)
@@ -101,6 +101,10 @@ class Pricing:
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - elapsed_s(seen)))))
         self._step -= self._suspected is not None  # looked at once more
         return self._evenly(rate, calls, found, seen)
+
+    def _calls_of(self, part: float, left: int) -> int:
+        """Calls of a step that is to take this part of those that there are for pricing, of the `left` that may still be sent."""
+        return min(left, max(LEAST_STEP, round(part * self._to_price)))
 
     def _sprint(self, seen: Sequence[Observation], found: Estimate, left: int) -> Round | None:
         """A last step at the rate that will be recommended, or at the last one's where about that was tried; None where it is not known.

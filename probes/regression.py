@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.timeline import Timeline
+from probes.timeline import Timeline, buckets_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,7 +106,7 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
         constants[exact] = _with_exact_mark(line, constants[exact], top, floor_after_leak)
     found = _linearised(line, constants, floor_after_leak, np.full(len(constants), True))
     noise = _scales(found.residuals)
-    buckets = [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
+    buckets = buckets_of(constants, floor_after_leak)
     return [
         Solution(
             buckets[n],

@@ -150,7 +150,7 @@ class Timeline:
         return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last), full
 
     def _one_by_one(self, constants: Floats, floor_after_leak: bool) -> Columns:
-        buckets = [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
+        buckets = buckets_of(constants, floor_after_leak)
         found = [[(c.reservations, c.seconds, c.constant, c.origin) for c in replay(bucket, self.touches)] for bucket in buckets]
         values = np.array(found, dtype=float)[:, self.usable]
         return values[:, :, 0], values[:, :, 1], values[:, :, 2], values[:, :, 3].astype(np.int64)
@@ -187,6 +187,11 @@ class _Tanks:
         if where.any():
             self.held, self.since = np.where(where, 0.0, self.held), np.where(where, now, self.since)
             self.constant, self.origin = np.where(where, level, self.constant), self.origin + where
+
+
+def buckets_of(constants: Floats, floor_after_leak: bool) -> list[BucketSettings]:
+    """The buckets of B constants, shape (B, 3): mark, reservation, outflow."""
+    return [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
 
 
 def _beside(at: Floats, paid: Floats) -> Floats:
