@@ -28,9 +28,12 @@ SPRINT_CALLS, SPRINT = 40, 0.9
 a thousand of them one job in twenty meets a refusal, so that so few meet one in five hundred runs at most."""
 LEAST_STEP, FASTER = 12, 2.5
 """Fewest calls of a step, and by how many times it may be faster than those before."""
+UNDER_CEILING = 0.98
+"""Share of `max_rate` at which calls go evenly, so that the ceiling itself never holds one back."""
 LEAST_JUDGED = 8
 """Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
 PRICING_S = 300.0
+"""Pricing begins no step after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,13 @@ class Pricing:
     steps: list[Step] = field(default_factory=list)
     slowed_at: float | None = None
     _turn: int = 0
+    """Calls asked for so far: which of `calls` is next."""
     _step: int = 0
+    """Of `STEPS` the next one; beyond them the last step at the recommended rate, and what follows it."""
     _to_price: int = 0
+    """How many calls all steps together may take; 0 until the first."""
     _suspected: float | None = None
+    """The rate, requests/s, of a step that looked slower and is to be looked at once more."""
 
     def finish(self, seen: Sequence[Observation]) -> None:
         """Judges the last step, after which nothing more was asked: a sign that cannot be checked any more counts where it is clear."""
@@ -77,7 +84,7 @@ class Pricing:
         safe, left, seconds = self.steps[0].rate_per_s / STEPS[0][0], self._to_price, 0.0
         for share, part in STEPS:
             calls = self._calls_of(part, left)
-            seconds += calls / min(share * safe, 0.98 * self.max_rate if self.max_rate else math.inf)
+            seconds += calls / min(share * safe, self._ceiling_per_s)
             left -= calls
         return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), PRICING_S)
 
@@ -102,6 +109,11 @@ class Pricing:
         self._step -= self._suspected is not None  # looked at once more
         return self._evenly(rate, calls, found, seen)
 
+    @property
+    def _ceiling_per_s(self) -> float:
+        """The fastest that steps go under `max_rate`, requests/s."""
+        return UNDER_CEILING * self.max_rate if self.max_rate else math.inf
+
     def _calls_of(self, part: float, left: int) -> int:
         """Calls of a step that is to take this part of those that there are for pricing, of the `left` that may still be sent."""
         return min(left, max(LEAST_STEP, round(part * self._to_price)))
@@ -121,7 +133,7 @@ class Pricing:
             return None
         tried = max(step.rate_per_s for step in self.steps)
         in_flight = self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) if self.max_in_flight else math.inf
-        rate = min(answer[0].low, FASTER * tried, 0.98 * (self.max_rate or math.inf), in_flight)
+        rate = min(answer[0].low, FASTER * tried, self._ceiling_per_s, in_flight)
         rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
         asked = self._evenly(rate, min(left, SPRINT_CALLS), found, seen)
         # what is on its way when the header comes fits as well, should the server be slower than it was
@@ -141,9 +153,7 @@ class Pricing:
         bucket = twin.bucket
         cautious = twin.scaled(cost=1.1, high_water_mark=(1.0 - MARGIN - RESTED) * bucket.high_water_mark)
         safe = even_rate(cautious, max(calls, 20), 0.02, replicas=300) if cautious.burst >= 1 else 0.0
-        ceilings = [safe * share]
-        if self.max_rate is not None:
-            ceilings.append(self.max_rate * 0.98)
+        ceilings = [safe * share, self._ceiling_per_s]
         if self.max_in_flight is not None:
             ceilings.append(self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) * share)
         return max(min(ceilings), 0.02)
