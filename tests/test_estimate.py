@@ -205,7 +205,7 @@ def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> No
 @pytest.mark.parametrize(("seed", "signs"), [(1, []), (7, ["jitter"])])
 def test_calls_that_overtake_one_another(seed: int, signs: list[str]) -> None:
     """Dense calls whose order the network loses are no sign of another job: the first calls tell the bucket, and that is said."""
-    bucket = BucketSettings(785.0, 785.0 * 4 / 3, 15.0, 96.0)
+    bucket = BucketSettings.of(785.0, 15.0, 96.0)
     world = World(bucket, Law(0.13, 0.14), rtt_s=0.08, jitter_s=0.05, seed=seed)
     world.carry_out(Design((SELF,)))
     one = found(world.seen)

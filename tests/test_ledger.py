@@ -605,7 +605,7 @@ def test_unknown_buckets_unlike_the_guess(constants: tuple[float, float, float, 
     mark, outflow, reservation, time_s = constants
     draw = random.Random(1)
     times = tuple(time_s * math.exp(draw.gauss(0.0, 0.3)) for _ in range(300))
-    case = Case(BucketSettings(mark, mark * 4 / 3, outflow, reservation), tuple(0.3 for _ in times), times, time_s, 0.02, 0.003)
+    case = Case(BucketSettings.of(mark, outflow, reservation), tuple(0.3 for _ in times), times, time_s, 0.02, 0.003)
     seconds, refused = ratio(case, unknown(case))
     assert seconds < 3.5
     assert refused <= 1

@@ -93,7 +93,7 @@ def bounding(world: World) -> RefusalDesign:
 @pytest.mark.parametrize(("mark", "calls"), [(1195.0, 120), (980.0, 100), (615.0, 75)])
 def test_slow_calls_are_added_two_at_a_time(mark: float, calls: int) -> None:
     """While calls take long two are added at a time: how many fit is told exactly by half of the calls that bursts need."""
-    world = World(BucketSettings(mark, mark * 4 / 3, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, seed=5)
+    world = World(BucketSettings.of(mark, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, seed=5)
     design = bounding(world)
     used = world.seen[: design.trains[0][1]]
     assert design.limit == math.ceil(mark / 40.0) - 1

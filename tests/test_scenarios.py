@@ -217,7 +217,7 @@ def test_throttling_never_causes_a_refusal(mark: float, reservation: float) -> N
     """Whatever the bucket, the built-in design keeps off its mark."""
     from probes.bucket import BucketSettings
 
-    lines = seen("throttling", profile("production").changed(bucket=BucketSettings(mark, mark * 4 / 3, 10.0, reservation)))
+    lines = seen("throttling", profile("production").changed(bucket=BucketSettings.of(mark, 10.0, reservation)))
     assert {o.outcome for o in lines} == {Outcome.OK}
 
 

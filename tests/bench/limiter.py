@@ -31,7 +31,7 @@ def known(case: Case) -> Ledger:
 def unknown(_: Case) -> Ledger:
     """The book that learns."""
     mark = 600.0
-    return Ledger(BucketSettings(mark, mark * 4 / 3, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE), known=False)
+    return Ledger(BucketSettings.of(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE), known=False)
 
 
 ROWS: list[dict[str, Any]] = []
