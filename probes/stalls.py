@@ -74,15 +74,21 @@ def _stood_s(seen: Sequence[Observation]) -> float | None:
         return None
     relative = _relative(calls)
     long = relative > float(np.quantile(relative, LONG))
-    share, row, best = float(np.mean(long)), 0, (0, 0)
-    for n, one in enumerate(long):
+    share, row = float(np.mean(long)), _longest_row(long.tolist())
+    by_chance = len(calls) * (1.0 - share) * share ** (row.stop - row.start)
+    if by_chance > SELDOM or float(np.max(relative[row], initial=0.0)) < LONGER:
+        return None
+    return max(o.flight_s or 0.0 for o in calls[row])
+
+
+def _longest_row(marked: Sequence[bool]) -> slice:
+    """Where the most marked values stand one after another, the last of several such places."""
+    row, best = 0, (0, 0)
+    for n, one in enumerate(marked):
         row = row + 1 if one else 0
         best = max(best, (row, n))
-    row, last = best
-    those = slice(last - row + 1, last + 1)
-    if len(calls) * (1.0 - share) * share**row > SELDOM or float(np.max(relative[those], initial=0.0)) < LONGER:
-        return None
-    return max(o.flight_s or 0.0 for o in calls[those])
+    length, last = best
+    return slice(last - length + 1, last + 1)
 
 
 def _relative(calls: Sequence[Observation]) -> np.ndarray:
