@@ -8,7 +8,18 @@ then at or above the mark; a departure adds cost - up-front cost (a refused requ
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Units = TypeVar("Units", float, "NDArray[np.float64]")
+
+
+def usual_maximum(high_water_mark: Units) -> Units:
+    """The cap on the level, units, where only the mark is known: no header shows it, and Canvas's own stand as 800 to 600."""
+    return high_water_mark * 4 / 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,9 +35,20 @@ class BucketSettings:
     up_front_cost: float = 50.0
     floor_after_leak: bool = True
 
+    @classmethod
+    def of(cls, high_water_mark: float, outflow_per_s: float, up_front_cost: float, *, floor_after_leak: bool = True) -> BucketSettings:
+        """A bucket whose maximum nobody told: `usual_maximum`."""
+        return cls(high_water_mark, usual_maximum(high_water_mark), outflow_per_s, up_front_cost, floor_after_leak)
+
     def scaled(self, **changes: Any) -> BucketSettings:
         """A copy with some constants, named as the fields are, changed."""
         return replace(self, **changes)
+
+
+CANVAS = BucketSettings()
+"""The constants that Canvas comes with (`LeakyBucket` in `request_throttle.rb`)."""
+HOSTED_MARK = 700.0
+"""The high-water mark of Instructure's own hosts, by its community's post "API Rate Limiting"."""
 
 
 class Bucket:

@@ -86,7 +86,7 @@ def _bucket(entry: Any) -> BucketSettings | None:
         return None
     if not (0.0 < reservation < mark < math.inf and 0.0 < outflow < math.inf):
         return None
-    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
+    return BucketSettings.of(mark, outflow, reservation)
 
 
 def _together(entry: Any) -> tuple[int, float | None] | None:

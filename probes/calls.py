@@ -99,9 +99,18 @@ def parse_lines(lines: Iterable[str], source: str) -> list[Call]:
 def template(call: Call) -> str:
     """What `call` has in common with calls that differ in ids only: `GET /api/v1/users/:id/enrollments?state[]=active`."""
     path, mark, query = call.path.partition("#")[0].partition("?")
-    parts = [":id" if _ID.fullmatch(part.replace("%7E", "~")) else part for part in path.split("/")]
     shown = _ID_VALUE.sub(lambda found: found[1] + ":id" if _ID.fullmatch(found[2]) else found[0], query)
-    return f"{call.method} {'/'.join(parts)}{mark}{shown}"
+    return f"{call.method} {without_ids(path)}{mark}{shown}"
+
+
+def without_ids(path: str, longest: int | None = None) -> str:
+    """`path`, which has no query, with `:id` for each segment that names one thing, or that has more than `longest` characters."""
+
+    def shown(segment: str) -> str:
+        plain = segment.replace("%7E", "~")
+        return ":id" if _ID.fullmatch(plain) or (longest is not None and len(plain) > longest) else segment
+
+    return "/".join(map(shown, path.split("/")))
 
 
 def refuse_unknown_task(call: Call) -> None:

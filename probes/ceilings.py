@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections import deque
 
 from probes.calls import Call
 from probes.config import Instance
 from probes.errors import GuardStop, UsageError
-
-MARGIN_S = 0.02
-"""The window is a little longer than a second, so that jitter on the way does not break the promise where the server counts."""
+from probes.pace import Pace
 
 
 class Ceilings:
@@ -20,9 +16,7 @@ class Ceilings:
     def __init__(self, instance: Instance) -> None:
         self.instance = instance
         self.admitted = 0
-        rate = instance.max_rate or math.inf
-        self._window_s = (1.0 if rate >= 1.0 else 1.0 / rate) + MARGIN_S
-        self._sends: deque[float] | None = None if math.isinf(rate) else deque(maxlen=max(1, math.floor(rate)))
+        self._pace = Pace(instance.max_rate)
 
     def admit(self, call: Call) -> None:
         """Counts one request. Raises UsageError for a write where writes are not allowed, GuardStop when `max_requests` are spent."""
@@ -37,12 +31,9 @@ class Ceilings:
 
     async def pace(self) -> None:
         """Waits until one more request keeps `max_rate` in every window of one second; first come, first served."""
-        if self._sends is None:
-            return
         now = asyncio.get_running_loop().time()
-        full = len(self._sends) == self._sends.maxlen
-        at = max(now, self._sends[0] + self._window_s) if full else max(now, self._sends[-1] if self._sends else now)
-        self._sends.append(at)
+        at = self._pace.next_s(now)
+        self._pace.sent(at)
         while now < at:
             await asyncio.sleep(at - now)
             now = asyncio.get_running_loop().time()

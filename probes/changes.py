@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -18,8 +17,6 @@ CLEAR_NOISE, CLEAR_OUTLIERS, ANOTHER = 0.3, 0.08, 0.05
 """A scatter (units) and a share of outliers above which the first calls are looked at by themselves; by which share they must differ."""
 LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
 """Fewest calls of a part; by which factor its server time differs, and by how many standard errors."""
-LATER_S, MOST_LATER = 0.002, 0.5
-"""A server's own time longer than the flight by so much, in so large a share of the calls, is none."""
 
 
 def moved(fitted: Fit, touches: Sequence[Touch]) -> str | None:
@@ -64,12 +61,3 @@ def _by_call(seen: Sequence[Observation]) -> dict[str, list[Observation]]:
         if o.ok:
             found.setdefault(o.call, []).append(o)
     return found
-
-
-def with_times(seen: Sequence[Observation]) -> list[Observation]:
-    """`seen`, without the server's own times where they cannot be such: all 0, or longer than the flights (milliseconds, say)."""
-    told = [o for o in seen if o.server_time_s is not None and o.flight_s is not None]
-    longer = sum((o.server_time_s or 0.0) > (o.flight_s or 0.0) + LATER_S for o in told)
-    if not told or (any(o.server_time_s for o in told) and longer <= MOST_LATER * len(told)):
-        return list(seen)
-    return [replace(o, server_time_s=None) for o in seen]

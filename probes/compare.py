@@ -104,12 +104,25 @@ def compared(seen: Sequence[Observation], a: str, b: str, call: str) -> Comparis
     failed = (sum(1 for o in of_a if not o.ok), sum(1 for o in of_b if not o.ok))
     paired, cold = pairs(of_a, of_b), pairs(of_a, of_b, cold=True)
     if len(paired) < LEAST_PAIRS:
-        return Comparison(a, b, call, None, False, None, failed=failed, flags=flags)
+        return Comparison(a, b, call, ratio=None, differs=False, medians_s=None, failed=failed, flags=flags)
     ratio, differs = ratio_of_medians(paired)
     cold_ratio = ratio_of_medians(cold)[0] if len(cold) >= LEAST_PAIRS else None
-    shares, shifts = (_queue_share(of_a), _queue_share(of_b)), _shifts(paired)
-    tails = _tails(paired, shifts, ratio.value)
-    return Comparison(a, b, call, ratio, differs, _medians(paired), shifts, cold_ratio, _medians(cold), shares, failed, flags, tails)
+    shifts = _shifts(paired)
+    return Comparison(
+        a,
+        b,
+        call,
+        ratio,
+        differs,
+        medians_s=_medians(paired),
+        shifts=shifts,
+        cold_ratio=cold_ratio,
+        cold_medians_s=_medians(cold),
+        queue_share=(_queue_share(of_a), _queue_share(of_b)),
+        failed=failed,
+        flags=flags,
+        tails_s=_tails(paired, shifts, ratio.value),
+    )
 
 
 def pairs(of_a: Sequence[Observation], of_b: Sequence[Observation], *, cold: bool = False) -> list[tuple[float, float]]:

@@ -18,8 +18,12 @@ from probes.calls import Round
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
+from probes.probing import FAILURES, failing
+from probes.signatures import Regime
 from probes.windows import ENOUGH_CALLS
 
+OPENING = (1, 1, 2, 2, 3, 3)
+"""Calls together in the first rounds."""
 IDENTIFY_CALLS = 60
 IDENTIFY_S = 20.0
 """Most calls and seconds for the bucket's constants."""
@@ -57,7 +61,7 @@ class Design(Pricing):
         found = estimate(seen) if len(seen) >= 2 else None
         if found is not None and found.window is not None and len(seen) >= ENOUGH_CALLS:
             return None
-        if found is not None and found.regime != "headers":
+        if found is not None and found.regime is not Regime.HEADERS:
             return self._without_level(seen, found)
         asked = self._identify(seen, found, left) if self.identified_after is None else None
         if asked is None:
@@ -65,9 +69,9 @@ class Design(Pricing):
         return asked
 
     def _identify(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
-        """Alone, alone, two, two, three, three, then trains, until the outflow is known or calls and time are spent."""
+        """The opening, then trains, until the outflow is known or calls and time are spent."""
+        size = OPENING[self._identify_turns] if self._identify_turns < len(OPENING) else 0
         self._identify_turns += 1
-        size = (0, 1, 1, 2, 2, 3, 3)[self._identify_turns] if self._identify_turns <= 6 else 0
         most = IDENTIFY_CALLS - STILL[-1] if self._still else UNCLEAR_CALLS
         unclear = found is not None and not found.identified and len(seen) < most and _roomy(seen)
         size = size or (self._unclear_size if unclear else 0)
@@ -96,11 +100,12 @@ class Design(Pricing):
             return None
         assert found.fit is not None
         outflow, error = found.fit.bucket.outflow_per_s, found.fit.errors[2]
-        if math.isfinite(error) and error < OUTFLOW_ERROR * outflow and self._identify_turns > 7:
+        first = self._identify_turns <= len(OPENING) + 1
+        if math.isfinite(error) and error < OUTFLOW_ERROR * outflow and not first:
             return None
         time_s = max(_median_time(found), 0.005)
         leaked = math.ceil(outflow * time_s / found.fit.bucket.up_front_cost)
-        in_flight = max(1, min(self._room(found, 9), leaked + (2 if self._identify_turns < 8 else 3)))
+        in_flight = max(1, min(self._room(found, 9), leaked + (2 if first else 3)))
         gap = max(time_s / in_flight, 1.0 / self.max_rate if self.max_rate else 0.0)
         most = max(4, min(left, TRAIN_CALLS, int(TRAIN_S / gap) + 1))
         return self._round([n * gap for n in range(self._affordable(most, gap, found))], found, seen)
@@ -134,9 +139,9 @@ class Design(Pricing):
 
         Where the level stays at rest more are sent together each time: a bucket may leak what a few calls reserve before the first returns.
         """
-        still = any(kind == "approve_listed" for kind, _ in found.signs)
+        still = found.shows("approve_listed")
         size = (STILL[self._still] if self._still < len(STILL) else 0) if still else 3 * (len(seen) < SIGNED_CALLS)
-        if not size or found.regime in ("blocked", "refusals") or (still and _usual_s(seen) > STILL_S):
+        if not size or found.regime in (Regime.BLOCKED, Regime.REFUSALS) or (still and _usual_s(seen) > STILL_S):
             self.identified_after = self.identified_after or (len(seen), elapsed_s(seen))
             return None
         self._still += still
@@ -146,10 +151,9 @@ class Design(Pricing):
 def _hopeless(seen: Sequence[Observation]) -> bool:
     """Whether to stop: refusals beyond those borne, maintenance, nothing but failures lately, or headers that were there and stopped."""
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
-    recent = list(seen)[-4:]
-    failing = len(recent) == 4 and not any(o.ok or o.outcome is Outcome.THROTTLED for o in recent)
-    stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in list(seen)[-BARE_IN_A_ROW:])
-    return refused > REFUSALS_BORNE or failing or stopped or any(o.outcome is Outcome.MAINTENANCE for o in recent)
+    stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in seen[-BARE_IN_A_ROW:])
+    maintained = any(o.outcome is Outcome.MAINTENANCE for o in seen[-FAILURES:])
+    return refused > REFUSALS_BORNE or failing(seen) or stopped or maintained
 
 
 def _roomy(seen: Sequence[Observation]) -> bool:

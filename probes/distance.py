@@ -36,6 +36,8 @@ PARTS = np.linspace(0.0, 0.98, 15)
 """Parts at which the buckets found so are fitted anew."""
 DOUBTS = ((0.25, 0.9, 1.3, 2.4), (0.001, 0.0015, 0.006, 0.015), (0.0, 0.015, 0.7, 1.0))
 """Cost of the best fit; standard errors of reservation and outflow beside those of the formulas, as shares; measured on 60 buckets."""
+LATER_S, MOST_LATER = 0.002, 0.5
+"""A server's own time longer than the flight by so much, in so large a share of the calls, is none."""
 AS_GOOD = (1.25, 0.05)
 """A share whose fit costs no more than this times the least, and this more, may be the true one as well."""
 
@@ -54,6 +56,11 @@ class Distance:
     covariance: Floats
     told: bool = True
 
+    @classmethod
+    def known(cls, round_trip_s: float) -> Distance:
+        """One that nothing leaves in doubt, or no answer tells more of."""
+        return cls(round_trip_s, round_trip_s, round_trip_s, np.zeros((3, 3)))
+
     @property
     def says(self) -> str:
         """A sentence on it."""
@@ -63,13 +70,22 @@ class Distance:
         )
 
 
+def with_times(seen: Sequence[Observation]) -> list[Observation]:
+    """`seen`, without the server's own times where they cannot be such: all 0, or longer than the flights (milliseconds, say)."""
+    told = [o for o in seen if o.server_time_s is not None and o.flight_s is not None]
+    longer = sum((o.server_time_s or 0.0) > (o.flight_s or 0.0) + LATER_S for o in told)
+    if not told or (any(o.server_time_s for o in told) and longer <= MOST_LATER * len(told)):
+        return list(seen)
+    return [replace(o, server_time_s=None) for o in seen]
+
+
 def distance(observations: Sequence[Observation]) -> Distance:
     """The distance of the one server that was asked."""
     usual = network_s(observations)
     touches = _first(tuple(t for t in touches_of(observations, 0.0) if t.remaining is not None))
     told = [t.remaining for t in touches if t.usable]
     if len(told) < FEWEST or len(set(told)) < 3 or _tells_time(observations):
-        return Distance(usual, usual, usual, np.zeros((3, 3)))
+        return Distance.known(usual)
     return _found(touches, usual)
 
 

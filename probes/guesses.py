@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, BucketSettings
 from probes.replay import Touch
 from probes.timeline import Timeline, timeline
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-OUTFLOW_STARTS = (10.0, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
+OUTFLOW_STARTS = (CANVAS.outflow_per_s, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
 """First guesses of the outflow, units/s."""
 RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 32))
 """First guesses of mark / reservation."""
@@ -31,10 +31,10 @@ def grid(touches: Sequence[Touch]) -> list[BucketSettings]:
     sample = timeline(touches[:GRID_CALLS])
     top = max(t.remaining for t in touches if t.remaining is not None)
     pairs = [(top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
-    pairs += [(value, 10.0) for value in _first_reservations(touches, top)]
+    pairs += [(value, CANVAS.outflow_per_s) for value in _first_reservations(touches, top)]
     misses, marks = _scored(sample, top, np.array(pairs))
     best = np.argsort(misses, kind="stable")[:3]
-    return [_bucket(float(marks[n]), *pairs[n]) for n in best]
+    return [BucketSettings.of(float(marks[n]), outflow_per_s=pairs[n][1], up_front_cost=pairs[n][0]) for n in best]
 
 
 def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
@@ -46,12 +46,11 @@ def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
     return np.mean(np.minimum(np.abs(marks - agreed[:, None]), 0.1 * top), axis=1), agreed
 
 
-def _bucket(mark: float, reservation: float, outflow: float) -> BucketSettings:
-    return BucketSettings(mark, mark * 4 / 3, outflow, reservation)
+def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = CANVAS.outflow_per_s) -> list[float]:
+    """The reservation by the first answers that came while exactly one other call was in flight.
 
-
-def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 10.0) -> list[float]:
-    """The reservation by the first answers that came while exactly one other call was in flight (`throttle-physics`: E2 = u - o d2)."""
+    mark - Remaining - cost is then that call's reservation, less what leaked since the first of the two arrived.
+    """
     found = []
     for touch in touches[:12]:
         others = [t for t in touches if t is not touch and t.arrived_s < touch.departed_s < t.departed_s]
@@ -75,7 +74,7 @@ def combs(touches: Sequence[Touch]) -> list[BucketSettings]:
     for size in best:
         if all(abs(math.log(size / other)) > 0.08 for other in apart):
             apart.append(size)
-    return [_bucket(top, size, 10.0) for size in apart[:3]]
+    return [BucketSettings.of(top, CANVAS.outflow_per_s, size) for size in apart[:3]]
 
 
 def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections import Counter
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import Any
 
-REFUSAL_TEXT = b"Rate Limit Exceeded"
+from probes.dialects.canvas import REFUSAL_TEXT
+from probes.dialects.fields import number, retry_after_s
+
 STRANGE = 3
 """After so many answers without a header a host keeps no bucket, where another one does."""
 GAVE_UP = frozenset({502, 503, 504})
@@ -52,32 +52,13 @@ class Hosts:
 
 def is_refusal(status: int, body: bytes) -> bool:
     """Whether an answer is the throttle's: 429, or the older 403 that says so in its text."""
-    return status == 429 or (status == 403 and REFUSAL_TEXT.lower() in body.lower())
+    return status == 429 or (status == 403 and REFUSAL_TEXT in body.lower())
 
 
 def budget(headers: Mapping[str, str]) -> dict[str, float | None]:
     """`cost`, `remaining` and `retry_after_s` of an answer as `Limiter.release` takes them; None for what is absent or no number."""
     return {
-        "cost": _number(headers.get("x-request-cost")),
-        "remaining": _number(headers.get("x-rate-limit-remaining")),
-        "retry_after_s": _seconds(headers.get("retry-after")),
+        "cost": number(headers, "x-request-cost"),
+        "remaining": number(headers, "x-rate-limit-remaining"),
+        "retry_after_s": retry_after_s(headers, datetime.now(UTC)),
     }
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        value = float(text) if text is not None else math.nan
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _seconds(text: str | None) -> float | None:
-    """Retry-After: seconds, or a date (RFC 9110, 10.2.3)."""
-    seconds = _number(text)
-    if seconds is not None or text is None:
-        return seconds
-    try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except (ValueError, OverflowError):
-        return None

@@ -8,14 +8,14 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, BucketSettings
 from probes.lattice import unit
 
 CAUTIOUS_OUTFLOW_PER_S = 5.0
 CAUTIOUS_SHARE = 1 / 3
 """An unknown bucket is taken for one that leaks slowly and holds few reservations."""
 GREATEST_OUTFLOW_PER_S = 25.0
-USUAL_OUTFLOW_PER_S = 10.0
+USUAL_OUTFLOW_PER_S = CANVAS.outflow_per_s
 USUAL_SPREAD_PER_S = 3.0
 """The usual outflow counts as evidence with this standard error."""
 SHARP_PER_S = 0.4
@@ -106,7 +106,7 @@ class Learner:
         """The constants as far as they are known, the reservation on the high side while little is."""
         cautious = min(BURST_CAUTION * self.bound, CAUTIOUS_SHARE * self.mark / (1 << self._doubled))
         reservation, outflow = self.line if self.free else (cautious, CAUTIOUS_OUTFLOW_PER_S)
-        return BucketSettings(self.mark, self.mark * 4 / 3, outflow, reservation)
+        return BucketSettings.of(self.mark, outflow, reservation)
 
     def learn(self, out: Mapping[int, float], sent_s: float, now_s: float, cost: float, remaining: float) -> bool:
         """Takes one answer in; whether the constants changed."""

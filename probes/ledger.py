@@ -14,15 +14,13 @@ from dataclasses import dataclass, field
 from probes.agreement import Agreement
 from probes.bucket import BucketSettings
 from probes.hearing import Hearing
-from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
+from probes.learner import Learner
 from probes.losses import Losses
 from probes.neighbours import Neighbours
 from probes.overtaking import Overtaking
 from probes.passage import Passage
 from probes.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
 from probes.silence import Silence
-
-__all__ = ["CAUTIOUS_OUTFLOW_PER_S", "CAUTIOUS_SHARE", "Ledger"]
 
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
@@ -117,15 +115,16 @@ class Ledger:
         self,
         number: int,
         now_s: float,
-        cost: float | None,
-        remaining: float | None,
-        refused: bool,
-        retry_after_s: float | None,
+        *,
+        cost: float | None = None,
+        remaining: float | None = None,
+        refused: bool = False,
+        retry_after_s: float | None = None,
         lost: bool = False,
     ) -> None:
         """Books the answer to call `number`, or that none came (`lost`); an unknown number is ignored.
 
-        Values that cannot be costs or levels count as not seen.
+        `cost` and `remaining` (units) as the headers told them, None where none did; values that can be neither count as not seen.
         """
         sent_s = self.out.pop(number, None)
         if sent_s is None:

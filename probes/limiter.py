@@ -21,11 +21,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run
 from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
-from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
+from probes.ledger import Ledger
 from probes.pace import Pace
 from probes.runs import Run
 from probes.silence import Silence
@@ -34,7 +35,6 @@ from probes.waiters import TaskWaiter, ThreadWaiter, Waiter
 if TYPE_CHECKING:
     import httpx
 
-CANVAS = BucketSettings()
 SHORTEST_WAIT_S = 0.001
 """The first in the queue looks at the book no more often than this."""
 
@@ -77,7 +77,7 @@ class Limiter:
             raise UsageError("A limiter's margin must leave room for one call: 0 <= margin < high_water_mark - up_front_cost.")
         if max_in_flight is not None and (max_in_flight < 1 or max_in_flight != int(max_in_flight)):
             raise UsageError("max_in_flight must be a whole number of calls, 1 or more.")
-        settings = BucketSettings(high_water_mark, high_water_mark * 4 / 3, outflow_per_s, up_front_cost)
+        settings = BucketSettings.of(high_water_mark, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.hosts = Hosts()
         self.refused = 0
@@ -190,10 +190,17 @@ class Limiter:
         What is no number counts as not given. `lost`: no answer came, the server may be at it still; without it an answer that brought
         neither cost nor Remaining is taken for such a one where others bring them.
         """
-        told = _number(cost), _number(remaining), bool(refused), _number(retry_after_s)
         with self._lock:
             self.refused += bool(refused) and ticket in self.ledger.out
-            self.ledger.answer(ticket, self._clock(), *told, bool(lost))
+            self.ledger.answer(
+                ticket,
+                self._clock(),
+                cost=_number(cost),
+                remaining=_number(remaining),
+                refused=bool(refused),
+                retry_after_s=_number(retry_after_s),
+                lost=bool(lost),
+            )
         self._pump()
 
     def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:

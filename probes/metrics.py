@@ -6,7 +6,6 @@ never a URL with ids. Names and units are those of `probes.report.openmetrics`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disa
 from prometheus_client.metrics import MetricWrapperBase
 
 from probes import __version__
+from probes.calls import without_ids
 from probes.dialects import dialect
 from probes.observation import Observation, Outcome
 from probes.report.openmetrics import EDGES_S
@@ -47,14 +47,14 @@ PHASES = {
 FAILED = frozenset(Outcome) - {Outcome.OK, Outcome.THROTTLED, Outcome.CANCELLED}
 """Outcomes that make a round a failure; throttling is an indicator of its own, and what we cancelled says nothing."""
 
-_ID = re.compile(r"\d[\d~]*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\w+:.*|.{48,}")
+LONGEST_WORD = 47
+"""A longer segment of a path is taken for an id, whatever its shape."""
 
 
 @lru_cache(maxsize=4096)
 def template(method: str, path: str) -> str:
     """The call's name as a label: ids become `:id`, the query goes: `GET /courses/7/users?page=2` -> `GET /courses/:id/users`."""
-    parts = path.partition("?")[0].partition("#")[0].split("/")
-    return f"{method} " + "/".join(":id" if _ID.fullmatch(part.replace("%7E", "~")) else part for part in parts)
+    return f"{method} {without_ids(path.partition('?')[0].partition('#')[0], LONGEST_WORD)}"
 
 
 def template_of(call: str) -> str:

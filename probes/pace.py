@@ -17,13 +17,18 @@ class Pace:
         self._window_s = (1.0 if rate >= 1.0 else 1.0 / rate) + MARGIN_S
         self._sends: deque[float] | None = None if math.isinf(rate) else deque(maxlen=max(1, math.floor(rate)))
 
+    def next_s(self, now_s: float) -> float:
+        """The earliest instant from `now_s` on at which one more call may leave, none before a call that was given its instant already."""
+        if not self._sends:
+            return now_s
+        full = len(self._sends) == self._sends.maxlen
+        return max(now_s, self._sends[0] + self._window_s if full else self._sends[-1])
+
     def wait_s(self, now_s: float) -> float:
         """Seconds until one more call may leave; 0 now."""
-        if self._sends is None or len(self._sends) < (self._sends.maxlen or 1):
-            return 0.0
-        return max(0.0, self._sends[0] + self._window_s - now_s)
+        return self.next_s(now_s) - now_s
 
-    def sent(self, now_s: float) -> None:
-        """A call left."""
+    def sent(self, at_s: float) -> None:
+        """A call left, or leaves, at `at_s`."""
         if self._sends is not None:
-            self._sends.append(now_s)
+            self._sends.append(at_s)

@@ -16,10 +16,11 @@ from probes.safety import FASTEST_PER_S, even_rate, workers
 from probes.twin import Twin
 
 SCHEMA = "probes.plan/1"
-NAMES = ("one_by_one", "even_rate", "workers", "level_aware")
 REPLAYED_CALLS = 4000
 """A longer level-aware job is replayed to here and goes on at the pace of its second half."""
 REPLAYS = 8
+MOST_WORKERS = 10_000
+"""No plan has more."""
 FIFTHS = (-1.28, -0.52, 0.0, 0.52, 1.28)
 """Medians of the five equally likely parts of a standard normal distribution."""
 
@@ -127,7 +128,7 @@ def _even(twin: Twin, calls: int, odds: float, max_rate: float | None, low: floa
 
 
 def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None, error: float) -> Strategy | None:
-    count = min(workers(twin, calls, odds), max_in_flight or 10_000)
+    count = min(workers(twin, calls, odds), max_in_flight or MOST_WORKERS)
     while count > 0 and (risk := workers_odds(twin, count, calls, error, twin.round_trip_s)) > odds:
         count -= 1
     return Strategy("workers", twin.workers_seconds(count, calls), risk, in_flight=count) if count > 0 else None
@@ -158,16 +159,24 @@ def level_aware_run(twin: Twin, calls: int, seed: int, max_in_flight: int | None
     return _Replay(twin, twin.costs[picks], twin.times_s[picks], max_in_flight).run()
 
 
+ARRIVES, DEPARTS, RECEIVED, LOOKS = range(4)
+"""Kinds of event in a replay, in the order in which they count where they fall on one instant: the last is another look at the book."""
+REFUSAL_S = 0.003
+"""Server time of a refused call."""
+ANY_NUMBER = 10_000_000
+"""Calls in flight where no ceiling bounds them."""
+
+
 class _Replay:
-    """Events of one level-aware job: (instant, kind, call) with kind 0 an arrival, 1 a departure, 2 an answer received, 3 another look."""
+    """Events of one level-aware job, (instant, kind, call): its own bucket, and the limiter's book of it."""
 
     def __init__(self, twin: Twin, costs: np.ndarray, times: np.ndarray, max_in_flight: int | None) -> None:
         self.bucket = Bucket(twin.bucket)
         self.book = Ledger(twin.bucket)
         self.half = twin.round_trip_s / 2.0
         self.costs, self.times = costs, times
-        self.most = max_in_flight or 10_000_000
-        self.events: list[tuple[float, int, int]] = [(0.0, 3, -1)]
+        self.most = max_in_flight or ANY_NUMBER
+        self.events: list[tuple[float, int, int]] = [(0.0, LOOKS, -1)]
         self.answers: dict[int, tuple[float, float, bool]] = {}
         self.sent = self.refused = 0
         self.ends: list[float] = []
@@ -176,7 +185,7 @@ class _Replay:
     def run(self) -> LevelAwareRun:
         while self.events:
             now, kind, call = heapq.heappop(self.events)
-            if kind < 3 or now == self.next_look_s:  # a look that an answer made needless is passed over
+            if kind != LOOKS or now == self.next_look_s:  # a look that an answer made needless is passed over
                 (self._arrive, self._depart, self._receive, self._look)[kind](now, call)
         half = self.ends[len(self.ends) // 2 - 1] if len(self.ends) > 1 else 0.0
         return LevelAwareRun(self.ends[-1], self.ends[-1] - half, self.refused)
@@ -184,18 +193,18 @@ class _Replay:
     def _arrive(self, now: float, call: int) -> None:
         admitted = self.bucket.arrive(now)
         self.refused += not admitted
-        cost, time = (float(self.costs[call]), float(self.times[call])) if admitted else (0.0, 0.003)
+        cost, time = (float(self.costs[call]), float(self.times[call])) if admitted else (0.0, REFUSAL_S)
         self.answers[call] = (cost, 0.0, admitted)
-        heapq.heappush(self.events, (now + time, 1, call))
+        heapq.heappush(self.events, (now + time, DEPARTS, call))
 
     def _depart(self, now: float, call: int) -> None:
         cost, _, admitted = self.answers[call]
         self.answers[call] = (cost, self.bucket.depart(cost, now), admitted)
-        heapq.heappush(self.events, (now + self.half, 2, call))
+        heapq.heappush(self.events, (now + self.half, RECEIVED, call))
 
     def _receive(self, now: float, call: int) -> None:
         cost, remaining, admitted = self.answers.pop(call)
-        self.book.answer(call + 1, now, cost, remaining, not admitted, None)
+        self.book.answer(call + 1, now, cost=cost, remaining=remaining, refused=not admitted)
         self.ends.append(now)
         self._look(now, -1)
 
@@ -207,10 +216,10 @@ class _Replay:
                 return
             number = self.book.send(now)
             self.sent += 1
-            heapq.heappush(self.events, (now + self.half, 0, number - 1))
+            heapq.heappush(self.events, (now + self.half, ARRIVES, number - 1))
 
     def _look_again(self, now: float, then: float) -> None:
         """One look is under way at a time, the earliest; it finds out by itself when the next is due."""
         if then < math.inf and not now < self.next_look_s <= then:
             self.next_look_s = then
-            heapq.heappush(self.events, (then, 3, -1))
+            heapq.heappush(self.events, (then, LOOKS, -1))

@@ -8,16 +8,21 @@ stay.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from probes.stats import Interval, student
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
+LEAST_PRICED = 5
+"""Fewest answered calls from which a cost or a safe rate is told."""
 LEAST_SMOOTHED = 30
 """Fewest pairs for which a shape is looked for."""
 LEAST_TAIL, HEAVY = 8, 0.25
@@ -70,6 +75,27 @@ class Prices:
             _log_means(times, shaped),
             _log_ginis(times, shaped),
         )
+
+
+def mean_of(values: Floats, kinds: Sequence[int] = ()) -> Interval | None:
+    """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`.
+
+    `kinds`: how many values one after another are of each kind, where the shares of the kinds are known and not drawn.
+    """
+    n = len(values)
+    if n < LEAST_PRICED:
+        return None
+    mean, half = float(np.mean(values)), student(n - 1) * _error_of_mean(values, kinds or (n,))
+    if mean <= 0.0:
+        return Interval(mean, mean - half, mean + half, n)
+    ratio = math.exp(half / mean)
+    return Interval(mean, mean / ratio, mean * ratio, n)
+
+
+def _error_of_mean(values: Floats, kinds: Sequence[int]) -> float:
+    """Standard error of the mean of values that were drawn from each kind by itself."""
+    parts = np.split(values, np.cumsum(kinds)[:-1])
+    return math.sqrt(sum(len(part) * float(np.var(part, ddof=1)) for part in parts if len(part) > 1)) / len(values)
 
 
 def looks_lognormal(values: Floats) -> bool:

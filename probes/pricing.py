@@ -28,9 +28,12 @@ SPRINT_CALLS, SPRINT = 40, 0.9
 a thousand of them one job in twenty meets a refusal, so that so few meet one in five hundred runs at most."""
 LEAST_STEP, FASTER = 12, 2.5
 """Fewest calls of a step, and by how many times it may be faster than those before."""
+UNDER_CEILING = 0.98
+"""Share of `max_rate` at which calls go evenly, so that the ceiling itself never holds one back."""
 LEAST_JUDGED = 8
 """Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
 PRICING_S = 300.0
+"""Pricing begins no step after so long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +63,13 @@ class Pricing:
     steps: list[Step] = field(default_factory=list)
     slowed_at: float | None = None
     _turn: int = 0
+    """Calls asked for so far: which of `calls` is next."""
     _step: int = 0
+    """Of `STEPS` the next one; beyond them the last step at the recommended rate, and what follows it."""
     _to_price: int = 0
+    """How many calls all steps together may take; 0 until the first."""
     _suspected: float | None = None
+    """The rate, requests/s, of a step that looked slower and is to be looked at once more."""
 
     def finish(self, seen: Sequence[Observation]) -> None:
         """Judges the last step, after which nothing more was asked: a sign that cannot be checked any more counts where it is clear."""
@@ -76,8 +83,8 @@ class Pricing:
             return 0.0
         safe, left, seconds = self.steps[0].rate_per_s / STEPS[0][0], self._to_price, 0.0
         for share, part in STEPS:
-            calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
-            seconds += calls / min(share * safe, 0.98 * self.max_rate if self.max_rate else math.inf)
+            calls = self._calls_of(part, left)
+            seconds += calls / min(share * safe, self._ceiling_per_s)
             left -= calls
         return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), PRICING_S)
 
@@ -92,7 +99,7 @@ class Pricing:
             return self._sprint(seen, found, left)
         self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
         share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
-        calls = min(left, max(LEAST_STEP, round(part * self._to_price)))
+        calls = self._calls_of(part, left)
         if part == 1.0:
             calls = min(left, max(LEAST_STEP, calls - SPRINT_CALLS))
         rate = self._suspected or self._step_rate(twin, share, calls)
@@ -101,6 +108,15 @@ class Pricing:
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - elapsed_s(seen)))))
         self._step -= self._suspected is not None  # looked at once more
         return self._evenly(rate, calls, found, seen)
+
+    @property
+    def _ceiling_per_s(self) -> float:
+        """The fastest that steps go under `max_rate`, requests/s."""
+        return UNDER_CEILING * self.max_rate if self.max_rate else math.inf
+
+    def _calls_of(self, part: float, left: int) -> int:
+        """Calls of a step that is to take this part of those that there are for pricing, of the `left` that may still be sent."""
+        return min(left, max(LEAST_STEP, round(part * self._to_price)))
 
     def _sprint(self, seen: Sequence[Observation], found: Estimate, left: int) -> Round | None:
         """A last step at the rate that will be recommended, or at the last one's where about that was tried; None where it is not known.
@@ -117,7 +133,7 @@ class Pricing:
             return None
         tried = max(step.rate_per_s for step in self.steps)
         in_flight = self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) if self.max_in_flight else math.inf
-        rate = min(answer[0].low, FASTER * tried, 0.98 * (self.max_rate or math.inf), in_flight)
+        rate = min(answer[0].low, FASTER * tried, self._ceiling_per_s, in_flight)
         rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
         asked = self._evenly(rate, min(left, SPRINT_CALLS), found, seen)
         # what is on its way when the header comes fits as well, should the server be slower than it was
@@ -137,9 +153,7 @@ class Pricing:
         bucket = twin.bucket
         cautious = twin.scaled(cost=1.1, high_water_mark=(1.0 - MARGIN - RESTED) * bucket.high_water_mark)
         safe = even_rate(cautious, max(calls, 20), 0.02, replicas=300) if cautious.burst >= 1 else 0.0
-        ceilings = [safe * share]
-        if self.max_rate is not None:
-            ceilings.append(self.max_rate * 0.98)
+        ceilings = [safe * share, self._ceiling_per_s]
         if self.max_in_flight is not None:
             ceilings.append(self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) * share)
         return max(min(ceilings), 0.02)
@@ -155,9 +169,16 @@ class Pricing:
         return self.slowed_at is not None
 
     def _slower(self, seen: Sequence[Observation], sure: float) -> bool:
-        step, first = self.steps[-1], self.steps[0].first
-        settled, waiting = (max(first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) for part in (3, 2))
-        return slowed(seen[:first], seen[settled:], sure) or queueing(seen[:first], seen[waiting:])
+        before = seen[: self.steps[0].first]
+        return slowed(before, self._but_the_first(3, seen), sure) or queueing(before, self._but_the_first(2, seen))
+
+    def _but_the_first(self, part: int, seen: Sequence[Observation]) -> Sequence[Observation]:
+        """The last step's calls without the first third or half (`part` 3 or 2), before which the server had not met its rate.
+
+        They are as many as a step is judged by at least, of the step before if need be.
+        """
+        step = self.steps[-1]
+        return seen[max(self.steps[0].first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) :]
 
     def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""

@@ -5,42 +5,61 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
-from probes.calls import Call
+from probes.calls import Call, Round
 from probes.observation import Observation, Outcome
-from probes.ratios import Ratios, network_s, ratios_of, served
+from probes.ratios import Ratios, network_by_refusals_s, ratios_of, served
 from probes.slowing import least_overlapped, slowed
 
 LARGEST_BURST = 80
+"""Calls together at most."""
 MOST_REFUSALS = 5
+"""Refusals that a search may cause."""
 SHORTEST_REST_S = 1.5
 MOST_REST_S = 30.0
+"""Rest before a burst that is to begin with an empty bucket, at least and at most, unless Retry-After asks for more."""
 LONGEST_ASKED_S = 60.0
 """A server that asks for a longer wait after a refusal is not asked any more."""
 REST_A_CALL_S = 0.8
 """Rest for each call of the burst before: as long as a dear call needs to drain."""
 SURE_SPREAD = 1.7
 """Calls in flight fluctuate by this times their number's root, as far up as one job in twenty goes (3.2 deviations at a Gini of 0.28)."""
+FAILURES = 4
+"""Calls in a row that fail, after which a server is left alone."""
 MOST_AT_RISK = 3
+"""Calls on their way at most while a refusal of the first of them is not known."""
 DESIGN_CANDIDATES = 1000
 DESIGN_DRAWS = 200
+"""Of `ratios_of`, for decisions between rounds: fewer than for the answer."""
+
+
+class Burst(NamedTuple):
+    """Calls sent together: how many, and the number of observations before the first of them."""
+
+    size: int
+    first: int
+
+
+class Train(NamedTuple):
+    """Calls sent evenly: calls/s, and the number of observations before the first of them."""
+
+    rate_per_s: float
+    first: int
 
 
 @dataclass
 class Probing:
-    """The state of a search; `refusals` decides by it.
-
-    `bursts` and `trains` keep (size, first observation) and (calls/s, first observation) of each round.
-    """
+    """The state of a search; `refusals` decides by it."""
 
     calls: tuple[Call, ...]
     budget: int = 400
     max_rate: float | None = None
     max_in_flight: int | None = None
-    bursts: list[tuple[int, int]] = field(default_factory=list)
-    trains: list[tuple[float, int]] = field(default_factory=list)
+    bursts: list[Burst] = field(default_factory=list)
+    trains: list[Train] = field(default_factory=list)
     seen: Sequence[Observation] = ()
     limit: int | None = None
     earlier: Sequence[Observation] = ()
@@ -66,7 +85,7 @@ class Probing:
     def _known_s(self) -> float:
         """Seconds after which a refusal is known: as long as the slowest so far took, else the network's share of a call."""
         flights = [o.flight_s for o in self.seen if o.outcome is Outcome.THROTTLED and o.flight_s is not None]
-        return max(flights, default=network_s(self.seen))
+        return max(flights, default=network_by_refusals_s(self.seen))
 
     @property
     def _step_s(self) -> float:
@@ -76,7 +95,7 @@ class Probing:
 
     def _steps(self) -> int:
         """How many refusals, one after another, could be known while nine of ten calls are still in flight."""
-        times = served(self.seen, network_s(self.seen))
+        times = served(self.seen, network_by_refusals_s(self.seen))
         return int(float(np.quantile(times, 0.1)) / self._step_s) if times else 0
 
     @property
@@ -107,7 +126,13 @@ class Probing:
         return ratios_of(self.seen, self.limit, DESIGN_DRAWS, DESIGN_CANDIDATES)
 
     def _latest(self) -> Sequence[Observation]:
-        return self.seen[max([first for _, first in (*self.bursts, *self.trains)], default=0) :]
+        """Answers of the last round."""
+        starts = [*(burst.first for burst in self.bursts), *(train.first for train in self.trains)]
+        return self.seen[max(starts, default=0) :]
+
+    def _in_turn(self, offsets: Sequence[float], after_s: float) -> Round:
+        """A round of the calls in turn, one at each of these offsets (seconds)."""
+        return Round(tuple((offset, self.calls[n % len(self.calls)]) for n, offset in enumerate(offsets)), after_s)
 
     def _refused(self, answers: Sequence[Observation]) -> int:
         return sum(o.outcome is Outcome.THROTTLED for o in answers)
@@ -118,7 +143,7 @@ class Probing:
         return slowed(least_overlapped(self.earlier), self._latest())
 
     def _time_s(self) -> float:
-        return max(0.005, float(np.mean(served(self.seen, network_s(self.seen)) or [0.5])))
+        return max(0.005, float(np.mean(served(self.seen, network_by_refusals_s(self.seen)) or [0.5])))
 
     def _flight_s(self) -> float:
         return float(np.median([o.flight_s for o in self.seen if o.ok and o.flight_s is not None] or [0.5]))
@@ -135,6 +160,12 @@ class Probing:
     def _asked_s(self) -> float:
         """The longest Retry-After of the last round."""
         return max([o.retry_after_s for o in self._latest() if o.retry_after_s is not None], default=0.0)
+
+
+def failing(seen: Sequence[Observation]) -> bool:
+    """Whether the last `FAILURES` calls brought neither an answer as asked nor a refusal."""
+    recent = seen[-FAILURES:]
+    return len(recent) == FAILURES and not any(o.ok or o.outcome is Outcome.THROTTLED for o in recent)
 
 
 def kept_per_s(answers: Sequence[Observation]) -> float:

@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from probes.estimate import LEAST_PRICED, Estimate, Number, estimate, mean_of, student
+from probes.estimate import Estimate, estimate
 from probes.mixture import mixture
 from probes.observation import Observation
-from probes.prices import Prices
-from probes.safety import FASTEST_PER_S, Elasticities, elasticities, even_rate, workers
-from probes.stats import percent
+from probes.prices import LEAST_PRICED, Prices, mean_of
+from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
+from probes.signatures import Regime, Sign
+from probes.stats import Interval, percent, student
 from probes.twin import Twin
 from probes.windows import Window
 
@@ -22,8 +23,6 @@ UNTRIED = 1.3
 """By how many times a rate may be faster than any that was tried, unsaid."""
 MOST_LOST = 0.01
 """Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
-ODDS = 0.05
-"""Odds of any refusal at which a rate is called the greatest safe one (contract)."""
 TOO_FAST, SELDOM, SELDOM_OUTFLOW = 1.05, 2.326, 1.96
 """`value` is kept so far below the middle of what is known that it is more than 5 % too fast in one case of a hundred (2.326 standard
 errors), in one of forty where the outflow binds: going over costs a refused job, under only minutes, and where the outflow binds a job
@@ -34,18 +33,16 @@ MONTE_CARLO_ERROR = 0.004
 """Relative standard error of one root by replay."""
 UNSEEN = 1.08
 """What a few hundred smoothed pairs do not show of the tails: intervals without it held the truth in 92.6 % of 390 random buckets."""
-
-
+UNSEEN_TAIL = 2.0
+"""The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 PILED = 0.75
 """Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
 CLEARLY = 0.75
 """Where the server was seen to slow down calls pile up as well: only clearly below that rate it is another thing."""
-UNSEEN_TAIL = 2.0
-"""The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 
 
 @dataclass(frozen=True, slots=True)
-class Ceilings:
+class Bounds:
     """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down.
 
     None where there is none; `steady_at` is the highest rate at which the server was seen not to slow down, `piles_at` the one at which
@@ -58,30 +55,38 @@ class Ceilings:
     steady_at: float | None = None
     piles_at: float | None = None
 
-    def with_flight(self, seconds: float) -> Ceilings:
+    def with_flight(self, seconds: float) -> Bounds:
         """The same with the rate that `max_in_flight` calls of so many seconds come to, where that is the lower ceiling."""
         if self.max_in_flight is None or seconds <= 0.0:
             return self
         return replace(self, max_rate=min(self.max_rate or math.inf, self.max_in_flight / seconds))
 
 
-def rate_document(found: Estimate, call: str, job_calls: int = 1000, ceilings: Ceilings | None = None) -> dict[str, Any]:
+def rate_document(found: Estimate, call: str, job_calls: int = 1000, bounds: Bounds | None = None) -> dict[str, Any]:
     """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
     twin, prices = found.twin(call), found.prices.get(call)
-    return {"call": call, **_entry(found, twin, prices, job_calls, ceilings or Ceilings())}
+    return {"call": call, **_entry(found, twin, prices, job_calls, bounds or Bounds())}
 
 
 def unanswered_document(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
-    """The entry of a call that was never answered."""
+    """The entry of a call that was never answered.
+
+    No regime is known then. The contract has no word for that: `headers` is what is taken until answers say otherwise.
+    """
     last = seen[-1].outcome.value if seen else "nothing was sent"
     unknown = dict.fromkeys(("bucket", "cost", "server_time_s", "safe", "confirmed"))
-    return {"call": call, "regime": "headers", **unknown, "signs": [{"kind": "no_answer", "says": f"No call was answered ({last})."}]}
+    return {
+        "call": call,
+        "regime": Regime.HEADERS.value,
+        **unknown,
+        "signs": [{"kind": "no_answer", "says": f"No call was answered ({last})."}],
+    }
 
 
-def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
+def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, bounds: Bounds) -> dict[str, Any]:
     """The same for a job of several calls in `shares` (by name; they add up to 1), which stand in `mix`."""
     twin, prices = mixture(found, shares) or (None, None)
-    return {"call": mix_name(shares), **_entry(found, twin, prices, job_calls, ceilings), "mix": _shares(shares)}
+    return {"call": mix_name(shares), **_entry(found, twin, prices, job_calls, bounds), "mix": _shares(shares)}
 
 
 def mix_name(shares: Mapping[str, float]) -> str:
@@ -95,27 +100,28 @@ def _shares(shares: Mapping[str, float]) -> dict[str, float]:
     return {call: round(share, 6) for call, share in shares.items()}
 
 
-def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any]:
+def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> dict[str, Any]:
     bucket = found.bucket()
+    safe = _safe(found, twin, prices, job_calls, bounds) if found.window is None else _lasting(found.window, job_calls, bounds)
     return {
-        "regime": found.regime,
+        "regime": found.regime.value,
         "bucket": None
-        if bucket is None or found.regime == "refusals"
+        if bucket is None or found.regime is Regime.REFUSALS
         else {k: None if v is None else v.document() for k, v in bucket.items()},
         "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
         "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
-        "safe": _safe(found, twin, prices, job_calls, ceilings) if found.window is None else _lasting(found.window, job_calls, ceilings),
+        "safe": None if safe is None else safe.document(),
         "confirmed": None,
-        "signs": [{"kind": kind, "says": says} for kind, says in (*found.signs, *_signs_of_prices(prices))],
+        "signs": [sign.document() for sign in (*found.signs, *_signs_of_prices(prices))],
         **({} if found.window is None else {"window": found.window.document()}),
     }
 
 
-def _signs_of_prices(prices: Prices | None) -> list[tuple[str, str]]:
+def _signs_of_prices(prices: Prices | None) -> list[Sign]:
     if prices is None or not prices.heavy:
         return []
     said = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
-    return [("heavy_tail", said)]
+    return [Sign("heavy_tail", said)]
 
 
 def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str] | None:
@@ -153,13 +159,13 @@ def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list
         return []
     if found.window is not None:
         return [{"instance": name, **rate_document(found, call, job_calls)} for call in dict.fromkeys(o.call for o in mine if o.ok)]
-    if found.regime == "headers" and not found.identified:
+    if found.regime is Regime.HEADERS and not found.identified:
         return []
     calls = [call for call, prices in found.prices.items() if found.twin(call) is not None or prices.n >= 20] or list(found.prices)[:1]
     return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
 
 
-def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tuple[Number, Elasticities] | None:
+def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tuple[Interval, Elasticities] | None:
     """The greatest even rate at `ODDS` for a job from rest, with its interval; None when a job may be sent at once (no rate is refused)."""
     middle = even_rate(twin, job_calls, ODDS)
     if middle >= FASTEST_PER_S or middle <= 0.0:
@@ -172,8 +178,8 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
         + MONTE_CARLO_ERROR**2
     )
     half = student(prices.n - 1) * error
-    value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) == "outflow" else SELDOM))
-    return Number(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
+    value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) is BoundBy.OUTFLOW else SELDOM))
+    return Interval(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
 
 def _caution(error: float, seldom: float) -> float:
@@ -181,52 +187,37 @@ def _caution(error: float, seldom: float) -> float:
     return min(max(0.0, seldom * error - math.log(TOO_FAST)), MOST_CAUTION * error)
 
 
-def relative_error(rate: Number) -> float:
-    """The relative standard error behind a Number of `safe_rate`."""
+def relative_error(rate: Interval) -> float:
+    """The relative standard error behind the interval of `safe_rate`."""
     return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
 
 
-def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> Safe | None:
     if twin is None or prices is None or found.lost > MOST_LOST * found.n:
         return None
     answer = safe_rate(twin, found, prices, job_calls)
     if answer is None and twin.burst < 1:
         return None
-    rate, bound = (None, "reservations") if answer is None else (answer[0], _bound_by(answer[1]))
-    rate, bound = _bounded(rate, bound, ceilings.with_flight(twin.mean_time_s + twin.round_trip_s))
+    rate, bound = (None, BoundBy.RESERVATIONS) if answer is None else (answer[0], _bound_by(answer[1]))
+    rate, bound = _bounded(rate, bound, bounds.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
-    if any(kind == "server_time_drifts" for kind, _ in found.signs):
+    if found.shows("server_time_drifts"):
         in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
-    if bound == "latency" and rate is not None:
+    if bound is BoundBy.LATENCY and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
-    if ceilings.max_in_flight is not None and in_flight > ceilings.max_in_flight:
-        in_flight = ceilings.max_in_flight
-    return {
-        "rate_per_s": _document(rate),
-        "in_flight": in_flight,
-        "burst": twin.burst if ceilings.max_in_flight is None else min(twin.burst, ceilings.max_in_flight),
-        "bound_by": bound,
-        "job_calls": job_calls,
-        "odds": ODDS,
-    }
+    most = math.inf if bounds.max_in_flight is None else bounds.max_in_flight
+    return Safe(rate, int(min(in_flight, most)), int(min(twin.burst, most)), bound, job_calls)
 
 
-def _lasting(window: Window, job_calls: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _lasting(window: Window, job_calls: int, bounds: Bounds) -> Safe | None:
     """What a counter lets through in the long run; None where its headers do not tell its limit and its length."""
     lasting = window.rate_per_s()
     if lasting is None:
         return None
-    rate, bound = _bounded(lasting, "outflow", ceilings.with_flight(window.flight_s))
+    rate, bound = _bounded(lasting, BoundBy.OUTFLOW, bounds.with_flight(window.flight_s))
     assert rate is not None
     together = min(int(window.left / window.per_call), window.together)  # more at one time were not tried
-    return {
-        "rate_per_s": _document(rate),
-        "in_flight": min(int(rate.low * window.flight_s), together),
-        "burst": together,
-        "bound_by": bound,
-        "job_calls": job_calls,
-        "odds": ODDS,
-    }
+    return Safe(rate, min(int(rate.low * window.flight_s), together), together, bound, job_calls)
 
 
 def _quickest(prices: Prices) -> float:
@@ -236,23 +227,24 @@ def _quickest(prices: Prices) -> float:
     return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
-def _bounded(rate: Number | None, bound: str, ceilings: Ceilings) -> tuple[Number | None, str]:
+def _bounded(rate: Interval | None, bound: BoundBy, bounds: Bounds) -> tuple[Interval | None, BoundBy]:
     """The rate under the server's own limits and the configured ceiling, and which of them binds."""
-    if ceilings.slowed_at is not None:
-        steady = ceilings.steady_at or ceilings.slowed_at / 2
+    n = rate.n if rate else 0
+    if bounds.slowed_at is not None:
+        steady = bounds.steady_at or bounds.slowed_at / 2
         if rate is None or steady < rate.low:
-            rate, bound = Number(steady, steady, ceilings.slowed_at, rate.n if rate else 0), "latency"
-    piled = math.inf if ceilings.piles_at is None else ceilings.piles_at * PILED
-    if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound == "latency" else 1.0)):
-        rate, bound = Number(piled / PILED, piled, piled / PILED, rate.n if rate else 0), "reservations"
-    if ceilings.max_rate is not None and (rate is None or ceilings.max_rate < rate.low):
-        rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, rate.n if rate else 0), "ceiling"
+            rate, bound = Interval(steady, steady, bounds.slowed_at, n), BoundBy.LATENCY
+    piled = math.inf if bounds.piles_at is None else bounds.piles_at * PILED
+    if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound is BoundBy.LATENCY else 1.0)):
+        rate, bound = Interval(piled / PILED, piled, piled / PILED, n), BoundBy.RESERVATIONS
+    if bounds.max_rate is not None and (rate is None or bounds.max_rate < rate.low):
+        rate, bound = Interval.exactly(bounds.max_rate, n), BoundBy.CEILING
     return rate, bound
 
 
-def _bound_by(slopes: Elasticities) -> str:
+def _bound_by(slopes: Elasticities) -> BoundBy:
     """What the rate depends on more: the price of a call (the outflow binds) or how long it holds its reservation."""
-    return "outflow" if abs(slopes.cost) > abs(slopes.time) else "reservations"
+    return BoundBy.OUTFLOW if abs(slopes.cost) > abs(slopes.time) else BoundBy.RESERVATIONS
 
 
 def _variance_of_prices(prices: Prices, slopes: Elasticities) -> float:
@@ -281,5 +273,5 @@ def _variance_of_distance(found: Estimate, twin: Twin, slopes: Elasticities) -> 
     return (slopes.time * math.log1p(error / twin.mean_time_s)) ** 2
 
 
-def _document(number: Number | None) -> dict[str, Any] | None:
+def _document(number: Interval | None) -> dict[str, Any] | None:
     return None if number is None else number.document()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.estimate import LEAST_PRICED, Number, mean_of
 from probes.observation import Observation, Outcome
-from probes.prices import Prices, normal_quantile
+from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
 from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
-from probes.rates import ODDS, Ceilings, mix_name
-from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_s, ratios_of, served
+from probes.rates import Bounds, mix_name
+from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural
-from probes.safety import even_rate, workers
+from probes.safety import ODDS, BoundBy, Safe, even_rate, workers
+from probes.signatures import Regime, Sign
+from probes.stats import Interval
 from probes.twin import Twin
 
 if TYPE_CHECKING:
@@ -73,46 +74,50 @@ def drawn(seen: Sequence[Observation], mine: Sequence[Observation], admitted: in
 
     `admitted` as for `ratios_of`.
     """
-    network = network_s(seen)
-    ratios, times = ratios_of(seen, admitted, DRAWS), np.array(served(mine, network))
-    known = ratios is not None and ratios.misfit <= MOST_MISFIT and len(times) >= LEAST_PRICED
-    return _drawn(ratios, times, network, job) if known and ratios is not None else None
+    network = network_by_refusals_s(seen)
+    return _drawn(ratios_of(seen, admitted, DRAWS), np.array(served(mine, network)), network, job)
 
 
-def _drawn(ratios: Ratios, times: NDArray[np.float64], network: float, job: int) -> Drawn:
+def _drawn(ratios: Ratios | None, times: NDArray[np.float64], network: float, job: int) -> Drawn | None:
+    if ratios is None or ratios.misfit > MOST_MISFIT or len(times) < LEAST_PRICED:
+        return None
     twins = _twins(ratios, times, network)
     return Drawn(twins, np.array([even_rate(twin, job, ODDS, replicas=REPLICAS) for twin in twins]), job)
 
 
-def refusal_document(design: RefusalDesign, call: str, job: int, ceilings: Ceilings) -> dict[str, Any]:
+def refusal_document(design: RefusalDesign, call: str, job: int, bounds: Bounds) -> dict[str, Any]:
     """The contract's entry: `bucket` null, `ratios` in its place."""
-    return {"call": call, **_entry(design, [o for o in design.seen if o.call == call], job, ceilings)}
+    return {"call": call, **_entry(design, [o for o in design.seen if o.call == call], job, bounds)}
 
 
-def refusal_mix(design: RefusalDesign, shares: Mapping[str, float], job: int, ceilings: Ceilings) -> dict[str, Any]:
+def refusal_mix(design: RefusalDesign, shares: Mapping[str, float], job: int, bounds: Bounds) -> dict[str, Any]:
     """The same for a job of several calls in `shares` (by name; they add up to 1), which stand in `mix`."""
-    return {"call": mix_name(shares), **_entry(design, design.seen, job, ceilings), "mix": dict(shares)}
+    return {"call": mix_name(shares), **_entry(design, design.seen, job, bounds), "mix": dict(shares)}
 
 
-def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, ceilings: Ceilings) -> dict[str, Any]:
+def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, bounds: Bounds) -> dict[str, Any]:
     seen = design.seen
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
     ratios = ratios_of(seen, design.limit, DRAWS)
     limit = None if ratios is None or refused == len(seen) else _promised(design.limit, ratios)
-    network = network_s(seen)
+    network = network_by_refusals_s(seen)
     times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))
     mean = mean_of(times)
-    safe = _safe(limit, ratios, steady, times, network, job, ceilings) if refused else _unmet(design, job, ceilings)
+    if refused:
+        under = None if limit is None else _drawn(ratios, times, network, job)
+        safe = None if under is None or limit is None else _safe(under, limit, steady, len(times), bounds)
+    else:
+        safe = _unmet(design, job, bounds)
     return {
-        "regime": "refusals" if refused else "unthrottled",
+        "regime": (Regime.REFUSALS if refused else Regime.UNTHROTTLED).value,
         "bucket": None,
         "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
         "cost": None,
         "server_time_s": None if mean is None else mean.document(),
-        "safe": safe,
+        "safe": None if safe is None else safe.document(),
         "confirmed": None,
-        "signs": [*_signs(design, refused, steady, safe), *_unexplained(ratios, refused, len(seen))],
+        "signs": [sign.document() for sign in (*_signs(design, refused, steady, safe), *_unexplained(ratios, refused, len(seen)))],
     }
 
 
@@ -127,58 +132,56 @@ def _promised(limit: int | None, ratios: Ratios) -> int:
     return limit - 1 if limit in WHOLE_MARKS else limit
 
 
-def steady_rate(ratios: Ratios, n: int) -> Number | None:
+def steady_rate(ratios: Ratios, n: int) -> Interval | None:
     """Outflow / cost, calls/s; None where the calls made cannot carry it."""
     low, value, high = np.quantile(ratios.steady_per_s, (LIKELY[0], 0.5, LIKELY[1]))
-    return Number(float(value), float(low), float(high), n) if high < TELLING * low else None
+    return Interval(float(value), float(low), float(high), n) if high < TELLING * low else None
 
 
-def _signs(design: RefusalDesign, refused: int, steady: Number | None, safe: dict[str, Any] | None) -> list[dict[str, str]]:
+def _signs(design: RefusalDesign, refused: int, steady: Interval | None, safe: Safe | None) -> Iterator[Sign]:
     n = len(design.seen)
     if refused == n > 0:
-        return [
-            {"kind": "blocked", "says": f"All {n} calls were refused: the token may be blocked, or its bucket full of another job's calls."}
-        ]
-    ended = " No more refusals are risked." if refused >= MOST_REFUSALS and n < SPENT * design.budget else ""
-    told = f"No budget headers: told from {plural(refused, 'refusal')} in {plural(n, 'call')}.{ended}"
-    rough = safe is not None and safe["rate_per_s"]["high"] > ROUGH * safe["rate_per_s"]["low"]
-    more = (
-        f" A budget of {AMPLE} calls tells it more closely."
-        if refused and rough and SPENT * design.budget <= n and design.budget < AMPLE
-        else ""
-    )
-    signs = [{"kind": "no_headers", "says": told + more}]
+        yield Sign("blocked", f"All {n} calls were refused: the token may be blocked, or its bucket full of another job's calls.")
+        return
+    rate = None if safe is None else safe.rate_per_s
+    yield Sign("no_headers", _told_from(design, refused, rate))
     if len({o.call for o in design.seen}) > 1:
-        said = "Without cost headers calls cannot be priced apart: each is told as if it cost what all of them in turn do."
-        signs.append({"kind": "mixed", "says": said})
+        yield Sign("mixed", "Without cost headers calls cannot be priced apart: each is told as if it cost what all of them in turn do.")
     asked = max((o.retry_after_s for o in design.seen if o.retry_after_s is not None), default=0.0)
     if asked > LONGEST_ASKED_S:
-        said = f"The server asks to wait {asked:.0f} s after a refusal: nothing more was sent; ask again after that."
-        signs.append({"kind": "retry_after", "says": said})
-    if not refused and safe is not None:
-        signs.append({"kind": "tested_shortly", "says": _how_shortly(design, safe)})
+        yield Sign("retry_after", f"The server asks to wait {asked:.0f} s after a refusal: nothing more was sent; ask again after that.")
+    if not refused and safe is not None and rate is not None:
+        yield Sign("tested_shortly", _how_shortly(design, rate, safe.bound_by))
     if refused and steady is None:
         said = f"Costs did not fill the bucket in {n} calls: for a longer job the answer rests on what calls in flight reserve."
-        signs.append({"kind": "tested_shortly", "says": said})
-    return signs
+        yield Sign("tested_shortly", said)
 
 
-def _unexplained(ratios: Ratios | None, refused: int, n: int) -> list[dict[str, str]]:
+def _told_from(design: RefusalDesign, refused: int, rate: Interval | None) -> str:
+    """What the answer rests on, and whether a larger budget would tell it more closely."""
+    n = len(design.seen)
+    ended = " No more refusals are risked." if refused >= MOST_REFUSALS and n < SPENT * design.budget else ""
+    rough = rate is not None and rate.high > ROUGH * rate.low
+    helps = refused and rough and SPENT * design.budget <= n and design.budget < AMPLE
+    more = f" A budget of {AMPLE} calls tells it more closely." if helps else ""
+    return f"No budget headers: told from {plural(refused, 'refusal')} in {plural(n, 'call')}.{ended}{more}"
+
+
+def _unexplained(ratios: Ratios | None, refused: int, n: int) -> Iterator[Sign]:
     """A sign that the refusals are not those of one bucket."""
-    if ratios is None or refused == n or ratios.misfit <= MOST_MISFIT:
-        return []
-    said = (
-        f"{plural(refused, 'refusal')} in {plural(n, 'call')} do not fit one bucket that leaks: a limit by the minute or the hour, several "
-        "limits at once, or chance. No safe rate is told."
-    )
-    return [{"kind": "unexplained_refusals", "says": said}]
+    if ratios is not None and refused != n and ratios.misfit > MOST_MISFIT:
+        says = (
+            f"{plural(refused, 'refusal')} in {plural(n, 'call')} do not fit one bucket that leaks: a limit by the minute or the hour, "
+            "several limits at once, or chance. No safe rate is told."
+        )
+        yield Sign("unexplained_refusals", says)
 
 
-def _how_shortly(design: RefusalDesign, safe: Mapping[str, Any]) -> str:
+def _how_shortly(design: RefusalDesign, kept: Interval, bound: BoundBy) -> str:
     calls, seconds = len(design.seen), max((o.received_s or 0.0) for o in design.seen) - min(o.due_s for o in design.seen)
-    slowed = "the server slowed down before any call was refused; " if safe["bound_by"] == "latency" else ""
+    slowed = "the server slowed down before any call was refused; " if bound is BoundBy.LATENCY else ""
     return (
-        f"No refusal: {slowed}{safe['rate_per_s']['high']:.3g} calls/s at most were kept, in {plural(calls, 'call')} over "
+        f"No refusal: {slowed}{kept.high:.3g} calls/s at most were kept, in {plural(calls, 'call')} over "
         f"{plural(round(seconds), 'second')} in all. A limit by the minute or the hour, or one for a longer job, is not excluded."
     )
 
@@ -193,26 +196,15 @@ def _twins(ratios: Ratios, times: NDArray[np.float64], network: float) -> list[T
     return [Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), cost * costs, drawn, network) for mark, outflow, cost in drawn_ratios]
 
 
-def _safe(
-    limit: int | None,
-    ratios: Ratios | None,
-    steady: Number | None,
-    times: NDArray[np.float64],
-    network: float,
-    job: int,
-    ceilings: Ceilings,
-) -> dict[str, Any] | None:
-    """Safe numbers over all draws: the rate that is least off, and what 95 of 100 allow."""
-    if limit is None or ratios is None or len(times) < LEAST_PRICED or ratios.misfit > MOST_MISFIT:
-        return None
-    under = _drawn(ratios, times, network, job)
+def _safe(under: Drawn, limit: int, steady: Interval | None, n: int, bounds: Bounds) -> Safe:
+    """Safe numbers over all draws, from `n` answers: the rate that is least off, and what 95 of 100 allow."""
     low, high = under.interval
     value = max(low, least_off(under.rates_per_s))
-    rate, bound = Number(value, low, high, len(times)), _bound(value, steady)
-    if ceilings.max_rate is not None and ceilings.max_rate < low:
-        rate, bound = Number(ceilings.max_rate, ceilings.max_rate, ceilings.max_rate, len(times)), "ceiling"
-    in_flight = min(under.in_flight(), limit, ceilings.max_in_flight or limit)
-    return {"rate_per_s": rate.document(), "in_flight": in_flight, "burst": limit, "bound_by": bound, "job_calls": job, "odds": ODDS}
+    rate, bound = Interval(value, low, high, n), _bound(value, steady)
+    if bounds.max_rate is not None and bounds.max_rate < low:
+        rate, bound = Interval.exactly(bounds.max_rate, n), BoundBy.CEILING
+    in_flight = min(under.in_flight(), limit, bounds.max_in_flight or limit)
+    return Safe(rate, in_flight, limit, bound, under.job)
 
 
 def least_off(rates: NDArray[np.float64]) -> float:
@@ -225,13 +217,13 @@ def least_off(rates: NDArray[np.float64]) -> float:
     return float(np.interp(0.5 * shares[-1], shares - 0.5 / np.maximum(ordered, 1e-9), ordered))
 
 
-def _bound(rate: float, steady: Number | None) -> str:
+def _bound(rate: float, steady: Interval | None) -> BoundBy:
     if steady is None:
-        return "refusals"
-    return "outflow" if steady.value < BINDS * rate else "reservations"
+        return BoundBy.REFUSALS
+    return BoundBy.OUTFLOW if steady.value < BINDS * rate else BoundBy.RESERVATIONS
 
 
-def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> dict[str, Any] | None:
+def _unmet(design: RefusalDesign, job: int, bounds: Bounds) -> Safe | None:
     """No refusal: what can be said is the rate of all that was sent, up to that of the quickest part, which was short.
 
     Where the server slowed down first: the rate at which it kept its pace; None where it kept none that was tried.
@@ -239,19 +231,20 @@ def _unmet(design: RefusalDesign, job: int, ceilings: Ceilings) -> dict[str, Any
     tried = _tried(design)
     if not tried or (design.crowded and design.crowds):
         return None
-    whole = _sent_per_s(design.seen)
-    rate = (
-        Number(tried[-1], tried[-1], tried[-1], len(design.seen)) if design.crowded else Number(whole, whole, max(tried), len(design.seen))
-    )
-    bound = "latency" if design.crowded else "ceiling" if ceilings.max_rate or ceilings.max_in_flight else "refusals"
-    width = max(size for size, _ in design.bursts)
-    kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_s(design.seen)) or [0.0])))))
-    return {"rate_per_s": rate.document(), "in_flight": kept, "burst": width, "bound_by": bound, "job_calls": job, "odds": ODDS}
+    whole, n = _sent_per_s(design.seen), len(design.seen)
+    if design.crowded:
+        rate, bound = Interval.exactly(tried[-1], n), BoundBy.LATENCY
+    else:
+        rate = Interval(whole, whole, max(tried), n)
+        bound = BoundBy.CEILING if bounds.max_rate or bounds.max_in_flight else BoundBy.REFUSALS
+    width = max(burst.size for burst in design.bursts)
+    kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_by_refusals_s(design.seen)) or [0.0])))))
+    return Safe(rate, kept, width, bound, job)
 
 
 def _tried(design: RefusalDesign) -> list[float]:
     """Calls/s of each train as it was sent."""
-    ends = [*(first for _, first in design.trains), len(design.seen)]
+    ends = [*(train.first for train in design.trains), len(design.seen)]
     parts = [design.seen[first:end] for first, end in pairwise(ends)]
     return [_sent_per_s(part) for part in parts if len(part) > 1]
 

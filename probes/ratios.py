@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.bucket import CANVAS, HOSTED_MARK
 from probes.observation import Observation, Outcome
 
 if TYPE_CHECKING:
@@ -34,8 +35,8 @@ FEWEST_EFFECTIVE = 25
 TEMPERS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
 MARKS = (1.05, 120.0)
 """Fewest and most reservations that fit below the mark."""
-DRAIN_S, DRAIN_SPREAD = 60.0, 0.9
-"""600 / 10: seconds in which a full bucket drains, as Canvas's does; most servers like it are within a factor of five (two deviations)."""
+DRAIN_S, DRAIN_SPREAD = CANVAS.high_water_mark / CANVAS.outflow_per_s, 0.9
+"""60: seconds in which a full bucket drains, as Canvas's does; most servers like it are within a factor of five (two deviations)."""
 PRICE_S, PRICE_SPREAD = 0.04, 1.4
 """Seconds of outflow that a call costs: a tenth of its 0.4 s of work on a usual Canvas; from 2 ms to 0.7 s."""
 PRICE_SHARE, SHARE_SPREAD = 0.06, 0.7
@@ -48,10 +49,10 @@ DEAREST = 14.0
 """No single answer counts for more (log likelihood): it may have come from elsewhere."""
 CANVAS_KIND = 0.3
 """Of two kinds of server: one above this standard normal deviate is configured and charges as Canvas does (odds 0.38)."""
-WHOLE_MARKS = (12.0, 14.0)
-"""600 / 50 and 700 / 50: Canvas's own mark and the hosted one. A mark of its kind less than one above is taken for it."""
-CANVAS_OUTFLOW, CANVAS_WITHIN = 0.2, 2.0
-"""10 / 50: with such a mark an outflow within this factor is taken for Canvas's own as well."""
+WHOLE_MARKS = (CANVAS.high_water_mark / CANVAS.up_front_cost, HOSTED_MARK / CANVAS.up_front_cost)
+"""12 and 14: Canvas's own mark and the hosted one. A mark of its kind less than one above is taken for it."""
+CANVAS_OUTFLOW, CANVAS_WITHIN = CANVAS.outflow_per_s / CANVAS.up_front_cost, 2.0
+"""0.2 a second: with such a mark an outflow within this factor is taken for Canvas's own as well."""
 LEAST_JITTER_S = 0.004
 MOST_JITTER_S = 0.05
 ARRIVES, LEAVES, REFUSED = 0, 1, 2
@@ -133,7 +134,7 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     events = events_of(observations)
     fewest, most = MARKS if admitted is None else (max(MARKS[0], admitted - 0.3), 1.03 * (admitted + 1) + 0.2)
     bounds = (math.log(fewest), math.log(most))
-    price_s = PRICE_SHARE * float(np.mean(served(observations, network_s(observations)) or [1.0]))
+    price_s = PRICE_SHARE * float(np.mean(served(observations, network_by_refusals_s(observations)) or [1.0]))
     points, weights = _population(events, Prior(bounds, math.log(price_s)), candidates, source)
     order = np.argsort(points[2])  # in order of the price, so that few draws reach as far to both sides as many would
     picks = order[np.searchsorted(np.cumsum(weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
@@ -142,8 +143,11 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     return Ratios(mark, outflow, cost, level, events.instants[-1], -float(np.mean(found)))
 
 
-def network_s(observations: Sequence[Observation]) -> float:
-    """The network's smallest share of a call, seconds: flight less server time, else a refusal's whole flight, else 0."""
+def network_by_refusals_s(observations: Sequence[Observation]) -> float:
+    """The network's smallest share of a call, seconds: flight less server time, else a refusal's whole flight, else 0.
+
+    Where headers tell a level `replay.network_s` is asked, which takes a connect and no refusal.
+    """
     told = [o.flight_s - o.server_time_s for o in observations if o.ok and o.flight_s is not None and o.server_time_s is not None]
     flights = [o.flight_s for o in observations if o.outcome is Outcome.THROTTLED and o.flight_s is not None]
     return max(0.0, min(told or flights or [0.0]))
@@ -156,7 +160,7 @@ def served(observations: Sequence[Observation], network: float) -> list[float]:
 
 def events_of(observations: Sequence[Observation]) -> Events:
     """The touches of all calls that were answered."""
-    network = network_s(observations)
+    network = network_by_refusals_s(observations)
     answered = [o for o in observations if o.status is not None and o.sent_s is not None and o.flight_s is not None]
     found: list[tuple[float, int]] = []
     spare: list[float] = []

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.timeline import Timeline
+from probes.timeline import Timeline, buckets_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,9 +106,17 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
         constants[exact] = _with_exact_mark(line, constants[exact], top, floor_after_leak)
     found = _linearised(line, constants, floor_after_leak, np.full(len(constants), True))
     noise = _scales(found.residuals)
-    buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
+    buckets = buckets_of(constants, floor_after_leak)
     return [
-        Solution(buckets[n], found.rows[n], found.residuals[n], found.swaps[n], found.origins[n], float(noise[n]), bool(exact[n]))
+        Solution(
+            buckets[n],
+            rows=found.rows[n],
+            residuals=found.residuals[n],
+            swaps=found.swaps[n],
+            origins=found.origins[n],
+            noise=float(noise[n]),
+            exact_mark=bool(exact[n]),
+        )
         for n in range(len(buckets))
     ]
 

@@ -168,8 +168,8 @@ def _touch(o: Observation, base: float, jitter: float, usual: float) -> Touch:
     arrived = max(o.sent_s, departed - inside)
     refused = o.outcome is Outcome.THROTTLED
     cost = 0.0 if refused else usable_cost(o)
-    known = cost is not None
-    return Touch(arrived, max(arrived, departed), usual if cost is None else cost, usable_remaining(o), refused, known)
+    paid = usual if cost is None else cost
+    return Touch(arrived, max(arrived, departed), paid, usable_remaining(o), refused=refused, known_cost=cost is not None)
 
 
 def _given_up(o: Observation, base: float, usual: float) -> Touch:
@@ -177,7 +177,7 @@ def _given_up(o: Observation, base: float, usual: float) -> Touch:
     assert o.sent_s is not None
     arrived = o.sent_s + base / 2.0
     until = o.sent_s + float(o.facts.get("gave_up_after_s", 0.0))
-    return Touch(arrived, max(arrived, until), usual, None, known_cost=False, answered=False)
+    return Touch(arrived, max(arrived, until), usual, remaining=None, known_cost=False, answered=False)
 
 
 def usable_cost(o: Observation) -> float | None:

@@ -5,15 +5,57 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
 
 from probes.prices import gini
+from probes.stats import Interval
 from probes.twin import EVEN_REPLICAS, Twin
 
 ROUGH_REPLICAS = 600
 FASTEST_PER_S = 2000.0
 """No even rate above this is looked for; a job that may be sent at once has no safe rate of its own."""
+
+ODDS = 0.05
+"""Odds of any refusal at which a rate is called the greatest safe one (contract)."""
+
+
+class BoundBy(StrEnum):
+    """What binds a safe rate; the contract's closed list."""
+
+    OUTFLOW = "outflow"
+    RESERVATIONS = "reservations"
+    LATENCY = "latency"
+    CEILING = "ceiling"
+    REFUSALS = "refusals"
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """What a job of `job_calls` may do from rest, each with odds `ODDS` of any refusal.
+
+    `rate_per_s`: evenly, calls/s; None where no even rate is refused. `in_flight`: workers; `burst`: calls at one instant.
+    """
+
+    rate_per_s: Interval | None
+    in_flight: int
+    burst: int
+    bound_by: BoundBy
+    job_calls: int
+
+    def document(self) -> dict[str, Any]:
+        """`safe` of `probes.rate/1`."""
+        return {
+            "rate_per_s": None if self.rate_per_s is None else self.rate_per_s.document(),
+            "in_flight": self.in_flight,
+            "burst": self.burst,
+            "bound_by": self.bound_by.value,
+            "job_calls": self.job_calls,
+            "odds": ODDS,
+        }
+
 
 Point = tuple[float, float]
 """(log rate, excess over the mark)."""

@@ -3,45 +3,76 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, HOSTED_MARK, BucketSettings
 from probes.observation import Observation, Outcome
 from probes.replay import Touch, usable_remaining
 
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""
-CANVAS_MARKS, CANVAS_RESERVATION, CANVAS_OUTFLOW = (600.0, 700.0), 50.0, 10.0
-"""Canvas's own constants: where the first two are met, an outflow clearly below the third is what another job leaves."""
+CANVAS_MARKS = (CANVAS.high_water_mark, HOSTED_MARK)
 LESS = 0.97
-"""Below this share of Canvas's outflow, by three standard errors, it is."""
+"""Where mark and reservation are Canvas's own, an outflow surely below this share of Canvas's is what another job leaves."""
 JUMPS = 1.05
 """A header above this share of what the rested bucket showed is more than one can hold."""
 
-Signs = tuple[tuple[str, str], ...]
-"""Remarks of (kind, sentence)."""
+
+class Regime(StrEnum):
+    """What limits the calls of a token, by what is known of it; the contract's closed list."""
+
+    HEADERS = "headers"
+    """A bucket whose level the server's own headers show."""
+    REFUSALS = "refusals"
+    """A limit that shows by refusals alone."""
+    UNTHROTTLED = "unthrottled"
+    """No sign of a limit up to the ceilings."""
+    NOT_ENFORCED = "not_enforced"
+    """A level is shown, and calls pass above its mark."""
+    BLOCKED = "blocked"
+    """Every call of the token is refused."""
 
 
-def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[str, Signs]:
-    """(regime, signs) by the signatures of `throttle-physics`, section 1."""
+class Sign(NamedTuple):
+    """A remark on what the answers show: its `kind`, and `says`, a sentence for a person."""
+
+    kind: str
+    says: str
+
+    def document(self) -> dict[str, str]:
+        """As `probes.rate/1` writes it."""
+        return self._asdict()
+
+
+Signs = tuple[Sign, ...]
+
+
+def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tuple[Regime, Signs]:
+    """(regime, signs), by what a leaky bucket of our own calls cannot show.
+
+    Every call refused and Remaining forced to 0.0: a blocked token. Remaining that stays although calls overlap: a token on the approve
+    list, or no store behind the throttle. Calls that pass above the mark: nothing is enforced.
+    """
     metered = [o for o in answered if usable_remaining(o) is not None]
     refused = [o for o in answered if o.outcome is Outcome.THROTTLED]
     if refused and len(refused) == len(answered) and all(o.remaining == 0.0 for o in metered) and metered:
-        return "blocked", (("blocked", f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."),)
+        said = f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."
+        return Regime.BLOCKED, (Sign("blocked", said),)
     if len(metered) < min(FEW_METERED, 0.2 * len(answered)) or not metered:
         said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
-        return ("refusals", (("no_headers", said),)) if refused else ("unthrottled", (("no_headers", said),))
+        return Regime.REFUSALS if refused else Regime.UNTHROTTLED, (Sign("no_headers", said),)
     still = _constant_although_overlapping(touches)
     if still and not refused:
         said = (
             f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls, up to {_together(touches)} at one time: "
             "no bucket is kept for this token, or it leaks what so many reserve before the first returns."
         )
-        return "unthrottled", (("approve_listed", said),)
+        return Regime.UNTHROTTLED, (Sign("approve_listed", said),)
     if _passed_above(touches) >= 3 and not refused:
-        return "not_enforced", (
-            ("not_enforced", "Calls passed although the bucket was above its mark: the limit is counted, not enforced."),
-        )
-    return "headers", ()
+        said = "Calls passed although the bucket was above its mark: the limit is counted, not enforced."
+        return Regime.NOT_ENFORCED, (Sign("not_enforced", said),)
+    return Regime.HEADERS, ()
 
 
 def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
@@ -87,10 +118,11 @@ def jumping(touches: Sequence[Touch]) -> str | None:
 
 def less_outflow(bucket: BucketSettings, error: float) -> str | None:
     """Why the outflow may be what another job leaves: mark and reservation are Canvas's own, and it is clearly less than Canvas's."""
-    own = abs(bucket.up_front_cost - CANVAS_RESERVATION) < 0.1 and any(abs(bucket.high_water_mark - mark) < 0.5 for mark in CANVAS_MARKS)
-    if not own or bucket.outflow_per_s + 3.0 * error > LESS * CANVAS_OUTFLOW:
+    usual_mark = any(abs(bucket.high_water_mark - mark) < 0.5 for mark in CANVAS_MARKS)
+    own = usual_mark and abs(bucket.up_front_cost - CANVAS.up_front_cost) < 0.1
+    if not own or bucket.outflow_per_s + 3.0 * error > LESS * CANVAS.outflow_per_s:
         return None
     return (
-        f"The outflow is {bucket.outflow_per_s:.3g} units/s where Canvas's own is {CANVAS_OUTFLOW:g}: it is configured so, or another job "
-        "on this token takes the rest bit by bit, and what is told here holds while that goes on."
+        f"The outflow is {bucket.outflow_per_s:.3g} units/s where Canvas's own is {CANVAS.outflow_per_s:g}: it is configured so, or "
+        "another job on this token takes the rest bit by bit, and what is told here holds while that goes on."
     )

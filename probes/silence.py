@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS, BucketSettings
 
 FIRST = 2
 """Calls together at first."""
 CLEAN = 8
 """After so many clean answers each, one more."""
 MOST = 10
-"""Calls that a bucket of Canvas's own constants always stands, whatever they cost and however long they take (`throttle-physics`, 1)."""
+"""Calls at one time that a bucket of Canvas's own constants stands, however long they take: a call costs about a unit for each second of
+work, so ten pay what leaks (10 units/s), and ten reservations (500 units) lie below the mark (600)."""
 
 
 @dataclass(slots=True)
@@ -31,8 +32,9 @@ class Silence:
     def settings(self) -> BucketSettings:
         """A bucket that lets so many calls be out at one time: Canvas's own, or as many times it."""
         times = max(1.0, self.most / MOST)
-        canvas = BucketSettings()
-        return BucketSettings(canvas.high_water_mark * times, canvas.maximum * times, canvas.outflow_per_s * times, canvas.up_front_cost)
+        return CANVAS.scaled(
+            high_water_mark=CANVAS.high_water_mark * times, maximum=CANVAS.maximum * times, outflow_per_s=CANVAS.outflow_per_s * times
+        )
 
     @property
     def lasts(self) -> bool:

@@ -43,7 +43,7 @@ def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observatio
     parts = [touches_of(seen[step.first : end], found.away.round_trip_s) for step, end in zip(steps, ends, strict=True)]
     rates = [rate for step, touches in zip(steps, parts, strict=True) if (rate := _by_peak(twin, step, touches)) is not None]
     stood_s = _stood_s(seen[steps[0].first :])
-    if not rates and (stood_s is None or any(kind == "server_time_drifts" for kind, _ in found.signs)):
+    if not rates and (stood_s is None or found.shows("server_time_drifts")):
         return None
     longest_s = stood_s or max(t.departed_s - t.arrived_s for touches in parts for t in touches)
     return min([*rates, twin.bucket.high_water_mark / twin.bucket.up_front_cost / longest_s])
@@ -74,15 +74,21 @@ def _stood_s(seen: Sequence[Observation]) -> float | None:
         return None
     relative = _relative(calls)
     long = relative > float(np.quantile(relative, LONG))
-    share, row, best = float(np.mean(long)), 0, (0, 0)
-    for n, one in enumerate(long):
+    share, row = float(np.mean(long)), _longest_row(long.tolist())
+    by_chance = len(calls) * (1.0 - share) * share ** (row.stop - row.start)
+    if by_chance > SELDOM or float(np.max(relative[row], initial=0.0)) < LONGER:
+        return None
+    return max(o.flight_s or 0.0 for o in calls[row])
+
+
+def _longest_row(marked: Sequence[bool]) -> slice:
+    """Where the most marked values stand one after another, the last of several such places."""
+    row, best = 0, (0, 0)
+    for n, one in enumerate(marked):
         row = row + 1 if one else 0
         best = max(best, (row, n))
-    row, last = best
-    those = slice(last - row + 1, last + 1)
-    if len(calls) * (1.0 - share) * share**row > SELDOM or float(np.max(relative[those], initial=0.0)) < LONGER:
-        return None
-    return max(o.flight_s or 0.0 for o in calls[those])
+    length, last = best
+    return slice(last - length + 1, last + 1)
 
 
 def _relative(calls: Sequence[Observation]) -> np.ndarray:

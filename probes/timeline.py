@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probes.bucket import BucketSettings
+from probes.bucket import BucketSettings, usual_maximum
 from probes.replay import Touch, replay
 
 if TYPE_CHECKING:
@@ -24,12 +24,10 @@ if TYPE_CHECKING:
 
 SWAPPED_S = 0.08
 """Events no further apart may have swapped on their way."""
-
 MOST_SWAPPED = 3
 """Of so many departures beside a header it is asked whether they swapped with it."""
 MOST_ELEMENTS = 2_000_000
 """Replays at one time are so few that none of their arrays is larger."""
-
 FEW_REPLAYS = 8
 """So many are replayed event by event one by one; more side by side, which costs the same for one as for a hundred."""
 
@@ -59,6 +57,21 @@ class Timeline:
         return np.array([touch.usable for touch in self.touches])
 
     @cached_property
+    def arrivals(self) -> Floats:
+        """When each call reached the bucket, seconds."""
+        return np.array([touch.arrived_s for touch in self.touches])
+
+    @cached_property
+    def departures(self) -> Floats:
+        """When each call left it, seconds."""
+        return np.array([touch.departed_s for touch in self.touches])
+
+    @cached_property
+    def costs(self) -> Floats:
+        """What each call paid, units."""
+        return np.array([touch.cost for touch in self.touches])
+
+    @cached_property
     def headers(self) -> Floats:
         """Remaining of the usable touches, units."""
         return np.array([touch.remaining for touch in self.touches if touch.usable], dtype=float)
@@ -66,10 +79,9 @@ class Timeline:
     @cached_property
     def neighbours(self) -> Floats:
         """For each usable touch, how many events of other calls lie so near its departure that they may have swapped with it."""
-        arrivals = np.sort([touch.arrived_s for touch in self.touches])
-        departures = np.sort([touch.departed_s for touch in self.touches])
-        at = np.array([touch.departed_s for touch in self.touches])[self.usable]
-        near = [np.searchsorted(events, at + SWAPPED_S) - np.searchsorted(events, at - SWAPPED_S) for events in (arrivals, departures)]
+        at = self.departures[self.usable]
+        both = (np.sort(self.arrivals), np.sort(self.departures))
+        near = [np.searchsorted(events, at + SWAPPED_S) - np.searchsorted(events, at - SWAPPED_S) for events in both]
         return np.asarray(near[0] + near[1] - 1, dtype=float)
 
     @cached_property
@@ -78,9 +90,8 @@ class Timeline:
 
         Of shape (MOST_SWAPPED + 1, headers).
         """
-        order = np.argsort([touch.departed_s for touch in self.touches], kind="stable")
-        at = np.array([touch.departed_s for touch in self.touches])[order]
-        paid = np.array([touch.cost for touch in self.touches])[order]
+        order = np.argsort(self.departures, kind="stable")
+        at, paid = self.departures[order], self.costs[order]
         after = _beside(at, paid)
         before = _beside(-at[::-1], paid[::-1])[:, ::-1]
         places = np.argsort(order, kind="stable")[self.usable]
@@ -90,10 +101,10 @@ class Timeline:
     def _events(self) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
         """(instants, +1 for an arrival and -1 for a departure, what is paid, where each usable touch departs) in order of time."""
         n = len(self.touches)
-        instants = np.array([touch.arrived_s for touch in self.touches] + [touch.departed_s for touch in self.touches])
+        instants = np.concatenate([self.arrivals, self.departures])
         order = np.argsort(instants, kind="stable")  # an arrival stands before a departure of the same instant
         steps = np.where(order < n, 1.0, -1.0)
-        paid = np.concatenate([np.zeros(n), [touch.cost for touch in self.touches]])[order]
+        paid = np.concatenate([np.zeros(n), self.costs])[order]
         places = np.empty(2 * n, dtype=np.int64)
         places[order] = np.arange(2 * n)
         return instants[order], steps, paid, places[n:][self.usable]
@@ -105,7 +116,7 @@ class Timeline:
         return np.concatenate([[0.0], np.cumsum(steps)]), np.concatenate([[0.0], np.cumsum(paid)])
 
     def courses(self, constants: Floats, floor_after_leak: bool = True) -> Courses:
-        """The replays of B buckets, `constants` of shape (B, 3): mark, reservation, outflow; the maximum is taken for 4/3 of the mark."""
+        """The replays of B buckets, `constants` of shape (B, 3): mark, reservation, outflow; the maximum is `usual_maximum`."""
         rows = max(1, MOST_ELEMENTS // (4 * len(self.touches)))
         parts = [self._replays(constants[n : n + rows], floor_after_leak) for n in range(0, len(constants), rows)]
         return parts[0] if len(parts) == 1 else Courses(*(np.concatenate([_columns(p)[n] for p in parts]) for n in range(4)))
@@ -130,7 +141,7 @@ class Timeline:
         np.subtract(units[:, :-1], leaked, out=free[:, 0::2])
         np.subtract(units[:, 1:], leaked, out=free[:, 1::2])
         lowest = np.minimum.accumulate(np.minimum(free, 0.0), axis=1)
-        full = np.max(free - lowest, axis=1) > mark[:, 0] * 4 / 3
+        full = np.max(free - lowest, axis=1) > usual_maximum(mark[:, 0])
         touched = np.empty(free.shape, dtype=bool)
         touched[:, 0] = free[:, 0] <= 0.0
         np.less_equal(free[:, 1:], lowest[:, :-1], out=touched[:, 1:])
@@ -139,7 +150,7 @@ class Timeline:
         return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last), full
 
     def _one_by_one(self, constants: Floats, floor_after_leak: bool) -> Columns:
-        buckets = [BucketSettings(mark, mark * 4 / 3, outflow, held, floor_after_leak) for mark, held, outflow in constants.tolist()]
+        buckets = buckets_of(constants, floor_after_leak)
         found = [[(c.reservations, c.seconds, c.constant, c.origin) for c in replay(bucket, self.touches)] for bucket in buckets]
         values = np.array(found, dtype=float)[:, self.usable]
         return values[:, :, 0], values[:, :, 1], values[:, :, 2], values[:, :, 3].astype(np.int64)
@@ -157,7 +168,7 @@ class _Tanks:
 
     def __init__(self, constants: Floats, floor_after_leak: bool, now: float) -> None:
         mark, self.reservation, self.outflow = constants.T
-        self.maximum, self.floored, self.last = mark * 4 / 3, floor_after_leak, now
+        self.maximum, self.floored, self.last = usual_maximum(mark), floor_after_leak, now
         self.level, self.held, self.constant, self.origin = np.zeros((4, len(constants)))
         self.since = np.full(len(constants), now)
 
@@ -176,6 +187,11 @@ class _Tanks:
         if where.any():
             self.held, self.since = np.where(where, 0.0, self.held), np.where(where, now, self.since)
             self.constant, self.origin = np.where(where, level, self.constant), self.origin + where
+
+
+def buckets_of(constants: Floats, floor_after_leak: bool) -> list[BucketSettings]:
+    """The buckets of B constants, shape (B, 3): mark, reservation, outflow."""
+    return [BucketSettings.of(mark, outflow, held, floor_after_leak=floor_after_leak) for mark, held, outflow in constants.tolist()]
 
 
 def _beside(at: Floats, paid: Floats) -> Floats:

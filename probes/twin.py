@@ -124,16 +124,6 @@ class Twin:
         last = float(np.mean(np.max(departures, axis=1))) + self.round_trip_s
         return last + (calls - part) * (self.mean_time_s + self.round_trip_s) / workers
 
-    def calls_until_refusal(self, workers: int, most: int = 20_000) -> int | None:
-        """Median number of calls that `workers` in a closed loop make before the first refusal; None when `most` pass without."""
-        arrivals, departures, costs = self._closed_loop(workers, most, 20, self.round_trip_s)
-        levels, is_arrival = levels_after(self.bucket, arrivals, departures, costs)
-        refused = (levels >= self.bucket.high_water_mark) & is_arrival
-        if np.mean(refused.any(axis=1)) < 0.5:
-            return None
-        before = np.where(refused.any(axis=1), np.sum(np.cumsum(refused, axis=1) == 0, axis=1, where=is_arrival), most)
-        return int(np.median(before))
-
     def _closed_loop(self, workers: int, calls: int, replicas: int, pause_s: float) -> tuple[Floats, Floats, Floats]:
         """(arrivals, departures, costs), each of shape (replicas, calls): the first `calls` arrivals of all workers."""
         each = min(calls, math.ceil(calls / workers * 1.25) + 12)

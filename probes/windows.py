@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from probes.amounts import Number
 from probes.observation import Observation
 from probes.probing import most_at_once
 from probes.replay import usable_cost
 from probes.rules.base import rounded_down, seconds
+from probes.stats import Interval
 
 ENOUGH_CALLS = 12
 """After so many calls a counter tells no more of itself."""
@@ -55,7 +55,7 @@ class Window:
         long = f"{rounded_down(rate.high)} a second, {self.limit:,.0f} in {seconds(self.length_s or 0.0)}"
         return f"A job that takes no more than is left meets no refusal; in the long run {long} pass."
 
-    def rate_per_s(self) -> Number | None:
+    def rate_per_s(self) -> Interval | None:
         """Calls/s of an even job longer than the window, `low` from now on; None where the headers do not tell the limit and the length.
 
         One call less than the limit, as a window may begin just before a call.
@@ -65,7 +65,7 @@ class Window:
         calls = self.limit / self.per_call
         kept = max(calls - 1.0, calls / 2.0) / self.length_s
         now = self.left / self.per_call / self.reset_s if self.left and self.reset_s else kept
-        return Number(kept, min(kept, now), calls / self.length_s, self.n)
+        return Interval(kept, min(kept, now), calls / self.length_s, self.n)
 
 
 def window_of(answered: Sequence[Observation]) -> Window | None:

@@ -1,4 +1,4 @@
-"""Words that Canvas uses for states and types: those it documents, and those its source knows (`canvas-facts`, section 7).
+"""Words that Canvas uses for states and types: those it documents, and those its source knows.
 
 Sources: communication_channel.rb, enrollment.rb and enrollment_state.rb, progress.rb, sis_batch.rb of instructure/canvas-lms, and the
 documentation of the same date.

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from worlds import SELF, Law, World, observed
 
-from probes.changes import drifting, with_times
+from probes.changes import drifting
 from probes.design import Design
 from probes.estimate import estimate
 from probes.observation import Observation
@@ -35,10 +33,3 @@ def test_a_server_that_warms_up_or_slows_down_for_good(parts: tuple[tuple[int, f
     assert said is not None
     assert said.startswith("The server took ")
     assert drifting(answers((sum(count for count, _ in parts), parts[0][1]))) is None
-
-
-@pytest.mark.parametrize(("factor", "kept"), [(1.0, True), (0.0, False), (1000.0, False)])
-def test_times_that_cannot_be_the_servers(factor: float, kept: bool) -> None:
-    """A server time of 0 on every answer, or one longer than the flights, is taken for none told."""
-    seen = [replace(o, server_time_s=(o.server_time_s or 0.0) * factor) for o in answers((20, 0.2))]
-    assert all((o.server_time_s is not None) is kept for o in with_times(seen))

@@ -267,7 +267,7 @@ def test_a_bucket_that_leaks_what_a_few_calls_reserve(ceiling: int) -> None:
 
     No more together than may be in flight: there it is said how many were.
     """
-    world = World(BucketSettings(250.0, 250.0 * 4 / 3, 16.0, 7.0), Law(1.5, 0.5), seed=5)
+    world = World(BucketSettings.of(250.0, 16.0, 7.0), Law(1.5, 0.5), seed=5)
     world.carry_out(Design((SELF,), 60, max_in_flight=ceiling))
     told = estimate(world.seen)
     assert told is not None

@@ -10,9 +10,9 @@ from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.distance import distance
+from probes.distance import distance, with_times
 from probes.estimate import Estimate, estimate
-from probes.rates import Ceilings, rate_document
+from probes.rates import Bounds, rate_document
 from probes.replay import network_s
 from probes.safety import even_rate
 
@@ -113,10 +113,17 @@ def test_random_servers_that_do_not_tell_their_time() -> None:
         world.carry_out(design)
         one = found(world)
         assert max(abs(error) for error in off(one, world)[:2]) < 0.01
-        told = rate_document(one, SELF.name, 1000, Ceilings())["safe"]["rate_per_s"]
+        told = rate_document(one, SELF.name, 1000, Bounds())["safe"]["rate_per_s"]
         truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
         errors.append(told["value"] / truth - 1.0)
         held += told["low"] <= truth <= told["high"]
         assert world.refused == 0
     assert float(np.max(np.abs(errors))) < 0.15
     assert held >= 1
+
+
+@pytest.mark.parametrize(("factor", "kept"), [(1.0, True), (0.0, False), (1000.0, False)])
+def test_times_that_cannot_be_the_servers(factor: float, kept: bool) -> None:
+    """A server time of 0 on every answer, or one longer than the flights, is taken for none told."""
+    seen = [observed(n, n + 0.25, server_time_s=0.2 * factor) for n in range(20)]
+    assert all((o.server_time_s is not None) is kept for o in with_times(seen))

@@ -12,9 +12,9 @@ from worlds import SELF, Law, World, observed, random_world, recorded
 from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.design import Design
-from probes.estimate import Estimate, Number, estimate, mean_of, student
+from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, rate_document
+from probes.rates import Bounds, rate_document
 
 Answers = Callable[[int, dict[str, Any]], dict[str, Any]]
 
@@ -205,7 +205,7 @@ def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> No
 @pytest.mark.parametrize(("seed", "signs"), [(1, []), (7, ["jitter"])])
 def test_calls_that_overtake_one_another(seed: int, signs: list[str]) -> None:
     """Dense calls whose order the network loses are no sign of another job: the first calls tell the bucket, and that is said."""
-    bucket = BucketSettings(785.0, 785.0 * 4 / 3, 15.0, 96.0)
+    bucket = BucketSettings.of(785.0, 15.0, 96.0)
     world = World(bucket, Law(0.13, 0.14), rtt_s=0.08, jitter_s=0.05, seed=seed)
     world.carry_out(Design((SELF,)))
     one = found(world.seen)
@@ -309,29 +309,6 @@ def test_failed_answers_are_not_priced() -> None:
     assert found(seen).twin(SELF.name) is None
 
 
-def test_mean_of() -> None:
-    """A mean with Student's interval on the logarithm's scale; unknown below five values."""
-    number = mean_of(np.array([1.0, 1.1, 0.9, 1.0, 1.0]))
-    assert number is not None
-    half = 2.776 * np.std([1.0, 1.1, 0.9, 1.0, 1.0], ddof=1) / math.sqrt(5)
-    assert number.value == pytest.approx(1.0)
-    assert number.n == 5
-    assert number.high == pytest.approx(math.exp(half), rel=0.005)
-    assert mean_of(np.ones(4)) is None
-    assert mean_of(np.zeros(6)) == Number(0.0, 0.0, 0.0, 6)
-
-
-def test_student() -> None:
-    """Quantiles of Student's t within 0.5 % from four degrees on."""
-    for degrees, quantile in ((4, 2.7764), (9, 2.2622), (30, 2.0423), (1000, 1.9623)):
-        assert student(degrees) == pytest.approx(quantile, rel=0.005)
-
-
-def test_number_document() -> None:
-    """Six significant digits."""
-    assert Number(1 / 3, 0.123456789, 2.0, 7).document() == {"value": 0.333333, "low": 0.123457, "high": 2.0, "n": 7}
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_one_overlapping_header_tells_neither_reservation_nor_outflow(seed: int) -> None:
     """Five calls, one header read beside another call: one equation with two unknowns leaves both unknown."""
@@ -405,8 +382,8 @@ def test_calls_that_time_out_leave_the_rate_untold() -> None:
     assert dict(one.signs)["timeouts"] == f"4 of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
     assert "shared_token" not in kinds(one)
     assert one.identified
-    assert rate_document(one, SELF.name, 1000, Ceilings())["safe"] is None
-    assert rate_document(found(world.seen), SELF.name, 1000, Ceilings())["safe"] is not None
+    assert rate_document(one, SELF.name, 1000, Bounds())["safe"] is None
+    assert rate_document(found(world.seen), SELF.name, 1000, Bounds())["safe"] is not None
 
 
 def test_headers_told_as_whole_numbers() -> None:

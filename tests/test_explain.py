@@ -24,7 +24,7 @@ from probes.explain.headers import header_lines, status_means
 from probes.explain.lists import LIST_NAMES, SPECIAL
 from probes.explain.paste import read
 from probes.explain.questions import QUESTIONS
-from probes.explain.rules import effective_per_page
+from probes.explain.rules import Weight, effective_per_page
 from probes.explain.snippets import link_snippets
 from probes.observation import Observation, Outcome
 from probes.runs import Run
@@ -34,7 +34,7 @@ SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
 
 
 def kinds(explanation: Explanation) -> list[str]:
-    return [remark.kind for remark in explanation.remarks if remark.weight != "info"]
+    return [remark.kind for remark in explanation.remarks if remark.weight is not Weight.INFO]
 
 
 # Reading a request

@@ -324,10 +324,16 @@ def test_headers_that_are_no_numbers(text: str) -> None:
 
 
 def test_retry_after_as_a_date() -> None:
-    """Retry-After may be a date; one in the past is no wait."""
-    soon = budget(httpx.Headers({"Retry-After": formatdate(time.time() + 30.0, usegmt=True)}))["retry_after_s"]
-    assert soon == pytest.approx(30.0, abs=2.0)
-    assert budget(httpx.Headers({"Retry-After": formatdate(0, usegmt=True)}))["retry_after_s"] == 0.0
+    """Retry-After may be a date, against the answer's own Date if it has one; one that is past, or far from now, is no wait."""
+
+    def told(at_s: float, **date: str) -> float | None:
+        return budget(httpx.Headers({"Retry-After": formatdate(at_s, usegmt=True), **date}))["retry_after_s"]
+
+    now = time.time()
+    assert told(now + 30.0) == pytest.approx(30.0, abs=2.0)
+    assert told(now + 630.0, Date=formatdate(now + 600.0, usegmt=True)) == 30.0
+    assert told(now - 60.0) == 0.0
+    assert told(0.0) is None
 
 
 def test_refusal_signs() -> None:

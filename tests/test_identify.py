@@ -55,7 +55,7 @@ def test_recorded_traces_without_runtime(name: str) -> None:
 
 def test_a_reservation_above_the_mark_is_none() -> None:
     """Two pairs of calls also fit a bucket that its maximum cuts: maximum less the reservation. It admits no call: it is not told."""
-    bucket = BucketSettings(436.0, 436.0 * 4 / 3, 16.0, 80.0)
+    bucket = BucketSettings.of(436.0, 16.0, 80.0)
     world = World(bucket, Law(1.2, 4.1), 0.03, 0.0, seed=3)
     for size in (1, 1, 2, 2, 1, 1):
         world.round([0.0] * size, 1.0)

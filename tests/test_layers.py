@@ -34,8 +34,8 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "infer": (
         5,
         frozenset(
-            "replay timeline guesses regression identify distance signatures prices mixture twin safety estimate rates".split()
-            + "amounts windows changes slowing design ratios probing refusals ratio_rates ratio_plan levels stalls pricing".split()
+            "replay timeline guesses regression identify distance signatures doubts prices mixture twin safety estimate rates".split()
+            + "windows changes slowing design ratios probing refusals ratio_rates ratio_plan levels stalls pricing".split()
             + "compare diagnosis plan findings rules".split()
         ),
     ),

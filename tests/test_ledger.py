@@ -24,7 +24,7 @@ def ledger(**changes: float) -> Ledger:
     book = Ledger(DEFAULT.scaled(**changes))
     for step in range(100):
         now = step - 100.0
-        book.answer(book.send(now), now + 0.01, 0.0, 600.0, False, None)
+        book.answer(book.send(now), now + 0.01, cost=0.0, remaining=600.0)
     book.neighbours.last_header_s = 0.0
     return book
 
@@ -64,7 +64,7 @@ def test_an_answer_makes_room() -> None:
     """An answer gives its reservation back and pays its cost."""
     book = ledger()
     numbers = sent_at_once(book)
-    book.answer(numbers[0], 0.0, 7.0, None, False, None)
+    book.answer(numbers[0], 0.0, cost=7.0)
     assert book.level_at(0.0) == pytest.approx(550.0 - 50.0 + 7.0)
 
 
@@ -72,10 +72,10 @@ def test_an_unknown_number_changes_nothing() -> None:
     """An answer to a call that is not out, or was answered already, is ignored."""
     book = ledger()
     number = book.send(0.0)
-    book.answer(number, 0.0, 1.0, None, False, None)
+    book.answer(number, 0.0, cost=1.0)
     level = book.level_at(0.0)
-    book.answer(number, 0.0, 1.0, None, False, None)
-    book.answer(99, 0.0, 1.0, 0.0, True, 100.0)
+    book.answer(number, 0.0, cost=1.0)
+    book.answer(99, 0.0, cost=1.0, remaining=0.0, refused=True, retry_after_s=100.0)
     assert (book.level_at(0.0), book.wait_s(0.0)) == (level, 0.0)
 
 
@@ -94,26 +94,26 @@ def test_garbage_counts_as_not_seen(cost: float, remaining: float) -> None:
     """Values that cannot be costs or levels leave a call without headers: about one unit a second."""
     book = Ledger(DEFAULT)
     first, _ = book.send(0.0), book.send(0.0)
-    book.answer(first, 2.0, cost, remaining, False, None)
+    book.answer(first, 2.0, cost=cost, remaining=remaining)
     assert book.level_at(2.0) == pytest.approx(100.0 - 20.0 - 50.0 + 2.0)
 
 
 def test_a_lost_call_keeps_its_reservation() -> None:
     """Where headers are usual a call without any failed on its way, and the server may still hold its reservation."""
     book = ledger()
-    book.answer(book.send(0.0), 0.1, 0.0, 600.0, False, None)
-    book.answer(book.send(0.1), 0.2, None, None, False, None)
+    book.answer(book.send(0.0), 0.1, cost=0.0, remaining=600.0)
+    book.answer(book.send(0.1), 0.2)
     assert book.level_at(0.2) == pytest.approx(50.0 - 1.0 + 0.1, abs=0.01)
 
 
 def test_agreeing_headers_lower_the_book() -> None:
     """Eight headers in a row that show less than the book free what a neighbour had reserved and has no more."""
     book = ledger()
-    book.answer(book.send(0.0), 0.1, 0.0, 550.0, False, None)
+    book.answer(book.send(0.0), 0.1, cost=0.0, remaining=550.0)
     levels = []
     for step in range(9):
         now = 0.3 + 0.1 * step
-        book.answer(book.send(now), now + 0.05, 0.0, 599.0, False, None)
+        book.answer(book.send(now), now + 0.05, cost=0.0, remaining=599.0)
         levels.append(book.level_at(now + 0.05))
     assert levels[6] > 35.0
     assert levels[8] < 3.0
@@ -127,10 +127,10 @@ def test_a_lost_call_counts_until_a_later_one_brings_a_header() -> None:
     for shown, level in ((599.0, 1.0), (549.0, 51.0)):
         book = ledger()
         lost, before = book.send(0.0), book.send(0.05)
-        book.answer(lost, 0.1, None, None, False, None)
-        book.answer(before, 0.15, 0.0, 599.0, False, None)
+        book.answer(lost, 0.1)
+        book.answer(before, 0.15, cost=0.0, remaining=599.0)
         assert book.level_at(0.15) == pytest.approx(50.0, abs=2.0)
-        book.answer(book.send(0.2), 0.25, 0.0, shown, False, None)
+        book.answer(book.send(0.2), 0.25, cost=0.0, remaining=shown)
         assert book.level_at(0.25) == pytest.approx(level, abs=1.0)
         assert not book.neighbours.jumps
 
@@ -148,7 +148,7 @@ class Losing(Booked):
         if int(self.answers / self.every) == int((self.answers - 1) / self.every):
             super().received(now, call, cost, remaining, refused)
         else:
-            self.book.answer(self.numbers.pop(call), now, None, None, refused, None)
+            self.book.answer(self.numbers.pop(call), now, refused=refused)
 
 
 @pytest.mark.untraced
@@ -165,7 +165,7 @@ def test_an_unknown_bucket_that_is_nearly_full_is_waited_for() -> None:
     """Before the constants are known a header that shows less than a cautious reservation makes the next call wait."""
     book = unknown(FAMILIES["canvas"](1))
     for step, remaining in enumerate((600.0, 600.0, 100.0)):
-        book.answer(book.send(float(step)), step + 0.3, 0.0, remaining, False, None)
+        book.answer(book.send(float(step)), step + 0.3, cost=0.0, remaining=remaining)
     assert book.wait_s(2.3) == pytest.approx((500.0 + 200.0 + 2.0 - 600.0) / 5.0, rel=0.01)
 
 
@@ -176,7 +176,7 @@ def still(book: Ledger, bursts: int, remaining: float | None = 600.0) -> list[in
         numbers = sent_at_once(book, 10.0 * burst)
         sizes.append(len(numbers))
         for number in numbers:
-            book.answer(number, 10.0 * burst + 1.0, 0.1, remaining, False, None)
+            book.answer(number, 10.0 * burst + 1.0, cost=0.1, remaining=remaining)
     return sizes
 
 
@@ -185,9 +185,9 @@ def test_a_level_that_never_moves_lets_more_go_together() -> None:
     book = unknown(FAMILIES["canvas"](1))
     assert still(book, 10) == [2, 2, 2, 4, 4, 4, 8, 8, 8, 16]
     numbers = sent_at_once(book, 200.0)
-    book.answer(numbers[0], 200.1, None, 600.0, True, None)
+    book.answer(numbers[0], 200.1, remaining=600.0, refused=True)
     for number in numbers[1:]:
-        book.answer(number, 200.2, 0.1, 600.0, False, None)
+        book.answer(number, 200.2, cost=0.1, remaining=600.0)
     assert max(still(book, 30)) == 8
 
 
@@ -195,7 +195,7 @@ def test_a_hung_call_does_not_end_learning() -> None:
     """While a bucket is learnt a call that never returns is waited for five seconds; then the others go on."""
     book = unknown(FAMILIES["canvas"](1))
     hung, other = sent_at_once(book)
-    book.answer(other, 0.3, 0.1, 550.0, False, None)
+    book.answer(other, 0.3, cost=0.1, remaining=550.0)
     assert book.wait_s(0.3) == pytest.approx(4.7)
     assert book.wait_s(5.1) <= 1e-3
     assert len(sent_at_once(book, 45.0)) >= 1
@@ -207,8 +207,8 @@ def test_values_that_no_bucket_can_tell(cost: float, remaining: float) -> None:
     """A cost or a level beyond two marks is not believed: known or not, one more call waits no longer than the others made it."""
     for book in (ledger(), unknown(FAMILIES["canvas"](1))):
         for step in range(3):
-            book.answer(book.send(step - 3.0), step - 2.9, 0.1, 600.0, False, None)
-        book.answer(book.send(0.0), 0.1, cost, remaining, False, None)
+            book.answer(book.send(step - 3.0), step - 2.9, cost=0.1, remaining=600.0)
+        book.answer(book.send(0.0), 0.1, cost=cost, remaining=remaining)
         assert book.wait_s(0.2) == 0.0
         assert book.level_at(0.2) < 60.0
 
@@ -217,7 +217,7 @@ def test_a_mark_that_was_raised_is_believed_in_the_end() -> None:
     """Five headers in a row beyond two marks are taken at their word."""
     book = unknown(FAMILIES["canvas"](1))
     for step in range(8):
-        book.answer(book.send(float(step)), step + 0.3, 0.0, 600.0 if step < 2 else 6000.0, False, None)
+        book.answer(book.send(float(step)), step + 0.3, cost=0.0, remaining=600.0 if step < 2 else 6000.0)
     assert book.learner.mark == 6000.0
 
 
@@ -226,7 +226,7 @@ def test_a_known_mark_that_was_raised_far() -> None:
     book = ledger()
     heard = book.hearing.headers
     for step in range(20):
-        book.answer(book.send(float(step)), step + 0.3, 0.0, 6000.0, False, None)
+        book.answer(book.send(float(step)), step + 0.3, cost=0.0, remaining=6000.0)
     assert book.hearing.headers == heard + 16
     assert not book.hearing.stopped
 
@@ -236,7 +236,7 @@ def test_a_lone_call_that_is_refused_again_waits_longer() -> None:
     book, now, waits = ledger(), 0.0, []
     for _ in range(4):
         now += book.wait_s(now) + 1e-6
-        book.answer(book.send(now), now, None, 60.0, True, None)
+        book.answer(book.send(now), now, remaining=60.0, refused=True)
         waits.append(book.retreat.until_s - now)
     assert waits[1:] == pytest.approx([5.0, 10.0, 20.0])
 
@@ -246,7 +246,7 @@ def test_a_call_too_young_to_be_seen_comes_on_top_of_a_header() -> None:
     book = ledger()
     book.passage.round_trip_s = 0.2
     old, _ = book.send(0.0), book.send(0.25)
-    book.answer(old, 0.3, 0.0, 600.0 - 120.0, False, None)
+    book.answer(old, 0.3, cost=0.0, remaining=600.0 - 120.0)
     assert book.level_at(0.3) == pytest.approx(120.0 + 50.0)
     own = 50.0 - 0.3 * 10.0
     ((when_s, reservations),) = book.neighbours.jumps
@@ -257,7 +257,7 @@ def test_a_call_too_young_to_be_seen_comes_on_top_of_a_header() -> None:
 def test_a_header_above_the_book_raises_it_at_once() -> None:
     """What a header shows beyond our own calls is a neighbour's and counts, and room for more is kept."""
     book = ledger()
-    book.answer(book.send(0.0), 0.2, 0.1, 400.0, False, None)
+    book.answer(book.send(0.0), 0.2, cost=0.1, remaining=400.0)
     assert book.level_at(0.2) == pytest.approx(200.0)
     assert book.reserve(0.2) > 50.0
 
@@ -321,12 +321,12 @@ def test_neighbours_are_forgotten() -> None:
 def test_a_refusal_waits_as_long_as_the_server_says() -> None:
     """Retry-After is kept, up to an hour; a negative or absent one is not."""
     book = ledger()
-    book.answer(book.send(0.0), 0.1, None, 590.0, True, 12.0)
+    book.answer(book.send(0.0), 0.1, remaining=590.0, refused=True, retry_after_s=12.0)
     assert book.wait_s(0.1) == pytest.approx(12.0)
-    book.answer(book.send(20.0), 20.1, None, 590.0, True, 1e9)
+    book.answer(book.send(20.0), 20.1, remaining=590.0, refused=True, retry_after_s=1e9)
     assert book.wait_s(20.1) == pytest.approx(3600.0)
     other = ledger()
-    other.answer(other.send(0.0), 0.1, None, 590.0, True, -5.0)
+    other.answer(other.send(0.0), 0.1, remaining=590.0, refused=True, retry_after_s=-5.0)
     assert other.retreat.until_s == -math.inf
 
 
@@ -334,7 +334,7 @@ def waits_of(book: Ledger, count: int, retry_after_s: float | None = None) -> li
     """Seconds until the next call after each of so many refusals in a row that show no Remaining."""
     waits, now = [], 0.0
     for _ in range(count):
-        book.answer(book.send(now), now + 0.1, None, None, True, retry_after_s)
+        book.answer(book.send(now), now + 0.1, refused=True, retry_after_s=retry_after_s)
         waits.append(book.wait_s(now + 0.1))
         now += 0.1 + waits[-1]
     return waits
@@ -348,7 +348,7 @@ def test_refusals_without_remaining_of_a_known_bucket() -> None:
 def test_a_refusal_that_shows_remaining_is_waited_for_exactly() -> None:
     """From Remaining -20 a reservation of 50 and the margin of 2 must leak at 10 units/s: 7.2 s; then one call goes ahead alone."""
     book = ledger()
-    book.answer(book.send(0.0), 0.1, None, -20.0, True, None)
+    book.answer(book.send(0.0), 0.1, remaining=-20.0, refused=True)
     assert book.wait_s(0.1) == pytest.approx(7.2, abs=1e-3)
     book.send(7.31)
     assert book.wait_s(7.31) > 1.0
@@ -363,11 +363,11 @@ def test_refusals_of_a_burst_count_once() -> None:
     """Calls that were out together and are refused together are one refusal; a call that passes begins anew."""
     book = unknown(FAMILIES["canvas"](1))
     first, second = book.send(0.0), book.send(0.0)
-    book.answer(first, 1.0, None, None, True, None)
-    book.answer(second, 1.1, None, None, True, None)
+    book.answer(first, 1.0, refused=True)
+    book.answer(second, 1.1, refused=True)
     assert book.wait_s(1.1) == pytest.approx(4.9)
-    book.answer(book.send(6.0), 6.2, None, None, False, None)
-    book.answer(book.send(6.2), 6.3, None, None, True, None)
+    book.answer(book.send(6.0), 6.2)
+    book.answer(book.send(6.2), 6.3, refused=True)
     assert book.wait_s(6.3) == pytest.approx(5.0)
 
 
@@ -383,7 +383,7 @@ def test_refusals_of_an_unknown_bucket_are_always_waited_for(remaining: float | 
     """A Remaining that nothing is known of, and a Retry-After that says now, leave the wait that doubles."""
     book, now, waits = unknown(FAMILIES["canvas"](1)), 0.0, []
     for _ in range(4):
-        book.answer(book.send(now), now + 0.1, None, remaining, True, retry_after_s)
+        book.answer(book.send(now), now + 0.1, remaining=remaining, refused=True, retry_after_s=retry_after_s)
         waits.append(book.wait_s(now + 0.1))
         now += 0.1 + waits[-1]
     assert waits == pytest.approx([5.0, 10.0, 20.0, 40.0])
@@ -392,7 +392,7 @@ def test_refusals_of_an_unknown_bucket_are_always_waited_for(remaining: float | 
 def test_a_refusal_that_shows_room_is_waited_for() -> None:
     """A known bucket that refuses and shows Remaining 600 is full in some other way: a reservation must leak."""
     book = ledger()
-    book.answer(book.send(0.0), 0.1, None, 600.0, True, None)
+    book.answer(book.send(0.0), 0.1, remaining=600.0, refused=True)
     assert book.wait_s(0.1) == pytest.approx(5.2, abs=0.01)
 
 
@@ -402,7 +402,7 @@ def test_one_after_another_lost_calls_do_not_add_up() -> None:
     for step in range(60):
         now += book.wait_s(now)
         lost = step % 3 == 2
-        book.answer(book.send(now), now + 0.1, None if lost else 0.1, None if lost else 600.0, False, None)
+        book.answer(book.send(now), now + 0.1, cost=None if lost else 0.1, remaining=None if lost else 600.0)
         now += 0.1
     assert now < 60 * 0.1 + 1.0
 
@@ -410,17 +410,17 @@ def test_one_after_another_lost_calls_do_not_add_up() -> None:
 def test_a_refusal_costs_nothing() -> None:
     """A refused call pays no cost; the header of the refusal is the level."""
     book = ledger()
-    book.answer(book.send(0.0), 0.0, 5.0, 90.0, True, None)
+    book.answer(book.send(0.0), 0.0, cost=5.0, remaining=90.0, refused=True)
     assert book.level_at(0.0) == pytest.approx(510.0)
 
 
 def test_headers_at_the_floor_count_what_they_may_lack() -> None:
     """A departure that empties the bucket forgives reservations: calls that may arrive after it are counted whole."""
     book = Ledger(DEFAULT)
-    book.answer(book.send(0.0), 0.2, 0.0, 600.0, False, None)
+    book.answer(book.send(0.0), 0.2, cost=0.0, remaining=600.0)
     late = [book.send(1.0), book.send(1.1), book.send(1.15)]
     book.level = book.own = 60.0
-    book.answer(late[0], 1.2, 0.0, 600.0, False, None)
+    book.answer(late[0], 1.2, cost=0.0, remaining=600.0)
     assert book.level_at(1.2) == pytest.approx(100.0)
 
 
@@ -506,8 +506,8 @@ def test_a_learnt_reservation_grows_after_a_refusal() -> None:
     Booked(case.changed(costs=case.costs[:16]), book).run()
     before = book.settings.up_front_cost
     first, second = book.send(1000.0), book.send(1000.0)
-    book.answer(first, 1001.0, None, -20.0, True, None)
-    book.answer(second, 1001.1, None, 30.0, True, None)
+    book.answer(first, 1001.0, remaining=-20.0, refused=True)
+    book.answer(second, 1001.1, remaining=30.0, refused=True)
     assert book.settings.up_front_cost == pytest.approx(1.1 * before)
 
 
@@ -517,7 +517,7 @@ def test_a_well_learnt_reservation_stays_after_a_refusal() -> None:
     book = unknown(case)
     Booked(case, book).run()
     before = book.settings.up_front_cost
-    book.answer(book.send(1000.0), 1001.0, None, -20.0, True, None)
+    book.answer(book.send(1000.0), 1001.0, remaining=-20.0, refused=True)
     assert book.settings.up_front_cost == before
     assert book.neighbours.active(1001.0)
 
@@ -562,9 +562,9 @@ def test_a_server_without_headers_is_taken_for_the_worst() -> None:
     sizes = still(book, 30, None)
     assert (sizes[:4], sizes[4:7], max(sizes)) == ([2, 2, 2, 2], [3, 3, 3], 10)
     numbers = sent_at_once(book, 500.0)
-    book.answer(numbers[0], 500.1, None, None, True, None)
+    book.answer(numbers[0], 500.1, refused=True)
     for number in numbers[1:]:
-        book.answer(number, 500.2, None, None, False, None)
+        book.answer(number, 500.2)
     assert len(sent_at_once(book, 600.0)) == 9
 
 
@@ -581,7 +581,7 @@ class Silenced(Booked):
         if self.heard >= 0:
             super().received(now, call, cost, remaining, refused)
         else:
-            self.book.answer(self.numbers.pop(call), now, None, None, refused, None)
+            self.book.answer(self.numbers.pop(call), now, refused=refused)
 
 
 @pytest.mark.parametrize("heard", [0, 1, 2, 3, 4, 6, 9, 14, 30, 100])
@@ -605,7 +605,7 @@ def test_unknown_buckets_unlike_the_guess(constants: tuple[float, float, float, 
     mark, outflow, reservation, time_s = constants
     draw = random.Random(1)
     times = tuple(time_s * math.exp(draw.gauss(0.0, 0.3)) for _ in range(300))
-    case = Case(BucketSettings(mark, mark * 4 / 3, outflow, reservation), tuple(0.3 for _ in times), times, time_s, 0.02, 0.003)
+    case = Case(BucketSettings.of(mark, outflow, reservation), tuple(0.3 for _ in times), times, time_s, 0.02, 0.003)
     seconds, refused = ratio(case, unknown(case))
     assert seconds < 3.5
     assert refused <= 1
@@ -616,7 +616,7 @@ def test_first_headers_below_zero() -> None:
     book = unknown(FAMILIES["canvas"](1))
     for step in range(2):
         for number in sent_at_once(book, 10.0 * step):
-            book.answer(number, 10.0 * step + 0.3, 200.0, -150.0, False, None)
+            book.answer(number, 10.0 * step + 0.3, cost=200.0, remaining=-150.0)
     assert len(sent_at_once(book, 30.0)) <= 2
     assert book.settings.up_front_cost > 0.0
 
@@ -626,7 +626,7 @@ def test_a_call_that_brought_no_answer_is_no_bare_answer() -> None:
     book = ledger()
     book.retreat.refused(0.0, 0.0)
     for step in range(20):
-        book.answer(book.send(0.0), 0.1 + 0.01 * step, None, None, False, None, lost=True)
+        book.answer(book.send(0.0), 0.1 + 0.01 * step, lost=True)
     assert not book.hearing.stopped
     assert book.retreat.in_a_row == 1
     assert book.losses.standing(1.0) == 20

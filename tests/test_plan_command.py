@@ -20,7 +20,7 @@ from probes.estimate import estimate
 from probes.jobs import plan as job
 from probes.mixture import mixture
 from probes.observation import Observation
-from probes.rates import Ceilings
+from probes.rates import Bounds
 from probes.ratio_rates import refusal_document
 from probes.refusals import RefusalDesign
 from probes.runs import Run
@@ -71,7 +71,7 @@ def hidden() -> tuple[World, dict[str, Any]]:
     design = RefusalDesign((SELF,), 400)
     world.carry_out(design)
     design.finish(world.seen)
-    return world, refusal_document(design, SELF.name, 1000, Ceilings())
+    return world, refusal_document(design, SELF.name, 1000, Bounds())
 
 
 def hidden_run(tmp_path: Path, hidden: tuple[World, dict[str, Any]]) -> Path:

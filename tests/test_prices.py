@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from probes.amounts import mean_of
-from probes.prices import FINENESS, Prices, gini, looks_lognormal, normal_quantile, tail_index
+from probes.prices import FINENESS, Prices, gini, looks_lognormal, mean_of, normal_quantile, tail_index
+from probes.stats import Interval
 
 
 def lognormal(n: int, spread: float = 0.5, seed: int = 1) -> np.ndarray:
@@ -100,3 +100,15 @@ def test_heavy_tails() -> None:
     heavy = 1.0 + rng.pareto(1.5, 400)
     assert [Prices(each, plain).heavy for each in (plain, humps, heavy, heavy[:60])] == [False, False, True, False]
     assert Prices(plain, heavy).heavy
+
+
+def test_mean_of() -> None:
+    """A mean with Student's interval on the logarithm's scale; unknown below five values."""
+    number = mean_of(np.array([1.0, 1.1, 0.9, 1.0, 1.0]))
+    assert number is not None
+    half = 2.776 * np.std([1.0, 1.1, 0.9, 1.0, 1.0], ddof=1) / math.sqrt(5)
+    assert number.value == pytest.approx(1.0)
+    assert number.n == 5
+    assert number.high == pytest.approx(math.exp(half), rel=0.005)
+    assert mean_of(np.ones(4)) is None
+    assert mean_of(np.zeros(6)) == Interval(0.0, 0.0, 0.0, 6)

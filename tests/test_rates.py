@@ -14,11 +14,12 @@ from worlds import SELF, Law, World, observed, random_world, recorded
 from probes import rates
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.estimate import Estimate, Number, estimate, student
+from probes.estimate import Estimate, estimate
 from probes.observation import Outcome
 from probes.prices import Prices
-from probes.rates import Ceilings, mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
+from probes.rates import Bounds, mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
 from probes.safety import even_rate, workers
+from probes.stats import Interval, student
 
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 
@@ -117,36 +118,36 @@ def test_no_rate_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ceilings", "rate", "bound_by"),
+    ("bounds", "rate", "bound_by"),
     [
-        (Ceilings(slowed_at=20.0, steady_at=15.0), {"value": 15.0, "low": 15.0, "high": 20.0, "n": 0}, "latency"),
-        (Ceilings(max_rate=3.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
-        (Ceilings(max_rate=30.0, slowed_at=20.0, steady_at=15.0), {"value": 15.0, "low": 15.0, "high": 20.0, "n": 0}, "latency"),
-        (Ceilings(max_rate=3.0, slowed_at=20.0, steady_at=15.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
+        (Bounds(slowed_at=20.0, steady_at=15.0), {"value": 15.0, "low": 15.0, "high": 20.0, "n": 0}, "latency"),
+        (Bounds(max_rate=3.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
+        (Bounds(max_rate=30.0, slowed_at=20.0, steady_at=15.0), {"value": 15.0, "low": 15.0, "high": 20.0, "n": 0}, "latency"),
+        (Bounds(max_rate=3.0, slowed_at=20.0, steady_at=15.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
     ],
 )
-def test_what_binds_where_the_bucket_does_not(ceilings: Ceilings, rate: dict[str, float], bound_by: str) -> None:
+def test_what_binds_where_the_bucket_does_not(bounds: Bounds, rate: dict[str, float], bound_by: str) -> None:
     """A job that the bucket lets through at any rate is still bound by a server that slows down, and by a configured ceiling."""
     found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
-    safe = valid(rate_document(found, SELF.name, 5, ceilings))["safe"]
+    safe = valid(rate_document(found, SELF.name, 5, bounds))["safe"]
     assert (safe["rate_per_s"], safe["bound_by"]) == (rate, bound_by)
 
 
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
     """A configured ceiling below the bucket's rate binds: the rate is the ceiling, in flight and burst are bounded too."""
-    safe = valid(rate_document(reservations, SELF.name, 1000, Ceilings(max_rate=1.0, max_in_flight=2)))["safe"]
+    safe = valid(rate_document(reservations, SELF.name, 1000, Bounds(max_rate=1.0, max_in_flight=2)))["safe"]
     assert (safe["rate_per_s"]["value"], safe["bound_by"], safe["in_flight"], safe["burst"]) == (1.0, "ceiling", 2, 2)
-    free = rate_document(outflow, SELF.name, 1000, Ceilings(max_rate=500.0, max_in_flight=200))
+    free = rate_document(outflow, SELF.name, 1000, Bounds(max_rate=500.0, max_in_flight=200))
     assert free == rate_document(outflow, SELF.name)
 
 
 def test_latency_binds(outflow: Estimate) -> None:
     """A server that slows down before the bucket fills binds: the highest rate that was steady, at most the one that was not."""
-    safe = valid(rate_document(outflow, SELF.name, 1000, Ceilings(slowed_at=2.0, steady_at=1.5)))["safe"]
+    safe = valid(rate_document(outflow, SELF.name, 1000, Bounds(slowed_at=2.0, steady_at=1.5)))["safe"]
     assert safe["bound_by"] == "latency"
     assert safe["rate_per_s"] == {"value": 1.5, "low": 1.5, "high": 2.0, "n": safe["rate_per_s"]["n"]}
-    assert rate_document(outflow, SELF.name, 1000, Ceilings(slowed_at=2.0))["safe"]["rate_per_s"]["value"] == 1.0
-    assert rate_document(outflow, SELF.name, 1000, Ceilings(slowed_at=50.0, steady_at=40.0))["safe"]["bound_by"] == "outflow"
+    assert rate_document(outflow, SELF.name, 1000, Bounds(slowed_at=2.0))["safe"]["rate_per_s"]["value"] == 1.0
+    assert rate_document(outflow, SELF.name, 1000, Bounds(slowed_at=50.0, steady_at=40.0))["safe"]["bound_by"] == "outflow"
 
 
 def test_unknown_is_null() -> None:
@@ -245,13 +246,13 @@ def test_a_heavy_tail_has_a_wider_interval(outflow: Estimate) -> None:
 @pytest.mark.parametrize(("low", "n", "error"), [(8.0, 61, math.log(12.5 / 8.0) / 2.0 / student(60)), (0.0, 61, 0.0), (8.0, 1, 0.0)])
 def test_the_error_behind_an_interval(low: float, n: int, error: float) -> None:
     """Half the interval on the logarithm's scale over Student's quantile; 0 where the interval tells none."""
-    assert relative_error(Number(10.0, low, 12.5, n)) == pytest.approx(error)
+    assert relative_error(Interval(10.0, low, 12.5, n)) == pytest.approx(error)
 
 
 def test_workers_where_latency_binds(outflow: Estimate) -> None:
     """Where the server slows down, no more workers are told than the steady rate keeps busy, the round trip counted."""
     far = dataclasses.replace(outflow, spare_s=1.2)
-    safe = rate_document(far, SELF.name, 1000, Ceilings(slowed_at=2.0, steady_at=1.5))["safe"]
+    safe = rate_document(far, SELF.name, 1000, Bounds(slowed_at=2.0, steady_at=1.5))["safe"]
     free = rate_document(far, SELF.name, 1000)["safe"]
     assert (safe["bound_by"], safe["in_flight"], free["in_flight"]) == ("latency", 2, 5)
 
@@ -259,7 +260,7 @@ def test_workers_where_latency_binds(outflow: Estimate) -> None:
 def test_a_mix_of_calls_some_of_which_have_no_price(outflow: Estimate) -> None:
     """A job of which more than a twentieth was never priced has no rate; of a smaller rest it is told all the same."""
     told = [
-        mix_document(outflow, {SELF.name: known, "GET /never": 1.0 - known}, 1000, Ceilings())["safe"] is not None for known in (0.94, 0.96)
+        mix_document(outflow, {SELF.name: known, "GET /never": 1.0 - known}, 1000, Bounds())["safe"] is not None for known in (0.94, 0.96)
     ]
     assert told == [False, True]
 

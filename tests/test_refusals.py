@@ -16,9 +16,9 @@ from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
-from probes.rates import Ceilings
+from probes.rates import Bounds
 from probes.ratio_rates import drawn, least_off, refusal_document, steady_rate
-from probes.ratios import events_of, likelihood, network_s, ratios_of
+from probes.ratios import events_of, likelihood, network_by_refusals_s, ratios_of
 from probes.refusals import RefusalDesign
 from probes.safety import even_rate
 from probes.scenarios import Options, scenario
@@ -52,7 +52,7 @@ def test_the_limit_in_flight_is_what_one_burst_lets_through() -> None:
     design = probed(BucketSettings(510.0, 680.0, 10.0, 50.0), Service(0.4, 0.3, cost_mean=0.05))
     assert design.limit == 10
     assert 1 <= refused(design) <= 5
-    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    document = refusal_document(design, SELF.name, 1000, Bounds())
     assert document["regime"] == "refusals"
     assert document["bucket"] is None
     assert document["ratios"] == {"in_flight_limit": 10, "steady_calls_per_s": None}
@@ -66,7 +66,7 @@ def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
     """600 / 50 lets 12 through by the leak between the starts of a burst; 11 is what is promised."""
     design = probed(BucketSettings(), Service(0.4, 0.2, cost_mean=0.05))
     assert design.limit == 12
-    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    document = refusal_document(design, SELF.name, 1000, Bounds())
     assert document["ratios"]["in_flight_limit"] == 11
     assert document["safe"]["burst"] == 11
 
@@ -93,7 +93,7 @@ def bounding(world: World) -> RefusalDesign:
 @pytest.mark.parametrize(("mark", "calls"), [(1195.0, 120), (980.0, 100), (615.0, 75)])
 def test_slow_calls_are_added_two_at_a_time(mark: float, calls: int) -> None:
     """While calls take long two are added at a time: how many fit is told exactly by half of the calls that bursts need."""
-    world = World(BucketSettings(mark, mark * 4 / 3, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, seed=5)
+    world = World(BucketSettings.of(mark, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, seed=5)
     design = bounding(world)
     used = world.seen[: design.trains[0][1]]
     assert design.limit == math.ceil(mark / 40.0) - 1
@@ -155,7 +155,7 @@ def test_a_ceiling_in_flight_is_never_passed() -> None:
     design = probed(BucketSettings(), Service(0.3, 0.2, cost_mean=0.05), max_in_flight=4, max_rate=8.0)
     assert max(size for size, _ in design.bursts) == 4
     assert max(rate for rate, _ in design.trains) <= 8.0
-    document = refusal_document(design, SELF.name, 1000, Ceilings(8.0, 4))
+    document = refusal_document(design, SELF.name, 1000, Bounds(8.0, 4))
     assert document["regime"] == "unthrottled"
     assert document["ratios"] is None
     assert document["safe"]["bound_by"] == "ceiling"
@@ -185,7 +185,7 @@ def test_a_long_retry_after_ends_it() -> None:
         world.carry_out(design)
         told_at = [o.received_s or 0.0 for o in world.seen if o.outcome is Outcome.THROTTLED]
         after = [min([(o.sent_s or 0.0) - at for o in world.seen if (o.sent_s or 0.0) > at], default=1e9) for at in told_at]
-        signs = {sign["kind"]: sign["says"] for sign in refusal_document(design, SELF.name, 1000, Ceilings())["signs"]}
+        signs = {sign["kind"]: sign["says"] for sign in refusal_document(design, SELF.name, 1000, Bounds())["signs"]}
         assert signs.get("retry_after") == asked
         assert min(after) >= 20.0
         assert (min(after) == 1e9) is (asked is not None)
@@ -196,7 +196,7 @@ def test_nothing_is_told_when_all_is_refused() -> None:
     world = World(headers=False, answers=lambda _, fields: fields | {"status": 429, "outcome": Outcome.THROTTLED})
     design = RefusalDesign((SELF,), 400)
     world.carry_out(design)
-    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    document = refusal_document(design, SELF.name, 1000, Bounds())
     assert document["ratios"] == {"in_flight_limit": None, "steady_calls_per_s": None}
     assert document["safe"] is None
     said = f"All {len(world.seen)} calls were refused: the token may be blocked, or its bucket full of another job's calls."
@@ -250,7 +250,7 @@ def test_nothing_is_known_without_a_refusal() -> None:
     world = World(headers=False, rtt_s=0.08, jitter_s=0.0)
     world.round([0.0, 0.5, 1.0])
     assert ratios_of(world.seen, None, 10) is None
-    assert network_s(world.seen) == pytest.approx(0.08, abs=1e-6)
+    assert network_by_refusals_s(world.seen) == pytest.approx(0.08, abs=1e-6)
 
 
 @pytest.mark.untraced
@@ -263,7 +263,7 @@ def test_rates_from_refusals_on_random_buckets() -> None:
         design = RefusalDesign((SELF,), 400)
         world.carry_out(design)
         truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
-        told = refusal_document(design, SELF.name, 1000, Ceilings())["safe"]["rate_per_s"]
+        told = refusal_document(design, SELF.name, 1000, Bounds())["safe"]["rate_per_s"]
         errors.append(abs(told["value"] / truth - 1.0))
         held += told["low"] <= truth <= told["high"]
         most = max(most, world.refused)
@@ -311,7 +311,7 @@ def test_refusals_that_no_bucket_makes() -> None:
     world._bucket = Windowed()  # type: ignore[assignment] # what it is asked
     design = RefusalDesign((SELF,), 400)
     world.carry_out(design)
-    document = refusal_document(design, SELF.name, 1000, Ceilings())
+    document = refusal_document(design, SELF.name, 1000, Bounds())
     assert (document["regime"], document["safe"]) == ("refusals", None)
     said = [sign["says"] for sign in document["signs"] if sign["kind"] == "unexplained_refusals"]
     assert len(said) == 1

@@ -217,7 +217,7 @@ def test_throttling_never_causes_a_refusal(mark: float, reservation: float) -> N
     """Whatever the bucket, the built-in design keeps off its mark."""
     from probes.bucket import BucketSettings
 
-    lines = seen("throttling", profile("production").changed(bucket=BucketSettings(mark, mark * 4 / 3, 10.0, reservation)))
+    lines = seen("throttling", profile("production").changed(bucket=BucketSettings.of(mark, 10.0, reservation)))
     assert {o.outcome for o in lines} == {Outcome.OK}
 
 
@@ -439,6 +439,15 @@ def test_endpoints_ladder() -> None:
     assert counts["GET /api/v1/courses/1/sections"] == 5
     assert counts["GET /api/v1/courses/1/analytics/activity"] == 1
     assert {"ladder", "endpoint_missing"} <= kinds(lines)
+
+
+@pytest.mark.parametrize("name", ["endpoints", "pagination"])
+def test_a_course_of_the_schools_own_id_is_one_segment(name: str) -> None:
+    """An id with a slash, a blank or a question mark asks for that course, and for nothing else."""
+    lines = seen(name, options=Options(course="sis_course_id:BIO 1/2?x"), script=lambda _: httpx.Response(200, json=[]))
+    mine = [o.path for o in lines if o.path.startswith("/api/v1/courses/")]
+    assert len(mine) >= 1
+    assert all(path.startswith("/api/v1/courses/sis_course_id:BIO%201%2F2%3Fx") for path in mine)
 
 
 def test_endpoints_leave_room_in_the_bucket() -> None:

@@ -11,7 +11,7 @@ from worlds import SELF, Law, World, random_world
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import estimate
-from probes.rates import Ceilings, rate_document, stalling
+from probes.rates import Bounds, rate_document, stalling
 from probes.stalls import piled_rate
 
 LAW = Law(0.3, 0.15, 0.4)
@@ -24,7 +24,7 @@ def asked(world: World) -> tuple[float | None, dict[str, Any]]:
     found = estimate(world.seen)
     assert found is not None
     bound = piled_rate(found, design.steps, world.seen)
-    return bound, rate_document(found, SELF.name, 1000, Ceilings(piles_at=bound))
+    return bound, rate_document(found, SELF.name, 1000, Bounds(piles_at=bound))
 
 
 @pytest.mark.untraced

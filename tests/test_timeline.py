@@ -38,7 +38,7 @@ def test_sums_and_events_agree(older: bool) -> None:
         touches = touches_of(world.seen)
         marks, outflows, reservations = source.uniform(200, 1300, 20), source.uniform(1, 40, 20), source.uniform(3, 300, 20)
         rows = zip(marks.tolist(), outflows.tolist(), reservations.tolist(), strict=True)
-        buckets = [BucketSettings(mark, mark * 4 / 3, outflow, reservation, not older) for mark, outflow, reservation in rows]
+        buckets = [BucketSettings.of(mark, outflow, reservation, floor_after_leak=not older) for mark, outflow, reservation in rows]
         for bucket, quick in zip(buckets, by_sums(touches, *buckets), strict=True):
             slow = by_events(touches, bucket)
             assert levels(quick, bucket) == pytest.approx(levels(slow, bucket), abs=1e-9)

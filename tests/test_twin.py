@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -98,16 +96,6 @@ def test_seconds() -> None:
     assert one.workers_seconds(10, 100) == pytest.approx(10 * 0.5)
     assert one.workers_seconds(200, 100) == pytest.approx(0.5)
     assert one.workers_seconds(10, 40_000) == pytest.approx(4_000 * 0.5, rel=0.01)
-
-
-def test_calls_until_refusal() -> None:
-    """Twelve workers are refused at their twelfth call, eleven cheap ones never; costs fill the bucket after a time that they give."""
-    assert twin(cost=0.01).calls_until_refusal(12) == 11
-    assert twin(cost=0.01).calls_until_refusal(11, most=2000) is None
-    filled = twin(cost=8.0).calls_until_refusal(5)
-    # five workers pay 8 each 0.5 s and 10/s leak: 70/s more, until 600 less four or five reservations are reached
-    assert filled is not None
-    assert math.isclose(filled, 380 / 70 / 0.5 * 5, rel_tol=0.2)
 
 
 def test_changed_twins() -> None:

@@ -25,7 +25,7 @@ from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation
-from probes.rates import Ceilings, rate_document, rate_documents
+from probes.rates import Bounds, rate_document, rate_documents
 from probes.runs import Run
 from probes.simulator.network import DelayedTransport
 from probes.windows import Window, window_of
@@ -172,7 +172,7 @@ def test_workers_and_a_ceiling() -> None:
     answers = [observed(0.1 * n, 0.1 * n + 0.25, remaining=600.0 - n, limit=600.0, reset_s=60.0, facts=facts) for n in range(12)]
     told = rate_document(_found(answers), "GET /api/v1/users/self")["safe"]
     assert (told["rate_per_s"]["low"], told["in_flight"], told["burst"], told["bound_by"]) == (pytest.approx(9.81667), 2, 3, "outflow")
-    under = rate_document(_found(answers), "GET /api/v1/users/self", 1000, Ceilings(max_rate=2.0))["safe"]
+    under = rate_document(_found(answers), "GET /api/v1/users/self", 1000, Bounds(max_rate=2.0))["safe"]
     assert (under["rate_per_s"]["low"], under["in_flight"], under["bound_by"]) == (2.0, 0, "ceiling")
 
 

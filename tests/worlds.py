@@ -155,7 +155,7 @@ def random_world(seed: int, family: str = "wide", **more: Any) -> World:
     rng = np.random.default_rng(seed)
     if family == "wide":
         mark = rng.uniform(300.0, 1200.0)
-        bucket = BucketSettings(mark, mark * 4.0 / 3.0, rng.uniform(5.0, 20.0), rng.uniform(20.0, 100.0))
+        bucket = BucketSettings.of(mark, rng.uniform(5.0, 20.0), rng.uniform(20.0, 100.0))
         law = Law(float(np.exp(rng.uniform(np.log(0.05), np.log(2.0)))), float(np.exp(rng.uniform(np.log(0.05), np.log(5.0)))))
     else:
         bucket, share = BucketSettings(), rng.uniform(0.2, 0.9)

@@ -64,7 +64,7 @@ def run(
     from probes.jobs import run as job
     from probes.scenarios import Options
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     extra = {"type": _enrollment_type(role), "import": sis_import, "progress": tuple(progress)}
     options = Options(
         calls=tuple(parse(text) for text in call),
@@ -107,7 +107,7 @@ def compare(
     from probes.calls import parse
     from probes.jobs import compare as job
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, ends = job.compare(common, instance, [parse(text) for text in call], repeat)
     _tell_then_end(common, told, ends)
 
@@ -128,7 +128,7 @@ def diagnose(
     from probes.calls import parse
     from probes.jobs import diagnose as job
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, ends = job.diagnose(common, instance, [parse(text) for text in call], workers, calls, timeout)
     _tell_then_end(common, told, ends)
 
@@ -137,7 +137,7 @@ def list_(config: ConfigFile = None, as_json: AsJson = False, quiet: Quiet = Fal
     """Scenarios, dialects, instances, kinds of finding."""
     from probes.jobs.listing import listing
 
-    common = settings(config, RESULTS, as_json, quiet, None)
+    common = settings(config, RESULTS, as_json=as_json, quiet=quiet)
     tell(common, listing(common))
 
 

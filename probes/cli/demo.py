@@ -16,5 +16,5 @@ def demo(out: Out = RESULTS, as_json: AsJson = False, quiet: Quiet = False, fail
     """The whole job against three simulated instances: no account, no network, about two minutes."""
     from probes.jobs import demo as job
 
-    common = settings(None, out, as_json, quiet, fail_on)
+    common = settings(None, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     tell(common, job.demo(common))

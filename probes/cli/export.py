@@ -36,7 +36,7 @@ def export(
     """Prometheus exporter: asks on its own schedule and serves /metrics and /probe until stopped."""
     from probes.jobs import export as job
 
-    job.export(settings(config, out, False, quiet, None), instance, listen, every, scenario, results or out, web_config)
+    job.export(settings(config, out, quiet=quiet), instance, listen, every, scenario, results or out, web_config)
 
 
 def deploy(
@@ -49,4 +49,4 @@ def deploy(
     if name is not None and not as_json:
         typer.echo(job.text(name), nl=False)  # byte by byte
     else:
-        tell(settings(None, RESULTS, as_json, False, None), job.listing() if name is None else job.one(name))
+        tell(settings(None, RESULTS, as_json=as_json), job.listing() if name is None else job.one(name))

@@ -45,7 +45,7 @@ def explain(
 
     from probes.jobs import explain as job
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     given = words or []
     text = _stdin() if given == ["-"] else given[0] if len(given) == 1 else shlex.join(given)
     tell(common, job.run(common, text, instance, question, term))
@@ -80,7 +80,7 @@ def fetch(
     from probes.jobs import fetch as job
     from probes.jobs.session import Told
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     fetched = job.fetch(common, path, instance, every_page=every_page, line=_line)
     if as_json:
         tell(common, Told(fetched.document(), ""))
@@ -110,7 +110,7 @@ def roster(
     """Users and students of a course with their channels."""
     from probes.jobs import roster as job
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, bad_end = job.run(common, instance, course, xlsx, as_csv=as_csv)
     tell(common, told)
     if bad_end is not None:

@@ -59,7 +59,7 @@ def load(
 
     from probes.jobs import load as job
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     asked = job.Asked(
         names=instance,
         rate_per_s=rate,

@@ -37,7 +37,7 @@ FailOn = Annotated[
 RESULTS = Path("results")
 
 
-def settings(config: Path | None, out: Path, as_json: bool, quiet: bool, fail_on: str | None) -> Settings:
+def settings(config: Path | None, out: Path, *, as_json: bool = False, quiet: bool = False, fail_on: str | None = None) -> Settings:
     """The common options as the jobs take them. Raises UsageError for an unknown severity."""
     from probes.errors import UsageError
     from probes.findings import Severity

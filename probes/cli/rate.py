@@ -37,7 +37,7 @@ def rate(
     """The safe call rate: identified from the server's own budget headers, not provoked."""
     from probes.jobs import rate as job_rate
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, stopped = job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm, production))
     tell(common, told)
     if stopped is not None:
@@ -62,5 +62,5 @@ def plan(
     """How to make N calls: one by one, at an even rate, by workers or level-aware; finish time and odds of a refusal of each."""
     from probes.jobs import plan as job_plan
 
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     tell(common, job_plan.do(common, run, calls, instance, rehearse))

@@ -37,7 +37,7 @@ def report(
     fail_on: FailOn = None,
 ) -> None:
     """Tells a run again, whole or half; files go into the run folder."""
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     from probes.jobs.report import report as job
 
     tell(common, job(common, run, formats, charts, push))
@@ -52,7 +52,7 @@ def history(
     fail_on: FailOn = None,
 ) -> None:
     """Runs over time: what changed, since when, and whether it is more than noise."""
-    common = settings(config, out, as_json, quiet, fail_on)
+    common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     from probes.jobs.history import history as job
 
     tell(common, job(common, folder))

@@ -37,6 +37,10 @@ class Job:
     timeout_s: float = 60.0
 
 
+TICK_S = 0.02
+"""Our own loop is to wake so often while it is watched; by how much later it does is its lag."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What was seen of our own side: how late our loop woke (seconds, many samples), how long names took, which proxy, why names failed.

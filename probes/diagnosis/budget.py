@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from probes.bucket import BucketSettings
+from probes.bucket import CANVAS
 from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.rules.base import times
+from probes.signatures import Regime
 from probes.stats import percent
 
 LEAST_ODDS = 0.05
@@ -19,7 +20,7 @@ OFTEN = 0.2
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
 SHARE_OF_MARK = 0.015
-SLOWEST_LEAK = 2.0 / 600.0
+SLOWEST_LEAK = 2.0 / CANVAS.high_water_mark
 """Units a second for each unit of the mark: a leak slower than any known, so that what our own calls left behind is never underrated."""
 
 
@@ -57,7 +58,7 @@ def _odds(symptoms: Symptoms, call: str) -> float:
     if len(told) < LEAST_SEEN:
         return 0.0
     found = estimate(told)
-    twin = found.twin(call) if found is not None and found.regime == "headers" else None
+    twin = found.twin(call) if found is not None and found.regime is Regime.HEADERS else None
     return 0.0 if twin is None else twin.workers_odds(symptoms.job.workers, symptoms.job.total)
 
 
@@ -119,7 +120,7 @@ def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[
     """Of each answer alone: units below the mark that our own calls cannot have left behind, were the leak slow and all still held."""
     ours = sorted((o for o in symptoms.seen if o.received_s is not None), key=lambda o: o.received_s or 0.0)
     leak = SLOWEST_LEAK * mark
-    reservation = BucketSettings().up_front_cost / BucketSettings().high_water_mark * mark
+    reservation = CANVAS.up_front_cost / CANVAS.high_water_mark * mark
     level, last_s, gaps, wanted = 0.0, 0.0, [], {id(o) for o in told}
     for o in ours:
         now_s = o.received_s or 0.0

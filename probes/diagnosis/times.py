@@ -2,55 +2,80 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from probes.diagnosis.base import Cause, argued, surer
+from probes.diagnosis.base import TICK_S, Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
-from probes.observation import Outcome
+from probes.observation import Observation, Outcome
 from probes.rules.base import plural, seconds
 from probes.stats import median, point
 
-LAG_S = 0.04
-LAG_SHARE = 0.35
-LEAST_LAGS = 10
-POOL_S, POOL_SHARE = 0.1, 0.5
-CROWD_POOL_S, CROWD_POOL_SHARE = 0.3, 0.3
+LAG_S, LAG_SHARE, LEAST_LAGS = 0.04, 0.35, 10
+"""From how late a loop that wakes makes this machine busy, seconds; or as a share of the time in between; and by how many samples."""
+POOL_S, POOL_SHARE, LEAST_POOLS = 0.1, 0.5, 4
+CROWD_POOL_S, CROWD_POOL_SHARE, LEAST_CROWD = 0.3, 0.3, 6
+"""Wait on our side from which it is blamed, seconds and share of the whole call, and by how many: alone, and three or more together."""
 DNS_S = 0.5
 TLS_S = 0.4
 
 
+Weighed = tuple[str, float]
+"""(a sign, by how many times it is beyond what is usual)."""
+
+
 def client(symptoms: Symptoms) -> Iterator[Cause]:
     """Our own side: a loop that wakes late, waiting for slots or ceilings, a proxy that cannot be reached."""
-    signs, effects = [], []
-    lag = symptoms.around.lag_s
-    if len(lag) >= LEAST_LAGS and (point(lag, 0.9) > LAG_S or sum(lag) / (sum(lag) + 0.02 * len(lag)) > LAG_SHARE):
-        signs.append(f"our own loop woke {seconds(point(lag, 0.9))} late in one of ten cases, n = {len(lag)}: this machine is busy")
-        effects.append(max(point(lag, 0.9) / LAG_S, 2.0))
-    pools = [(o.pool_s, o.pool_s + (o.flight_s or 0.0)) for o in symptoms.alone if o.pool_s is not None]
-    if len(pools) >= 4 and median([pool for pool, _ in pools]) > max(POOL_S, POOL_SHARE * median([whole for _, whole in pools])):
-        ceiling = f" (max_rate = {symptoms.around.max_rate:g})" if symptoms.around.max_rate else ""
-        signs.append(f"calls waited {seconds(median([pool for pool, _ in pools]))} on our side before they went{ceiling}, n = {len(pools)}")
-        effects.append(median([pool for pool, _ in pools]) / POOL_S)
-    crowd = [(o.pool_s, o.pool_s + (o.flight_s or 0.0)) for k, o in symptoms.overlapped if k >= 3 and o.pool_s is not None]
-    if len(crowd) >= 6 and median([pool for pool, _ in crowd]) > max(
-        CROWD_POOL_S, CROWD_POOL_SHARE * median([whole for _, whole in crowd])
-    ):
-        signs.append(
-            f"calls made together waited {seconds(median([pool for pool, _ in crowd]))} on our side before they went, n = {len(crowd)}"
-        )
-        effects.append(median([pool for pool, _ in crowd]) / CROWD_POOL_S)
-    starved = symptoms.count(Outcome.POOL_TIMEOUT)
-    if starved:
-        signs.append(f"{plural(starved, 'call')} found no free slot of ours in time")
-        effects.append(3.0)
-    failed = [o for o in symptoms.having(Outcome.CONNECT_ERROR, Outcome.CONNECT_TIMEOUT) if symptoms.around.proxy]
-    if failed:
-        signs.append(f"{plural(len(failed), 'connection')} failed, all by way of the proxy {symptoms.around.proxy}")
-        effects.append(3.0)
-    if signs:
+    looks = (_late_loop, _waits_alone, _waits_together, _no_slot, _proxy)
+    found = [weighed for look in looks if (weighed := look(symptoms)) is not None]
+    if found:
+        signs, effects = [sign for sign, _ in found], [effect for _, effect in found]
         says = f"Our own side holds the job back: {signs[0]}."
         advice = "Run it on an idle machine, raise the ceilings in probes.toml, or check the proxy, before you blame the instance."
         yield Cause("client", surer(max(effects), 1.0, 20), says, argued(signs), advice)
+
+
+def _late_loop(symptoms: Symptoms) -> Weighed | None:
+    lag = symptoms.around.lag_s
+    if len(lag) < LEAST_LAGS or (point(lag, 0.9) <= LAG_S and sum(lag) / (sum(lag) + TICK_S * len(lag)) <= LAG_SHARE):
+        return None
+    late_s = point(lag, 0.9)
+    return f"our own loop woke {seconds(late_s)} late in one of ten cases, n = {len(lag)}: this machine is busy", max(late_s / LAG_S, 2.0)
+
+
+def _waits_alone(symptoms: Symptoms) -> Weighed | None:
+    alone = [o for o in symptoms.alone if o.pool_s is not None]
+    waited_s = _waited_s(alone, LEAST_POOLS, max_s=POOL_S, share=POOL_SHARE)
+    if waited_s is None:
+        return None
+    ceiling = f" (max_rate = {symptoms.around.max_rate:g})" if symptoms.around.max_rate else ""
+    return f"calls waited {seconds(waited_s)} on our side before they went{ceiling}, n = {len(alone)}", waited_s / POOL_S
+
+
+def _waits_together(symptoms: Symptoms) -> Weighed | None:
+    crowd = [o for k, o in symptoms.overlapped if k >= 3 and o.pool_s is not None]
+    waited_s = _waited_s(crowd, LEAST_CROWD, max_s=CROWD_POOL_S, share=CROWD_POOL_SHARE)
+    if waited_s is None:
+        return None
+    return f"calls made together waited {seconds(waited_s)} on our side before they went, n = {len(crowd)}", waited_s / CROWD_POOL_S
+
+
+def _waited_s(calls: Sequence[Observation], least: int, *, max_s: float, share: float) -> float | None:
+    """The median wait on our side, seconds; None for fewer calls than `least`, or where it is within `max_s` or `share` of the whole."""
+    if len(calls) < least:
+        return None
+    waited_s = median([o.pool_s or 0.0 for o in calls])
+    whole_s = median([(o.pool_s or 0.0) + (o.flight_s or 0.0) for o in calls])
+    return waited_s if waited_s > max(max_s, share * whole_s) else None
+
+
+def _no_slot(symptoms: Symptoms) -> Weighed | None:
+    starved = symptoms.count(Outcome.POOL_TIMEOUT)
+    return (f"{plural(starved, 'call')} found no free slot of ours in time", 3.0) if starved else None
+
+
+def _proxy(symptoms: Symptoms) -> Weighed | None:
+    failed = [o for o in symptoms.having(Outcome.CONNECT_ERROR, Outcome.CONNECT_TIMEOUT) if symptoms.around.proxy]
+    return (f"{plural(len(failed), 'connection')} failed, all by way of the proxy {symptoms.around.proxy}", 3.0) if failed else None
 
 
 def dns(symptoms: Symptoms) -> Iterator[Cause]:

@@ -26,12 +26,12 @@ def capacity(symptoms: Symptoms) -> Iterator[Cause]:
     Where the queue that it tells does not grow, time inside the application may: threads and locks are no queue that it knows.
     """
     told = [(k, o.queue_s) for k, o in symptoms.overlapped if o.queue_s is not None]
-    found = _short_of_slots(symptoms, told, True) or _short_of_slots(symptoms, _hidden_waits(symptoms, inside=bool(told)), False)
+    found = _short_of_slots(symptoms, told, told=True) or _short_of_slots(symptoms, _hidden_waits(symptoms, inside=bool(told)), told=False)
     if found:
         yield found
 
 
-def _short_of_slots(symptoms: Symptoms, waits: Sequence[tuple[int, float]], told: bool) -> Cause | None:
+def _short_of_slots(symptoms: Symptoms, waits: Sequence[tuple[int, float]], *, told: bool) -> Cause | None:
     if len(waits) < 6:
         return None
     alone = [wait for k, wait in waits if k == 1]

@@ -11,6 +11,8 @@ from probes.dialects.fields import number, plain_number, retry_after_s, seconds
 from probes.dialects.outcomes import plain_outcome
 from probes.observation import Outcome, Quota
 
+REFUSAL_TEXT = b"rate limit exceeded"
+"""In lower case; what tells the throttle's 403 from that of a missing permission."""
 PERMISSION_SIGNS = (b"not authorized", b'"status":"unauthorized"', b"insufficient scopes", b"as_user_id", b"masquerade")
 """Texts of a 401 whose token is good: permission, scope and masquerading. They carry no WWW-Authenticate."""
 
@@ -44,7 +46,7 @@ def _of_401(headers: Headers, text: bytes) -> Outcome:
 
 
 def _of_403(headers: Headers, text: bytes) -> Outcome:
-    if b"rate limit exceeded" in text:
+    if REFUSAL_TEXT in text:
         return Outcome.THROTTLED
     at_the_edge = "x-request-context-id" not in headers
     if at_the_edge and (b"user agent" in text or b"user-agent" in text):

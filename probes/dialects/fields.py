@@ -42,13 +42,13 @@ def seconds(headers: Mapping[str, str], name: str) -> float | None:
     return number(headers, name, least=0.0, greatest=LONGEST_S)
 
 
-def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Retry-After in seconds: a number of them, or a date (RFC 9110, 10.2.3) against the answer's own Date."""
+def retry_after_s(headers: Mapping[str, str], here: datetime | None = None) -> float | None:
+    """Retry-After in seconds: a number of them, or a date (RFC 9110, 10.2.3) against the answer's own Date, without one against `here`."""
     text = headers.get("retry-after")
     if text is None:
         return None
     delta = plain_number(text, 0.0, LONGEST_S)
-    return delta if delta is not None else _until(moment(text), headers)
+    return delta if delta is not None else _until(moment(text), headers, here)
 
 
 def delta_reset_s(headers: Mapping[str, str], name: str) -> float | None:
@@ -92,9 +92,9 @@ def _of_epoch(stamp: float) -> datetime:
     return datetime.fromtimestamp(stamp / 1000.0 if stamp >= 1e11 else stamp, UTC)
 
 
-def _until(then: datetime | None, headers: Mapping[str, str]) -> float | None:
-    """Seconds from the answer's Date to `then`; a moment just gone is 0, one far away is garbage."""
-    now = moment(headers.get("date", ""))
+def _until(then: datetime | None, headers: Mapping[str, str], here: datetime | None = None) -> float | None:
+    """Seconds from the answer's Date, else from `here`, to `then`; a moment just gone is 0, one far away is garbage."""
+    now = moment(headers.get("date", "")) or here
     if then is None or now is None:
         return None
     try:

@@ -17,7 +17,7 @@ from probes.explain.lists import is_list, list_facts
 from probes.explain.paste import read
 from probes.explain.questions import QUESTIONS, Question, this_term
 from probes.explain.request import Request
-from probes.explain.rules import Remark, Rule
+from probes.explain.rules import Remark, Rule, Weight
 from probes.explain.snippets import link_snippets
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _urls(urls: Sequence[str], by: str = "") -> list[str]:
 
 
 def _remarks(remarks: Sequence[Remark]) -> list[str]:
-    wrong, notes = ([one for one in remarks if (one.weight == "info") is info] for info in (False, True))
+    wrong, notes = ([one for one in remarks if (one.weight is Weight.INFO) is info] for info in (False, True))
     lines = ["What is wrong with it:", *_listed(wrong), ""] if wrong else ["Nothing is wrong with it.", ""]
     return [*lines, *(["Note:", *_listed(notes), ""] if notes else [])]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from probes import tokens
 from probes.addresses import is_secret
 from probes.explain.request import Request
-from probes.explain.rules import Remark
+from probes.explain.rules import Remark, Weight
 
 SESSION = re.compile(r"(?:^|;)\s*(?:_legacy)?_?(?:normandy|canvas)_session\s*=")
 """The cookie of somebody signed in by a browser."""
@@ -25,7 +25,7 @@ def token_in_url(request: Request) -> Iterator[Remark]:
         request.pairs = [(key, value) for key, value in request.pairs if key not in secrets]
         yield Remark(
             "token_in_url",
-            "wrong",
+            Weight.WRONG,
             f"{secrets[0]} in the URL ends up in logs and histories, and Canvas leaves it out of the Link header: "
             "the next page is then asked for without a token (401).",
             "Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.",
@@ -38,7 +38,7 @@ def secret_in_url(request: Request) -> Iterator[Remark]:
     if secrets:
         yield Remark(
             "secret_in_url",
-            "risky",
+            Weight.RISKY,
             f"{secrets[0]} in the URL looks like a secret: URLs end up in logs and histories.",
             "Leave it out, or send it in the body; Canvas takes its token from the header Authorization: Bearer TOKEN.",
         )
@@ -52,21 +52,21 @@ def authorization(request: Request) -> Iterator[Remark]:
     elif value.lower().startswith("basic"):
         yield Remark(
             "basic_authorization",
-            "wrong",
+            Weight.WRONG,
             "A user's name and password are sent: the API of Canvas does not read them and answers 401.",
             "Make a token (Account > Settings) and write -H 'Authorization: Bearer TOKEN'.",
         )
     elif not value.startswith("Bearer "):
         yield Remark(
             "wrong_authorization",
-            "wrong",
+            Weight.WRONG,
             "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
             "Write -H 'Authorization: Bearer TOKEN'.",
         )
     elif LITERAL.fullmatch(value.removeprefix("Bearer ").strip()) or tokens.SHAPE.search(request.text):
         yield Remark(
             "token_in_command",
-            "risky",
+            Weight.RISKY,
             "The token stands in the command line: shell history and process lists show it.",
             "Take it from a variable.",
         )
@@ -78,10 +78,13 @@ def _without(request: Request) -> Iterator[Remark]:
     if SESSION.search(cookie):
         yield Remark(
             "session_cookie",
-            "info",
+            Weight.INFO,
             "The cookie of a browser's session authenticates it, until the session ends; calls that write need X-CSRF-Token as well.",
         )
     elif request.curl and not request.cookie_file and not request.values("access_token") and request.path.startswith("/api/v1"):
         yield Remark(
-            "no_authorization", "wrong", "No Authorization header is sent: Canvas answers 401.", "Add -H 'Authorization: Bearer TOKEN'."
+            "no_authorization",
+            Weight.WRONG,
+            "No Authorization header is sent: Canvas answers 401.",
+            "Add -H 'Authorization: Bearer TOKEN'.",
         )

@@ -14,7 +14,7 @@ from probes.explain.lists import (
     is_my_courses,
 )
 from probes.explain.request import Request
-from probes.explain.rules import Remark
+from probes.explain.rules import Remark, Weight
 
 _LONG = {long.lower(): short for short, long in ENROLLMENT_CLASSES.items()}
 
@@ -27,12 +27,12 @@ def enrollment_type(request: Request) -> Iterator[Remark]:
         short = _LONG.get(value.lower()) or (value.lower() if value.lower() in ENROLLMENT_TYPES else None)
         if short is None:
             words = ", ".join(ENROLLMENT_TYPES)
-            yield Remark("enrollment_type", "wrong", f"{key}={value} matches nothing, without an error.", f"Use one of {words}.")
+            yield Remark("enrollment_type", Weight.WRONG, f"{key}={value} matches nothing, without an error.", f"Use one of {words}.")
         else:
             request.pairs[index] = (key, short)
             yield Remark(
                 "enrollment_type",
-                "wrong",
+                Weight.WRONG,
                 f"{key}={value} matches nothing, without an error: Canvas makes '{short.capitalize()}Enrollment' of the short word itself.",
                 f"Write {key}={short}.",
             )
@@ -47,7 +47,10 @@ def enrollment_class(request: Request) -> Iterator[Remark]:
             long = ENROLLMENT_CLASSES[value.lower()]
             request.pairs[index] = (key, long)
             yield Remark(
-                "enrollment_type", "wrong", f"{key}={value} is the short form; lists of enrolments take the long.", f"Write {key}={long}."
+                "enrollment_type",
+                Weight.WRONG,
+                f"{key}={value} is the short form; lists of enrolments take the long.",
+                f"Write {key}={long}.",
             )
 
 
@@ -60,7 +63,7 @@ def new_enrollment_type(request: Request) -> Iterator[Remark]:
             right = ENROLLMENT_CLASSES.get(value.lower()) or _proper(value)
             advice = f"Write enrollment[type]={right}." if right else f"Use one of {', '.join(ENROLLMENT_CLASSES.values())}."
             says = f"enrollment[type]={value} is no type of an enrolment: Canvas refuses it (Invalid type)."
-            yield Remark("enrollment_type", "wrong", says, advice)
+            yield Remark("enrollment_type", Weight.WRONG, says, advice)
 
 
 def _proper(value: str) -> str | None:
@@ -83,12 +86,15 @@ def course_states(request: Request) -> Iterator[Remark]:
             known = COURSE_ENROLLMENT_STATES if key == "enrollment_state" else COURSE_STATES
             if value not in known:
                 yield Remark(
-                    "unknown_state", "wrong", f"{key}={value} is not a state that Canvas knows here.", f"Use one of {', '.join(known)}."
+                    "unknown_state",
+                    Weight.WRONG,
+                    f"{key}={value} is not a state that Canvas knows here.",
+                    f"Use one of {', '.join(known)}.",
                 )
 
 
 def _mixed_up(key: str, value: str, what: str, right: str) -> Remark:
-    return Remark("state_filter", "wrong", f"{value} is {what}; {key} filters by the other one.", f"Write {right}={value}.")
+    return Remark("state_filter", Weight.WRONG, f"{value} is {what}; {key} filters by the other one.", f"Write {right}={value}.")
 
 
 def enrollment_states(request: Request) -> Iterator[Remark]:
@@ -98,11 +104,11 @@ def enrollment_states(request: Request) -> Iterator[Remark]:
     for index, (key, value) in enumerate(request.pairs):
         if key in ("enrollment_state", "enrollment_state[]"):
             request.pairs[index] = ("state[]", value)
-            yield Remark("state_filter", "wrong", f"Lists of enrolments do not know {key} and ignore it.", f"Write state[]={value}.")
+            yield Remark("state_filter", Weight.WRONG, f"Lists of enrolments do not know {key} and ignore it.", f"Write state[]={value}.")
         elif key in ("state", "state[]") and value not in ENROLLMENT_STATES:
             yield Remark(
                 "unknown_state",
-                "wrong",
+                Weight.WRONG,
                 f"{key}={value} is not a state of an enrolment (400 'Invalid state' on your own).",
                 f"Use one of {', '.join(ENROLLMENT_STATES)}.",
             )
@@ -124,7 +130,7 @@ def brackets(request: Request) -> Iterator[Remark]:
                 if given
                 else f"{name}[] takes one value a parameter: joined by commas they are one unknown word."
             )
-            yield Remark("brackets", "wrong", says, f"Write {right}.")
+            yield Remark("brackets", Weight.WRONG, says, f"Write {right}.")
 
 
 def _bracketed(pairs: list[tuple[str, str]], name: str) -> Iterator[tuple[str, str]]:
@@ -144,5 +150,8 @@ def needless_brackets(request: Request) -> Iterator[Remark]:
         if key in plain:
             request.pairs[index] = (key.removesuffix("[]"), value)
             yield Remark(
-                "brackets", "wrong", f"{key} is one value, not several: with brackets it is not understood.", f"Write {key[:-2]}={value}."
+                "brackets",
+                Weight.WRONG,
+                f"{key} is one value, not several: with brackets it is not understood.",
+                f"Write {key[:-2]}={value}.",
             )

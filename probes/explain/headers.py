@@ -9,13 +9,11 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from probes.addresses import without_secrets
+from probes.bucket import CANVAS
 from probes.dialects.canvas import meta_fields
 from probes.dialects.fields import plain_number
 from probes.dialects.links import links
 from probes.observation import Outcome
-
-UP_FRONT_COST = 50.0
-"""What Canvas reserves for each request in flight, by default (`request_throttle.up_front_cost`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +108,11 @@ def _remaining(text: str, headers: Mapping[str, str]) -> str:
         return "Calls left of Limit until Reset."
     if "x-rate-limit-reset" in headers:
         return "Brightspace's credits left until Reset."
-    more = max(0, math.ceil(value / UP_FRONT_COST) - 1)
+    more = max(0, math.ceil(value / CANVAS.up_front_cost) - 1)
     enough = f"about {more} more requests may start now" if more else "a request that starts now is refused"
     return (
-        f"Budget left in this token's bucket after this answer, your other requests in flight counted ({UP_FRONT_COST:g} each): {enough}. "
-        "It refills by itself, 10 a second by default."
+        f"Budget left in this token's bucket after this answer, your other requests in flight counted ({CANVAS.up_front_cost:g} each): "
+        f"{enough}. It refills by itself, 10 a second by default."
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from probes.calls import ENROLLMENT_TASKS
@@ -16,18 +17,26 @@ from probes.explain.lists import DEFAULT_PER_PAGE, SIZE_NAMES, is_list, list_fac
 from probes.explain.request import Request
 
 
+class Weight(StrEnum):
+    """How much a remark weighs; a closed list. `WRONG`: the request does not do what it says."""
+
+    WRONG = "wrong"
+    RISKY = "risky"
+    INFO = "info"
+
+
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """One thing about a request. `weight`: `wrong` (it does not do what it says), `risky`, or `info`."""
+    """One thing about a request."""
 
     kind: str
-    weight: str
+    weight: Weight
     says: str
     advice: str = ""
 
     def document(self) -> dict[str, Any]:
         """As JSON carries it."""
-        return {"kind": self.kind, "weight": self.weight, "says": self.says, "advice": self.advice}
+        return {"kind": self.kind, "weight": self.weight.value, "says": self.says, "advice": self.advice}
 
 
 Rule = Callable[[Request], Iterator[Remark]]
@@ -38,7 +47,7 @@ def html_ampersands(request: Request) -> Iterator[Remark]:
     if any(key.startswith("amp;") for key, _ in request.pairs):
         request.pairs = [(key.removeprefix("amp;"), value) for key, value in request.pairs]
         yield Remark(
-            "html_ampersand", "wrong", "The URL holds &amp;, as web pages write &: the parameters after it are not seen.", "Write &."
+            "html_ampersand", Weight.WRONG, "The URL holds &amp;, as web pages write &: the parameters after it are not seen.", "Write &."
         )
 
 
@@ -48,14 +57,14 @@ def query_mark(request: Request) -> Iterator[Remark]:
         request.path, _, rest = request.path.partition("&")
         request.pairs[:0] = [_pair(part) for part in rest.split("&")]
         yield Remark(
-            "query_mark", "wrong", "The query begins with & instead of ?: Canvas takes it for part of the path.", "Write ? before it."
+            "query_mark", Weight.WRONG, "The query begins with & instead of ?: Canvas takes it for part of the path.", "Write ? before it."
         )
     for index, (key, value) in enumerate(request.pairs):
         if "?" in value and "=" in value.partition("?")[2]:
             first, _, rest = value.partition("?")
             request.pairs[index : index + 1] = [(key, first), _pair(rest)]
             says = f"There is a second ? in the URL: all that stands behind it belongs to the value of {key}."
-            yield Remark("query_mark", "wrong", says, "Join parameters with &.")
+            yield Remark("query_mark", Weight.WRONG, says, "Join parameters with &.")
 
 
 def placeholder(request: Request) -> Iterator[Remark]:
@@ -63,7 +72,7 @@ def placeholder(request: Request) -> Iterator[Remark]:
     found = re.findall(r"/(:[a-z_]+|\{[^}/]*\}|<[^>/]*>|%7B[^/]*%7D)", request.path)
     if found:
         yield Remark(
-            "placeholder", "wrong", f"{', '.join(found)} stands for an id and was not filled in.", "Put the number there, or self."
+            "placeholder", Weight.WRONG, f"{', '.join(found)} stands for an id and was not filled in.", "Put the number there, or self."
         )
 
 
@@ -73,7 +82,9 @@ def capitals(request: Request) -> Iterator[Remark]:
     if match and match[0] != match[0].lower():
         small = match[0].lower()
         request.path = small + request.path[match.end() :]
-        yield Remark("capitals", "wrong", f"Canvas knows no {match[0]}: capitals count in a path, and it answers 404.", f"Write {small}.")
+        yield Remark(
+            "capitals", Weight.WRONG, f"Canvas knows no {match[0]}: capitals count in a path, and it answers 404.", f"Write {small}."
+        )
 
 
 def version(request: Request) -> Iterator[Remark]:
@@ -83,7 +94,7 @@ def version(request: Request) -> Iterator[Remark]:
         request.path = request.path.replace(match[0], "/api/v1", 1)
         yield Remark(
             "wrong_version",
-            "wrong",
+            Weight.WRONG,
             f"There is no version {match[1]} of the REST API: Canvas answers 404 with a web page (HTML), not with JSON. "
             "What answered you with data was v1, or not Canvas.",
             "Use /api/v1.",
@@ -97,7 +108,7 @@ def not_api(request: Request) -> Iterator[Remark]:
     request.path = "/api/v1/" + request.path.lstrip("/")
     yield Remark(
         "not_api",
-        "wrong",
+        Weight.WRONG,
         "This is a page for people, not the API: a token does not count there, and it answers HTML.",
         "Put /api/v1 before it.",
     )
@@ -111,7 +122,7 @@ def by_post(request: Request) -> Iterator[Remark]:
     request.method = "POST"
     request.data += [f"{key}={value}" for key, value in request.pairs]
     request.pairs = []
-    yield Remark("post_alone", "wrong", says, advice)
+    yield Remark("post_alone", Weight.WRONG, says, advice)
 
 
 _BY_POST = {
@@ -133,7 +144,7 @@ def plain_http(request: Request) -> Iterator[Remark]:
         request.origin = "https://" + request.origin.removeprefix("http://")
         yield Remark(
             "plain_http",
-            "wrong",
+            Weight.WRONG,
             "http:// sends the token unencrypted, and the redirect to https:// drops it in many clients.",
             "Use https://.",
         )
@@ -144,7 +155,7 @@ def user_agent(request: Request) -> Iterator[Remark]:
     if request.headers.get("user-agent", "something") == "":
         yield Remark(
             "no_user_agent",
-            "wrong",
+            Weight.WRONG,
             "Without a User-Agent hosted Canvas answers 403 (beta since October 2025, production since January 2026).",
             "Name your program: -A 'my-school-sync/1.0 (me@school.example)'.",
         )
@@ -154,7 +165,7 @@ def insecure(request: Request) -> Iterator[Remark]:
     """Verification switched off."""
     if request.insecure:
         yield Remark(
-            "insecure", "risky", "-k switches the check of the certificate off: whoever sits between gets the token.", "Leave -k out."
+            "insecure", Weight.RISKY, "-k switches the check of the certificate off: whoever sits between gets the token.", "Leave -k out."
         )
 
 
@@ -163,7 +174,7 @@ def size_name(request: Request) -> Iterator[Remark]:
     for index, (key, value) in enumerate(request.pairs):
         if key.lower() in SIZE_NAMES and request.reads and is_list(request.segments):
             request.pairs[index] = ("per_page", value)
-            yield Remark("size_name", "wrong", f"{key} is not known here and is ignored without an error.", f"Write per_page={value}.")
+            yield Remark("size_name", Weight.WRONG, f"{key} is not known here and is ignored without an error.", f"Write per_page={value}.")
 
 
 def page_size(request: Request) -> Iterator[Remark]:
@@ -176,7 +187,7 @@ def page_size(request: Request) -> Iterator[Remark]:
         request.pairs.append(("per_page", str(facts.greatest)))
         yield Remark(
             "no_page_size",
-            "wrong" if facts.default == DEFAULT_PER_PAGE else "info",
+            Weight.WRONG if facts.default == DEFAULT_PER_PAGE else Weight.INFO,
             f"This list comes in pages, and without per_page a page has {facts.default} items: the rest is on further pages.",
             f'Ask for per_page={facts.greatest} and follow rel="next" of the Link header until there is none.',
         )
@@ -186,7 +197,7 @@ def page_size(request: Request) -> Iterator[Remark]:
         request.pairs = [(key, str(facts.greatest) if key == "per_page" else value) for key, value in request.pairs]
         yield Remark(
             "page_size",
-            "wrong",
+            Weight.WRONG,
             f"per_page={given[-1]} becomes {effective} without an error: Canvas reads the number and holds it to 1..{facts.greatest} "
             "(..50 on old installations).",
             f'Ask for per_page={facts.greatest} and follow rel="next".',
@@ -209,19 +220,19 @@ def page_number(request: Request) -> Iterator[Remark]:
         counted = value.lstrip().startswith(("$", "%", "{", "<"))
         if not counted and (number is None or number < 1):
             yield Remark(
-                "page_number", "wrong", f"page={value} is answered with 404.", 'Leave page out for the first, then follow rel="next".'
+                "page_number", Weight.WRONG, f"page={value} is answered with 404.", 'Leave page out for the first, then follow rel="next".'
             )
         elif (counted or number != 1) and list_facts(request.segments).bookmarks:
             yield Remark(
                 "page_number",
-                "wrong",
+                Weight.WRONG,
                 f"This list pages by bookmarks: page={value} is answered with 404.",
                 'Follow rel="next" from the first page.',
             )
         elif counted or number != 1:
             yield Remark(
                 "page_number",
-                "risky",
+                Weight.RISKY,
                 f"page={value} works on some lists, moves when items are added, and beyond the end gives [] without an error.",
                 'Follow rel="next" from the first page.',
             )
@@ -237,15 +248,15 @@ def task(request: Request) -> Iterator[Remark]:
     choose = f"Choose task={', task='.join(sorted(ENROLLMENT_TASKS))}."
     if unknown:
         says = f"task={unknown[0]} is unknown to Canvas, which then concludes the enrolment without an error."
-        yield Remark("unknown_task", "wrong", says, choose)
+        yield Remark("unknown_task", Weight.WRONG, says, choose)
     elif not given:
-        yield Remark("no_task", "risky", "Without task this concludes the enrolment; it does not delete it.", choose)
+        yield Remark("no_task", Weight.RISKY, "Without task this concludes the enrolment; it does not delete it.", choose)
 
 
 def writes(request: Request) -> Iterator[Remark]:
     """A request that changes something."""
     if not request.reads and request.method != "OPTIONS":
-        yield Remark("writes", "info", f"{request.method} changes something: it is explained here, never sent.")
+        yield Remark("writes", Weight.INFO, f"{request.method} changes something: it is explained here, never sent.")
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from probes.explain.request import Request
-from probes.explain.rules import Remark
+from probes.explain.rules import Remark, Weight
 
 
 def unquoted(request: Request) -> Iterator[Remark]:
@@ -13,7 +13,7 @@ def unquoted(request: Request) -> Iterator[Remark]:
     if request.unquoted:
         yield Remark(
             "unquoted",
-            "wrong",
+            Weight.WRONG,
             "The URL stands outside quotes: a shell ends the command at its first &, and what stands behind it is never sent.",
             "Put the URL in quotes.",
         )
@@ -23,17 +23,17 @@ def blanks(request: Request) -> Iterator[Remark]:
     """Blanks in the path."""
     if " " in request.path:
         request.path = request.path.replace(" ", "%20")
-        yield Remark("blank", "wrong", "There is a blank in the path: a URL ends there.", "Write %20 for it.")
+        yield Remark("blank", Weight.WRONG, "There is a blank in the path: a URL ends there.", "Write %20 for it.")
 
 
 def variable_host(request: Request) -> Iterator[Remark]:
     """A variable in the host's place."""
     if request.host_untold:
-        yield Remark("variable_host", "info", "A variable stands for the host: the path and the query are explained.")
+        yield Remark("variable_host", Weight.INFO, "A variable stands for the host: the path and the query are explained.")
 
 
 def within(request: Request) -> Iterator[Remark]:
     """A URL out of a longer text."""
     if request.within:
         says = "This URL was taken out of a longer text: header fields beside it, and what is put together there, were not read."
-        yield Remark("within_text", "info", says)
+        yield Remark("within_text", Weight.INFO, says)

@@ -16,6 +16,7 @@ from probes.calls import Call
 from probes.config import LOOPBACK, Instance
 from probes.diagnosis import KINDS, Cause, Job, Surroundings, failed, remarks
 from probes.diagnosis import diagnose as diagnosed
+from probes.diagnosis.base import TICK_S
 from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 Resolve = Callable[[str, int], Awaitable[object]]
 """Finds the addresses of a host and port; tests give their own."""
 SCHEMA = "probes.diagnosis/1"
-TICK_S = 0.02
 RESOLUTIONS = 3
 RESOLVE_TIMEOUT_S = 15.0
 LEAST_WELL = 10

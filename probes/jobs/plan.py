@@ -9,19 +9,21 @@ from typing import Any
 
 from probes.buckets import ceilings_of_run
 from probes.errors import ProbesError, UsageError
-from probes.estimate import Estimate, Number, estimate
+from probes.estimate import Estimate, estimate
 from probes.jobs.session import Settings, Told
 from probes.jobs.terminal import answers_to, progress
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.plan import Plan, plan
 from probes.prices import Prices
-from probes.rates import ODDS, relative_error, safe_rate
+from probes.rates import relative_error, safe_rate
 from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report import facts
 from probes.runs import Run
-from probes.stats import percent
+from probes.safety import ODDS
+from probes.signatures import Regime
+from probes.stats import Interval, percent
 from probes.twin import Twin
 
 SCENARIOS = ("throttling", "rate")
@@ -57,7 +59,7 @@ def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, m
     twin, prices = mixed
     rate = _safe_rate(found, twin, prices, calls)
     low, error = (None, 0.0) if rate is None else (min(rate.low, _piled(run, found.instance)), relative_error(rate))
-    return plan(twin, calls, ODDS, max_rate, max_in_flight, low, error), twin
+    return plan(twin, calls, ODDS, max_rate=max_rate, max_in_flight=max_in_flight, low=low, error=error), twin
 
 
 def _piled(run: Run, instance: str) -> float:
@@ -69,7 +71,7 @@ def _piled(run: Run, instance: str) -> float:
 
 
 def _no_bucket(run: Run, found: Estimate) -> str:
-    if found.regime == "unthrottled":
+    if found.regime is Regime.UNTHROTTLED:
         return f"{run.folder} met no limit at '{found.instance}' in {found.n} calls: there is nothing to plan by; keep to the rate it told."
     if found.window is not None:
         return f"{run.folder} shows no bucket to plan by at '{found.instance}': {found.window.says}"
@@ -84,7 +86,7 @@ def _by_refusals(
     told = [
         one for one in facts.entries(run.manifest, "rates", "instance", "ratios") if one["instance"] == found.instance and one["ratios"]
     ]
-    if found.regime != "refusals" or not told:
+    if found.regime is not Regime.REFUSALS or not told:
         return None
     mine = [o for o in seen if o.instance == found.instance]
     under = drawn(mine, mine, _whole(told[0]["ratios"].get("in_flight_limit")), calls)
@@ -140,7 +142,7 @@ def _shares(run: Run, instance: str) -> dict[str, float] | None:
     return None
 
 
-def _safe_rate(found: Estimate, twin: Twin, prices: Prices, calls: int) -> Number | None:
+def _safe_rate(found: Estimate, twin: Twin, prices: Prices, calls: int) -> Interval | None:
     """The safe rate for a job of this length; None when no rate is refused."""
     answer = safe_rate(twin, found, prices, calls)
     return None if answer is None else answer[0]

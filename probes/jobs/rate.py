@@ -15,28 +15,26 @@ from probes.config import Instance, Kind
 from probes.design import Design
 from probes.errors import GuardStop, UsageError
 from probes.estimate import Estimate, estimate
-from probes.findings import Finding
 from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
+from probes.jobs.rate_text import answer_text
 from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, mix_document, rate_document, stalling, unanswered_document, untried
+from probes.rates import Bounds, mix_document, rate_document, stalling, unanswered_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.refusals import RefusalDesign
-from probes.rules.base import plural, rounded_down, seconds
+from probes.rules.base import plural, seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
+from probes.signatures import Regime
 from probes.stalls import piled_rate
-from probes.stats import percent
 
 if TYPE_CHECKING:
     from probes.client import Client
     from probes.jobs.terminal import Bar
 
 SCHEMA = "probes.rate/1"
-FOUND = frozenset({"shared_token"})
-"""Signs that are findings as well, and told as such."""
 KINDS_WITH_REFUSALS = frozenset({Kind.TEST, Kind.BETA, Kind.SANDBOX, Kind.SIMULATED})
 """Where the few refusals that a server without budget headers needs may be caused without being allowed by name."""
 LONG_S = 20.0
@@ -130,7 +128,7 @@ def telling(design: Design, say: Callable[[str], None]) -> Decide:
     return decide
 
 
-async def _stream(client: Any, design: Any, calls: Sequence[Call], asked: Asked, bar: Bar) -> list[Observation]:
+async def _stream(client: Client, design: Decide, calls: Sequence[Call], asked: Asked, bar: Bar) -> list[Observation]:
     seen = []
     moved = answers_to(bar)
     options = Options(calls=tuple(calls), budget=asked.budget, decide=design, allow_writes=client.instance.allow_writes)
@@ -161,21 +159,21 @@ def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Ca
     design = measured.design
     design.finish([o for o in seen if o.scenario == "throttling"])
     steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
-    ceilings = Ceilings(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
+    bounds = Bounds(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
     names, shares = [call.name for call in _different(calls)], shares_of(calls)
     mixed = len(names) > 1
     if measured.by_refusals is not None:
         first = design.budget - measured.by_refusals.budget
         measured.by_refusals.finish([o for o in seen if o.scenario == "throttling"][first:])
-        mix = [refusal_mix(measured.by_refusals, shares, job, ceilings)] if mixed else []
-        return [refusal_document(measured.by_refusals, name, job, ceilings) for name in names] + mix
+        mix = [refusal_mix(measured.by_refusals, shares, job, bounds)] if mixed else []
+        return [refusal_document(measured.by_refusals, name, job, bounds) for name in names] + mix
     found = estimate(seen)
     piles_at = piled_rate(found, design.steps, [o for o in seen if o.scenario == "throttling"]) if found is not None else None
-    ceilings = dataclasses.replace(ceilings, piles_at=piles_at)
+    bounds = dataclasses.replace(bounds, piles_at=piles_at)
     if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
         return [unanswered_document(name, seen) for name in names]
-    mix = [mix_document(found, shares, job, ceilings)] if mixed else []
-    documents = [rate_document(found, name, job, ceilings) for name in names] + mix
+    mix = [mix_document(found, shares, job, bounds)] if mixed else []
+    documents = [rate_document(found, name, job, bounds) for name in names] + mix
     for document in documents:
         document["signs"] += [sign for sign in (untried(document, steady), stalling(document, piles_at)) if sign]
     return documents
@@ -194,63 +192,7 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     single, mix = [one for one in documents if "mix" not in one], [one for one in documents if "mix" in one]
     told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
     document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
-    return Told(document, text(instance.name, documents, spent, found, run), found, run.unkept)
-
-
-def text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str, Any], found: Sequence[Finding], run: Run) -> str:
-    """For a person: what is recommended first, that of the whole mix before its calls; then what it rests on."""
-    lines = [line for document in sorted(documents, key=lambda one: "mix" not in one) for line in _told(name, document)]
-    lines += [f"  {finding.says} {finding.advice}".rstrip() for finding in found if finding.severity.rank > 0]
-    lines.append(f"Spent {plural(spent['requests'], 'request')}, {spent['refused']} refused, in {spent['seconds']:.0f} s.")
-    return "\n".join([*lines, f"Report: {run.folder / 'report.html'}", f"Next: {_next(name, documents, run)}"])
-
-
-def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
-    """The command that helps on: where no limit was met there is nothing to plan by."""
-    if any("window" in one for one in documents):
-        return f"probes report {run.folder}"
-    regimes = {one["regime"] for one in documents if one["safe"]}
-    if regimes - {"unthrottled"}:
-        return f"probes plan {run.folder} --calls 10000"
-    return f"probes report {run.folder}" if regimes else f"probes diagnose -i {name}"
-
-
-def _told(name: str, document: dict[str, Any]) -> list[str]:
-    safe, call = document["safe"], document["call"]
-    if safe is None:
-        signs = [f"  {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-        return [f"{name}: {call}: no safe rate can be told (regime {document['regime']}).", *signs]
-    rate = safe["rate_per_s"]
-    lines = []
-    if rate is None:
-        lines.append(f"{name}: {call}: a job of {safe['job_calls']} calls meets no limit at any rate up to the ceilings.")
-    else:
-        bound = "what a window holds" if "window" in document and safe["bound_by"] == "outflow" else safe["bound_by"]
-        lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {bound}.")
-    if rate is not None and "window" not in document:
-        lines.append(
-            f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: {_odds(document)}"
-        )
-    lines.append(f"  Or {plural(safe['in_flight'], 'worker')} without pause; at one instant at most {plural(safe['burst'], 'call')}.")
-    noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-    confirmed = confirming.told(document["confirmed"]) if document["confirmed"] is not None else []
-    return lines + _told_bucket(document) + noted + confirmed
-
-
-def _odds(document: dict[str, Any]) -> str:
-    """What stands behind a rate: where no limit was met no odds can be told."""
-    if document["regime"] == "unthrottled":
-        return "none was refused, no longer job was tried."
-    return f"{percent(document['safe']['odds'])} odds of any refusal in a job of {document['safe']['job_calls']} calls."
-
-
-def _told_bucket(document: dict[str, Any]) -> list[str]:
-    bucket = document.get("bucket")
-    if not bucket:
-        return []
-    words = {"high_water_mark": "mark", "up_front_cost": "reservation", "outflow_per_s": "outflow/s"}
-    told = [f"{word} {'unknown' if bucket[key] is None else format(bucket[key]['value'], '.5g')}" for key, word in words.items()]
-    return [f"  Bucket: {', '.join(told)}."]
+    return Told(document, answer_text(instance.name, documents, spent, found, run), found, run.unkept)
 
 
 def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:
@@ -285,4 +227,4 @@ def _different(calls: Sequence[Call]) -> list[Call]:
 def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
     """Whether the call is answered, or throttled, without a word of the budget; one that fails otherwise shows no limit."""
     reached = any(o.ok or o.outcome is Outcome.THROTTLED for o in seen)
-    return reached and found.regime in ("refusals", "unthrottled") and any(kind == "no_headers" for kind, _ in found.signs)
+    return reached and found.regime in (Regime.REFUSALS, Regime.UNTHROTTLED) and found.shows("no_headers")

@@ -178,7 +178,19 @@ def _levels(
 
 def _at_the_end(material: Material, end_s: float) -> Iterator[Family]:
     """What the run found, at its end."""
-    document = material.document
+    yield from _rates(material.document, end_s)
+    yield from _lists(material.document, end_s)
+    yield Family("canvas_probe_findings", "gauge", "Findings of the run by severity.", tuple(_findings(material.document, end_s)))
+    names = material.aggregate.instances.words
+    when = tuple(Sample((("canvas_instance", name),), end_s, end_s) for name in names)
+    yield Family("canvas_probe_last_run_timestamp_seconds", "gauge", "When the newest run ended.", when)
+    ended = 1.0 if material.document["ended"] == "done" else 0.0
+    well = tuple(Sample((("canvas_instance", name),), ended, end_s) for name in names)
+    yield Family("canvas_probe_last_run_success", "gauge", "Whether the newest run ended as planned.", well)
+
+
+def _rates(document: dict[str, Any], end_s: float) -> Iterator[Family]:
+    """Safe rates, buckets, costs."""
     rates = [one for one in document["rates"] if isinstance(one.get("safe"), dict)][:MOST_CALLS]
     yield _intervals(
         "canvas_probe_safe_calls_per_second",
@@ -199,6 +211,10 @@ def _at_the_end(material: Material, end_s: float) -> Iterator[Family]:
     yield _intervals(
         "canvas_probe_call_cost_units", "What a call costs.", ((one, one.get("cost")) for one in document["rates"][:MOST_CALLS]), end_s
     )
+
+
+def _lists(document: dict[str, Any], end_s: float) -> Iterator[Family]:
+    """Median times, page sizes, import queues."""
     rows = [row for row in document["latency"] if row["p50_s"] is not None][:MOST_CALLS]
     yield _intervals("canvas_probe_latency_median_seconds", "Median time of a call.", ((row, row["p50_interval"]) for row in rows), end_s)
     yield Family(
@@ -207,12 +223,6 @@ def _at_the_end(material: Material, end_s: float) -> Iterator[Family]:
     for gauge, told in labelled(document["queues"]):
         samples = tuple(Sample(labels, number, end_s) for labels, number in told)
         yield Family(f"canvas_probe_run_{gauge.name}", "gauge", gauge.says, samples)
-    yield Family("canvas_probe_findings", "gauge", "Findings of the run by severity.", tuple(_findings(document, end_s)))
-    when = tuple(Sample((("canvas_instance", name),), end_s, end_s) for name in material.aggregate.instances.words)
-    yield Family("canvas_probe_last_run_timestamp_seconds", "gauge", "When the newest run ended.", when)
-    ended = 1.0 if document["ended"] == "done" else 0.0
-    well = tuple(Sample((("canvas_instance", name),), ended, end_s) for name in material.aggregate.instances.words)
-    yield Family("canvas_probe_last_run_success", "gauge", "Whether the newest run ended as planned.", well)
 
 
 def _of(one: dict[str, Any]) -> Labels:

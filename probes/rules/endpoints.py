@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from probes.bucket import CANVAS
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View, plural, seconds, times
 from probes.stats import median, percent
@@ -17,7 +18,6 @@ ALIKE = 1.5
 """Calls whose times are no further apart than this factor take much the same."""
 DEAR_SHARE = 1.0 / 30.0
 """Share of the mark from which one call is dear by its cost: a few in a row fill the bucket."""
-USUAL_MARK = 600.0
 JOB = 1000
 TOP = 5
 MISSING = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.CLIENT_ERROR, Outcome.UNAUTHORIZED})
@@ -111,7 +111,7 @@ def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
 
 def _costly(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     """Calls that fill the bucket, however quick they are: surcharges are not worked off in time."""
-    mark = max((o.remaining for o in seen if o.remaining is not None), default=USUAL_MARK)
+    mark = max((o.remaining for o in seen if o.remaining is not None), default=CANVAS.high_water_mark)
     costs = {call: [o.cost for o in seen if o.call == call and o.ok and o.cost is not None] for call in dict.fromkeys(o.call for o in seen)}
     dear = [(median(told), call, told) for call, told in costs.items() if told and median(told) > DEAR_SHARE * mark]
     for cost, call, told in sorted(dear, reverse=True)[:3]:

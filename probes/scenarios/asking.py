@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,11 @@ def first_id(body: Any) -> str | None:
 def segment(text: str) -> str:
     """An id as one segment of a path: all is escaped but the colon of `sis_user_id:7`."""
     return quote(text, safe=":")
+
+
+def calls_about(paths: Sequence[str], course: str | None) -> list[Call]:
+    """GETs of `paths`, `{course}` in them filled in, escaped; without a course those that need none."""
+    return [get(path.format(course=segment(course or ""))) for path in paths if course is not None or "{course}" not in path]
 
 
 def reason_of(answer: Answer) -> dict[str, str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from probes.calls import Call
 from probes.observation import Observation, Outcome
-from probes.scenarios.asking import Patience, first_id, get, items_of
+from probes.scenarios.asking import Patience, calls_about, first_id, get, items_of
 from probes.scenarios.base import Options, Scenario
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ CANVAS_LADDER = (
     "/api/v1/courses/{course}/analytics/activity",
     "/api/v1/courses/{course}/analytics/student_summaries?per_page=100",
 )
-"""From cheap to dear by judgement (`canvas-facts`, section 10); the measurement says what they really are."""
+"""From cheap to dear by judgement: one row, lists that cost more the longer the page, what a plugin computes; the measurement decides."""
 MISSING = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.CLIENT_ERROR, Outcome.UNAUTHORIZED})
 
 
@@ -73,7 +73,7 @@ def _affordable(call: Call, seen: Sequence[Observation]) -> bool:
 def _ladder(client: Client, course: str | None) -> list[Call]:
     if client.dialect.name != "canvas":
         return [get(client.dialect.self_path), get(client.dialect.list_path)]
-    return [get(path.format(course=course)) for path in CANVAS_LADDER if course is not None or "{course}" not in path]
+    return calls_about(CANVAS_LADDER, course)
 
 
 def item_facts(answer: Answer) -> dict[str, Any]:

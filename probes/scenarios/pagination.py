@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from probes.calls import Call
 from probes.observation import Observation
-from probes.scenarios.asking import Patience, first_id, get, items_of, with_query
+from probes.scenarios.asking import Patience, calls_about, first_id, get, items_of, with_query
 from probes.scenarios.base import Options, Scenario
 
 if TYPE_CHECKING:
@@ -36,10 +36,9 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
             yield observation
     if options.calls or client.dialect.name != "canvas":
         return
-    for path in CANVAS_MORE:
-        if "{course}" not in path or course is not None:
-            async for observation in _shallow(client, get(path.format(course=course))):
-                yield observation
+    for call in calls_about(CANVAS_MORE, course):
+        async for observation in _shallow(client, call):
+            yield observation
 
 
 def _lists(client: Client, options: Options) -> list[Call]:

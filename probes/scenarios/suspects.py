@@ -10,8 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from probes.bucket import CANVAS
 from probes.calls import Call
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
+from probes.retreat import BLIND_WAIT_S
 from probes.scenarios.asking import get, scalar
 
 if TYPE_CHECKING:
@@ -39,6 +41,8 @@ AGAIN = 6
 HEALTH_TIMEOUT_S = 10.0
 LONGEST_S = 150.0
 REST_MOST_S = 15.0
+FREE_AGAIN = 0.6
+"""Share of the mark that is to be free before the next group of calls."""
 REFUSALS_BORNE = 3
 
 
@@ -132,7 +136,7 @@ async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> Asy
             observation = await suspicion.ask(call, "alone" if call.name in names else "self", cold=turn % COLD_EVERY == 1)
             yield observation
             if observation.outcome is Outcome.THROTTLED:
-                await asyncio.sleep(min(REST_MOST_S, observation.retry_after_s or 5.0))
+                await asyncio.sleep(min(REST_MOST_S, observation.retry_after_s or BLIND_WAIT_S))
 
 
 async def _patient(suspicion: Suspicion) -> AsyncIterator[Observation]:
@@ -184,11 +188,11 @@ def _reached(observation: Observation) -> bool:
 
 
 async def _rest(suspicion: Suspicion) -> None:
-    """Waits until half of the bucket is free again, by the slowest usual leak."""
+    """Waits until most of the bucket is free again, by a leak that stands to its mark as Canvas's does."""
     levels = suspicion.levels()
     if levels:
         mark, last = max(levels), levels[-1]
-        await asyncio.sleep(min(REST_MOST_S, max(0.0, (0.6 * mark - last) / (10.0 * mark / 600.0))))
+        await asyncio.sleep(min(REST_MOST_S, max(0.0, (FREE_AGAIN * mark - last) / (CANVAS.outflow_per_s * mark / CANVAS.high_water_mark))))
 
 
 def budget(calls: int) -> int:

@@ -1,4 +1,4 @@
-"""What bucket throttles me? Overlapping calls show it in the headers, without causing a refusal (`throttle-physics`, section 2)."""
+"""What bucket throttles me? Overlapping calls show it in the headers, without causing a refusal."""
 
 from __future__ import annotations
 

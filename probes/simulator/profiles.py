@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from probes.bucket import BucketSettings
+from probes.bucket import BucketSettings, usual_maximum
 from probes.errors import ConfigError
 from probes.simulator.settings import SimulatorSettings
 
@@ -57,7 +57,7 @@ def like(bucket: Mapping[str, Any], settings: SimulatorSettings | None = None) -
     """
     base = PROFILES["production"] if settings is None else settings
     mark, outflow, reservation = (_number(bucket, key) for key in ("high_water_mark", "outflow_per_s", "up_front_cost"))
-    maximum = _number(bucket, "maximum") if bucket.get("maximum") is not None else mark * 4.0 / 3.0
+    maximum = _number(bucket, "maximum") if bucket.get("maximum") is not None else usual_maximum(mark)
     return base.changed(bucket=BucketSettings(mark, maximum, outflow, reservation, base.bucket.floor_after_leak))
 
 

@@ -1,4 +1,7 @@
-"""What the application answers: status, headers, body; and Canvas's errors in their exact words (`canvas-facts`, Errors)."""
+"""What the application answers: status, headers, body; and Canvas's errors in their exact words.
+
+Sources: `lib/authentication_methods.rb` and `api_error_json` in `application_controller.rb` of instructure/canvas-lms.
+"""
 
 from __future__ import annotations
 

@@ -59,7 +59,7 @@ def place(family: str, seed: int) -> Place:
     time_s = math.exp(source.uniform(math.log(0.05), math.log(2.0)))
     share = float(source.uniform(0.2, 0.9)) if family == "canvas" else None
     mark = float(source.uniform(300.0, 1200.0))
-    wide = BucketSettings(mark, mark * 4 / 3, float(source.uniform(5.0, 20.0)), float(source.uniform(20.0, 100.0)))
+    wide = BucketSettings.of(mark, float(source.uniform(5.0, 20.0)), float(source.uniform(20.0, 100.0)))
     cost = math.exp(source.uniform(math.log(0.05), math.log(5.0)))
     round_trip_s = float(source.uniform(0.02, 0.15))
     others_per_s = float(source.uniform(0.5, 3.0)) if family == "cross" else 0.0

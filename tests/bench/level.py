@@ -39,7 +39,7 @@ def wide(seed: int) -> Case:
     """The wide family of the issue."""
     draw = random.Random(seed)
     mark = draw.uniform(300, 1200)
-    bucket = BucketSettings(mark, mark * 4 / 3, draw.uniform(5, 20), draw.uniform(20, 100))
+    bucket = BucketSettings.of(mark, draw.uniform(5, 20), draw.uniform(20, 100))
     cost, median = _log_uniform(draw, 0.05, 5.0), _log_uniform(draw, 0.05, 2.0)
     calls = draw.randint(600, 2000)
     costs = tuple(cost * math.exp(draw.gauss(-0.125, 0.5)) for _ in range(calls))
@@ -208,4 +208,4 @@ class Booked(World):
 
     def received(self, now: float, call: int, cost: float, remaining: float, refused: bool) -> None:
         """Books it."""
-        self.book.answer(self.numbers.pop(call), now, cost, remaining, refused, None)
+        self.book.answer(self.numbers.pop(call), now, cost=cost, remaining=remaining, refused=refused)

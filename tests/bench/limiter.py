@@ -13,7 +13,8 @@ import numpy as np
 from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy, Outcome
 from probes.bucket import BucketSettings
-from probes.ledger import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Ledger
+from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
+from probes.ledger import Ledger
 
 BUCKETS = 60
 FIRST_SEED = 1000
@@ -30,7 +31,7 @@ def known(case: Case) -> Ledger:
 def unknown(_: Case) -> Ledger:
     """The book that learns."""
     mark = 600.0
-    return Ledger(BucketSettings(mark, mark * 4 / 3, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE), known=False)
+    return Ledger(BucketSettings.of(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE), known=False)
 
 
 ROWS: list[dict[str, Any]] = []

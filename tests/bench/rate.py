@@ -30,7 +30,7 @@ from probes.config import Instance, Kind
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
-from probes.rates import Ceilings, rate_document
+from probes.rates import Bounds, rate_document
 from probes.ratio_rates import refusal_document
 from probes.refusals import RefusalDesign
 from probes.safety import even_rate, workers
@@ -91,7 +91,7 @@ def measured(family: str, budget: int, seed: int) -> Row:
 def answer(design: Design | RefusalDesign, found: Estimate | None) -> dict[str, Any]:
     """The entry of probes.rate/1."""
     if isinstance(design, RefusalDesign):
-        return refusal_document(design, CALL.name, JOB, Ceilings())
+        return refusal_document(design, CALL.name, JOB, Bounds())
     return rate_document(found, CALL.name, JOB) if found is not None else {"safe": None}
 
 

@@ -1,0 +1,207 @@
+"""What speaks against a fit: whether its constants are told, and what a person must know of them and of the calls they rest on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from probes.changes import drifting, moved
+from probes.distance import Distance
+from probes.identify import FIRST_CALLS, Fit, fit
+from probes.observation import Observation, Outcome
+from probes.replay import Touch, jitter_s, predicted
+from probes.rules.base import seconds
+from probes.signatures import Regime, Sign, Signs, jumping, less_outflow
+from probes.slowing import queued_s
+
+TOO_MANY_OUTLIERS = 0.35
+"""Above this share of headers that no bucket explains, no constant is told."""
+TOO_MANY_MOVED = 2.0
+"""Nor where each header takes so many events for swapped: jitter of 30 ms and calls of 50 ms made it 1.0, a wrong reservation 3."""
+TOO_NOISY = 1.5
+"""Nor above this scatter of the headers around the bucket's own levels, units: jitter of 30 ms makes 0.3 of it."""
+CLEAR_OUTLIERS, UNCLEAR_OUTLIERS = 0.08, 0.25
+"""Above this share somebody else seems to use the token: where the order of calls is clear, and where they overtake one another."""
+HEADERS_MISSING = 0.05
+"""Share of answers without a header from which it is said, and from which a misfit is not blamed on somebody else."""
+COSTS_MISSING = 0.1
+"""Share of answers without a usable cost from which it is said."""
+FREE_AT_REFUSALS = 2.2
+"""Reservations that by the fit were free at every refusal, above which the fit is wrong."""
+OVERTAKING = 0.25
+"""Jitter as a share of the server's time from which the order of dense calls is lost."""
+ROUNDED = 0.5
+"""What headers that are told as whole numbers scatter by at most, units."""
+
+
+def judged(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance, regime: Regime) -> tuple[Fit | None, Signs]:
+    """The fit to `touches`, None where no header tells a level or the fit is not to be believed; and all that is to be said of it."""
+    leveled = regime in (Regime.HEADERS, Regime.NOT_ENFORCED)
+    found, fitted, doubts = _believed(touches, seen, away) if leveled else (None, None, ())
+    signs = (*doubts, *signs_of_calls(seen))
+    if regime is not Regime.HEADERS:
+        return fitted, signs
+    told = () if away.told else (Sign("no_server_time", away.says),)
+    changed = any(sign.kind == "limit_changed" for sign in doubts)  # which is what another job's calls would look like
+    others = (sign for sign in _signs_of_fit(found, touches, seen) if not (changed and sign.kind == "shared_token"))
+    return fitted, (*signs, *told, *others)
+
+
+def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance) -> tuple[Fit | None, Fit | None, Signs]:
+    """The fit; the same, None where it is not to be believed; and why it is not."""
+    found = fit(touches)
+    signs: Signs = ()
+    if found is not None and not _explains(found) and _out_of_order(seen):
+        found, signs = _by_the_first(found, touches)
+    if found is None or not _explains(found):
+        return found, None, signs
+    if unforeseen := _unforeseen(found, touches):
+        return found, None, (*signs, Sign("unforeseen_refusals", unforeseen))
+    if not _out_of_order(seen) and (change := moved(found, touches)):
+        return found, None, (*signs, Sign("limit_changed", change))
+    return found, _whole(found, away), signs
+
+
+def signs_of_calls(seen: Sequence[Observation]) -> Signs:
+    """What is to be said of the calls themselves, whatever limits them."""
+    lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
+    drift = drifting(seen)
+    said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
+    return (*([Sign("timeouts", said)] if lost else []), *([Sign("server_time_drifts", drift)] if drift else []))
+
+
+def _out_of_order(seen: Sequence[Observation]) -> bool:
+    """Whether calls overtake one another on their way so often that dense ones do not show in which order the bucket saw them."""
+    times = [o.server_time_s for o in seen if o.ok and o.server_time_s is not None]
+    jitter = jitter_s(seen)
+    return jitter is None or (bool(times) and jitter > OVERTAKING * float(np.median(times)))
+
+
+def _by_the_first(found: Fit, touches: Sequence[Touch]) -> tuple[Fit, Signs]:
+    """The fit to the first calls alone, which were sent to tell the bucket and are not dense, with a word on it; else the one to all."""
+    first = fit(touches[:FIRST_CALLS]) if len(touches) > FIRST_CALLS else None
+    if first is None or not _explains(first):
+        return found, ()
+    said = (
+        f"On this network calls overtake one another: the bucket is told by the first {first.n} calls, whose order is clear enough; "
+        "another job on this token might not show."
+    )
+    return first, (Sign("jitter", said),)
+
+
+def _explains(fitted: Fit) -> bool:
+    """Whether a bucket of our own calls alone explains the headers well enough for its constants to be told."""
+    return fitted.possible and fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY and fitted.moved <= TOO_MANY_MOVED
+
+
+def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
+    """Why the fit is not believed: refusals, two at least, all at levels where by it two reservations and more were still free."""
+    free = [left for left, t in zip(predicted(fitted.bucket, touches), touches, strict=True) if t.refused]
+    if len(free) < 2 or min(free) <= FREE_AT_REFUSALS * fitted.bucket.up_front_cost:
+        return None
+    return f"{len(free)} calls were refused where the bucket that the headers show had room: none of its constants is told."
+
+
+def _whole(fitted: Fit, away: Distance) -> Fit:
+    """The fit, as much in doubt as the distance; a mark that is a whole number of reservations within its error is taken for one.
+
+    It then admits one call less, the safe side. Configured marks are round (600 / 50 = 12) and so is such a ratio; a mark that is not a
+    round number earns no such trust.
+    """
+    fitted = replace(fitted, covariance=fitted.covariance + away.covariance)
+    bucket = fitted.bucket
+    ratio = bucket.high_water_mark / bucket.up_front_cost
+    error = ratio * fitted.errors[1] / bucket.up_front_cost
+    is_round = fitted.exact_mark and abs(bucket.high_water_mark - round(bucket.high_water_mark)) < 1e-6
+    if not math.isfinite(error) or ratio < 0.5 or abs(ratio - round(ratio)) > min(0.2, max(1e-3, (5.0 if is_round else 1.0) * error)):
+        return fitted
+    return replace(fitted, bucket=replace(bucket, up_front_cost=bucket.high_water_mark / round(ratio)))
+
+
+def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> Iterator[Sign]:
+    """What is to be said of a fit, believed or not: of others on the token, of what it leaves unknown, of headers that are missing."""
+    missing = _headers_missing(touches)
+    others = _others(fitted, touches, seen)
+    # what calls without a header paid is a guess, and the guess may be the misfit
+    if others is not None and not (others.kind == "shared_token" and missing is not None):
+        yield others
+    if fitted is not None and not math.isfinite(fitted.errors[1]):
+        yield Sign("no_overlap", _no_overlap(fitted))
+    if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None:
+        yield Sign("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script.")
+    if missing is not None:
+        yield missing
+    costless = sum(1 for t in touches if t.remaining is not None and not t.known_cost)
+    if costless > COSTS_MISSING * len(touches):
+        yield Sign("cost_missing", f"{costless} of {len(touches)} answers had no usable cost: they are left out of the price.")
+
+
+def _others(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observation]) -> Sign | None:
+    """Why the headers are not what a bucket of our own calls alone shows; None where they are, or calls without an answer may be why."""
+    if (jumps := jumping(touches)) is not None:
+        return Sign("remaining_jumps", jumps)
+    if fitted is None:
+        return None
+    if (shared := _shared_token(fitted, seen)) is not None:
+        if (waited_s := queued_s(seen)) is not None:
+            return Sign("queueing", _queues(waited_s))
+        if not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):
+            return Sign("shared_token", shared)
+    less = less_outflow(fitted.bucket, fitted.errors[2])
+    return None if less is None else Sign("less_outflow", less)
+
+
+def _headers_missing(touches: Sequence[Touch]) -> Sign | None:
+    bare = sum(1 for t in touches if t.remaining is None and not t.refused and t.answered)
+    if bare <= HEADERS_MISSING * len(touches):
+        return None
+    last = _bare_at_the_end(touches)
+    when = f", and none of the last {last}" if last > 0.8 * bare else ""
+    says = f"{bare} of {len(touches)} answers carried no budget header{when}: what these calls paid is a guess."
+    return Sign("headers_missing", says)
+
+
+def _queues(waited_s: float) -> str:
+    return (
+        f"Calls wait {seconds(waited_s)} in front of the server when others are beside them: it serves few at one time, and in which order "
+        "the bucket saw them is not known."
+    )
+
+
+def _no_overlap(fitted: Fit) -> str:
+    """Why the reservation is unknown."""
+    beside = int(np.sum(fitted.solution.rows[:, 1] != 0.0))
+    if beside > fitted.n // 2:
+        return (
+            f"The {beside} headers read while other calls were in flight do not agree on a reservation: it and the safe rate are unknown."
+        )
+    few = {0: "None of {} headers was", 1: "Only 1 of {} headers was"}.get(beside, f"Only {beside} of {{}} headers were").format(fitted.n)
+    read = f"{few} read while another" if fitted.n > 1 else "The only header was read while no other"
+    return f"{read} call was in flight: the reservation and the safe rate are unknown."
+
+
+def _bare_at_the_end(touches: Sequence[Touch]) -> int:
+    """How many calls in a row, up to the last, came back without a header."""
+    bare = [t.remaining is None for t in sorted(touches, key=lambda t: t.departed_s) if t.answered]
+    return next((n for n, one in enumerate(reversed(bare)) if not one), len(bare))
+
+
+def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
+    """Why somebody else seems to use this token; None where these calls and the network's jitter explain the headers."""
+    if not _explains(fitted) or fitted.outliers > (UNCLEAR_OUTLIERS if _out_of_order(seen) else CLEAR_OUTLIERS):
+        share = round(100 * float(np.mean((np.abs(fitted.residuals) > 0.5) | (fitted.solution.swaps != 0.0))))
+        return (
+            f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token, "
+            "or its limit does not work as Canvas's."
+        )
+    jitter, told = jitter_s(seen), [o.remaining for o in seen if o.remaining is not None]
+    rounded = ROUNDED if all(float(remaining).is_integer() for remaining in told) else 0.0
+    if jitter is not None and fitted.noise > max(0.15, rounded, 5.0 * jitter * fitted.bucket.outflow_per_s):
+        return (
+            f"Headers scatter by {fitted.noise:.2g} units where the network's jitter explains {jitter * fitted.bucket.outflow_per_s:.2g}: "
+            "another job seems to use this token, or its limit does not work as Canvas's; the outflow told is what is left."
+        )
+    return None
