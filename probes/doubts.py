@@ -16,6 +16,7 @@ from probes.replay import Touch, jitter_s, predicted
 from probes.rules.base import seconds
 from probes.signatures import Regime, Sign, Signs, jumping, less_outflow
 from probes.slowing import queued_s
+from probes.windows import counts_down
 
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""
@@ -40,6 +41,8 @@ ROUNDED = 0.5
 def judged(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance, regime: Regime) -> tuple[Fit | None, Signs]:
     """The fit to `touches`, None where no header tells a level or the fit is not to be believed; and all that is to be said of it."""
     leveled = regime in (Regime.HEADERS, Regime.NOT_ENFORCED)
+    if leveled and (counter := counts_down(seen)) is not None:
+        return None, (Sign("counts_down", counter), *signs_of_calls(seen))
     found, fitted, doubts = _believed(touches, seen, away) if leveled else (None, None, ())
     signs = (*doubts, *signs_of_calls(seen))
     if regime is not Regime.HEADERS:
@@ -148,10 +151,19 @@ def _others(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observa
     if (shared := _shared_token(fitted, seen)) is not None:
         if (waited_s := queued_s(seen)) is not None:
             return Sign("queueing", _queues(waited_s))
+        if failed := _failed_unseen(seen):
+            said = f"{failed} of {len(seen)} calls failed without a budget header, and may have filled the bucket unseen."
+            return Sign("failed_unseen", said)
         if not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):
             return Sign("shared_token", shared)
     less = less_outflow(fitted.bucket, fitted.errors[2])
     return None if less is None else Sign("less_outflow", less)
+
+
+def _failed_unseen(seen: Sequence[Observation]) -> int:
+    """How many calls failed on their way or at an edge without a header, though the bucket may have held their reservations."""
+    unseen = (Outcome.THROTTLED, Outcome.READ_TIMEOUT)
+    return sum(not o.ok and o.outcome not in unseen and o.remaining is None and o.sent_s is not None for o in seen)
 
 
 def _headers_missing(touches: Sequence[Touch]) -> Sign | None:

@@ -13,8 +13,9 @@ from probes.estimate import Estimate, estimate
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import LEAST_PRICED, Prices, mean_of
+from probes.rules.base import plural, rounded_down
 from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
-from probes.signatures import Regime, Sign
+from probes.signatures import Regime, Sign, Signs
 from probes.stats import Interval, percent, student
 from probes.twin import Twin
 from probes.windows import Window
@@ -29,6 +30,8 @@ errors), in one of forty where the outflow binds: going over costs a refused job
 that goes over uses up the bucket's credit first."""
 MOST_CAUTION = 1.7
 """Standard errors by which it is kept below at most: `low` lies two below."""
+WIDEST = 10.0
+"""Where the answers allow rates this many times apart, none is told."""
 MONTE_CARLO_ERROR = 0.004
 """Relative standard error of one root by replay."""
 UNSEEN = 1.08
@@ -102,7 +105,7 @@ def _shares(shares: Mapping[str, float]) -> dict[str, float]:
 
 def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> dict[str, Any]:
     bucket = found.bucket()
-    safe = _safe(found, twin, prices, job_calls, bounds) if found.window is None else _lasting(found.window, job_calls, bounds)
+    safe, why = _safe(found, twin, prices, job_calls, bounds) if found.window is None else (_lasting(found.window, job_calls, bounds), ())
     return {
         "regime": found.regime.value,
         "bucket": None
@@ -112,7 +115,7 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
         "safe": None if safe is None else safe.document(),
         "confirmed": None,
-        "signs": [sign.document() for sign in (*found.signs, *_signs_of_prices(prices))],
+        "signs": [sign.document() for sign in (*found.signs, *why, *_signs_of_prices(prices))],
         **({} if found.window is None else {"window": found.window.document()}),
     }
 
@@ -192,12 +195,15 @@ def relative_error(rate: Interval) -> float:
     return math.log(rate.high / rate.low) / 2.0 / student(rate.n - 1) if rate.low > 0.0 and rate.n > 1 else 0.0
 
 
-def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> Safe | None:
+def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: int, bounds: Bounds) -> tuple[Safe | None, Signs]:
+    """What is safe; None where the data cannot carry it, with the reason where no other sign tells it."""
     if twin is None or prices is None or found.lost > MOST_LOST * found.n:
-        return None
+        return None, ()
     answer = safe_rate(twin, found, prices, job_calls)
     if answer is None and twin.burst < 1:
-        return None
+        return None, ()
+    if answer is not None and (unclear := _unclear(found, *answer)) is not None:
+        return None, (Sign("rate_unclear", unclear),)
     rate, bound = (None, BoundBy.RESERVATIONS) if answer is None else (answer[0], _bound_by(answer[1]))
     rate, bound = _bounded(rate, bound, bounds.with_flight(twin.mean_time_s + twin.round_trip_s))
     in_flight = workers(twin, job_calls, ODDS)
@@ -206,7 +212,17 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
     if bound is BoundBy.LATENCY and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
     most = math.inf if bounds.max_in_flight is None else bounds.max_in_flight
-    return Safe(rate, int(min(in_flight, most)), int(min(twin.burst, most)), bound, job_calls)
+    return Safe(rate, int(min(in_flight, most)), int(min(twin.burst, most)), bound, job_calls), ()
+
+
+def _unclear(found: Estimate, rate: Interval, slopes: Elasticities) -> str | None:
+    """Why what the rate rests on is not known well enough; None where it is."""
+    assert found.fit is not None
+    if _bound_by(slopes) is BoundBy.OUTFLOW and not math.isfinite(found.fit.errors[2]):
+        return "What a job may pay depends on the outflow, and no header told it: the calls cost too little, or were too far apart."
+    if rate.high > WIDEST * rate.low:
+        return f"{plural(rate.n, 'call')} allow anything from {rounded_down(rate.low)} to {rounded_down(rate.high)} calls/s: none is told."
+    return None
 
 
 def _lasting(window: Window, job_calls: int, bounds: Bounds) -> Safe | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,6 +15,12 @@ from probes.stats import Interval
 
 ENOUGH_CALLS = 12
 """After so many calls a counter tells no more of itself."""
+LEAST_COUNTED = 4
+"""Fewest headers, each read while no other call was out, that show that nothing leaks ..."""
+COUNTED_S, LEAKS_PER_S, LEAKED_SHARE = 3.0, 0.1, 0.05
+"""... over so many seconds at least: units a second at most (the slowest bucket known leaks fifty times as fast), and of what was paid."""
+FIRST_SEEN = 200
+"""Among so many first calls they are looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +92,32 @@ def window_of(answered: Sequence[Observation]) -> Window | None:
         len(told),
         sum(flights) / len(flights) if flights else 0.0,
         max(1, most_at_once(told)),
+    )
+
+
+def counts_down(seen: Sequence[Observation]) -> str | None:
+    """Why what Remaining shows is a counter of a window that no header names; None where it leaks, or was too seldom read alone.
+
+    Read alone a level is the one before and what was paid since, less what leaked: of a counter nothing does.
+    """
+    first_seen = seen[:FIRST_SEEN]
+    told = sorted((o for o in first_seen if o.remaining is not None and o.received_s is not None), key=lambda o: o.received_s or 0.0)
+    paid, alone = 0.0, list[tuple[float, float, float]]()
+    for o in told:
+        paid += usable_cost(o) or 0.0
+        if alone and (o.remaining or 0.0) > alone[-1][1]:
+            break  # the next window, or a level that leaks
+        if not any((other.sent_s or 0.0) < (o.received_s or 0.0) < (other.received_s or math.inf) for other in first_seen):
+            alone.append((o.received_s or 0.0, o.remaining or 0.0, paid))
+    if len(alone) < LEAST_COUNTED:
+        return None
+    (first, most, before), (last, left, after) = alone[0], alone[-1]
+    lasted, leaked = last - first, (after - before) - (most - left)
+    if lasted < COUNTED_S or left >= most or abs(leaked) > min(LEAKS_PER_S * lasted, LEAKED_SHARE * (after - before)):
+        return None
+    return (
+        f"Remaining fell from {most:,.0f} to {left:,.0f} by just what the calls paid, and nothing came back in {seconds(lasted)}: "
+        "a counter of some window, not a bucket that leaks. Is the dialect of this instance right?"
     )
 
 

@@ -386,6 +386,19 @@ def test_calls_that_time_out_leave_the_rate_untold() -> None:
     assert rate_document(found(world.seen), SELF.name, 1000, Bounds())["safe"] is not None
 
 
+def test_calls_that_failed_without_a_header_are_no_other_job() -> None:
+    """Calls that an edge failed while the server went on with them: they may have filled the bucket unseen, and nobody is blamed."""
+    world = World(law=Law(0.4, 0.2), seed=5)
+    unanswered = {"status": 502, "outcome": Outcome.GATEWAY_ERROR, "remaining": None, "cost": None, "server_time_s": None}
+    world.answers = lambda n, told: {**told, **(unanswered if n % 7 == 5 else {})}
+    world.carry_out(Design((SELF,), 60, price=False))
+    one = found(world.seen)
+    failed = sum(not o.ok for o in world.seen)
+    assert "shared_token" not in kinds(one)
+    says = f"{failed} of {len(world.seen)} calls failed without a budget header, and may have filled the bucket unseen."
+    assert dict(one.signs)["failed_unseen"] == says
+
+
 def test_headers_told_as_whole_numbers() -> None:
     """Rounding scatters headers by up to half a unit, also on a network without jitter: no other job is thought of."""
     world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.004, jitter_s=0.0003)

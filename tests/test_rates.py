@@ -293,3 +293,23 @@ def test_workers_where_the_server_warmed_up() -> None:
         counts[factor] = (rate_document(found, SELF.name)["safe"]["in_flight"], [kind for kind, _ in found.signs])
     assert counts[8.0][1] == ["server_time_drifts"]
     assert counts[8.0][0] <= counts[1.0][0]
+
+
+def test_a_rate_that_rests_on_an_unknown_outflow_is_not_told(outflow: Estimate) -> None:
+    """Where the outflow binds and no header told it, the rate is null and the reason said."""
+    assert outflow.fit is not None
+    covariance = outflow.fit.covariance.copy()
+    covariance[2, 2] = math.inf
+    unknown = dataclasses.replace(outflow, fit=dataclasses.replace(outflow.fit, covariance=covariance))
+    document = valid(rate_document(unknown, SELF.name))
+    said = "What a job may pay depends on the outflow, and no header told it: the calls cost too little, or were too far apart."
+    assert (document["safe"], document["signs"][-1]) == (None, {"kind": "rate_unclear", "says": said})
+
+
+def test_a_rate_that_may_be_anything_is_not_told(outflow: Estimate) -> None:
+    """Of 6 calls whose costs are hundreds of times apart none of the rates they allow is told."""
+    costs, times = np.array([0.2, 0.3, 0.2, 0.25, 150.0, 0.2]), np.array([0.3, 0.4, 0.35, 0.3, 0.3, 0.4])
+    wild = dataclasses.replace(outflow, prices={SELF.name: Prices(costs, times)})
+    document = rate_document(wild, SELF.name)
+    assert (document["safe"], document["signs"][-1]["kind"]) == (None, "rate_unclear")
+    assert document["signs"][-1]["says"].startswith("6 calls allow anything from ")

@@ -28,7 +28,7 @@ from probes.observation import Observation
 from probes.rates import Bounds, rate_document, rate_documents
 from probes.runs import Run
 from probes.simulator.network import DelayedTransport
-from probes.windows import Window, window_of
+from probes.windows import Window, counts_down, window_of
 
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 WHOLE = Window(4970.0, 5000.0, 3550.0, 3600.0, n=12, flight_s=0.25, together=3)
@@ -178,3 +178,41 @@ def test_workers_and_a_ceiling() -> None:
 
 def _found(answers: list[Observation]) -> Any:
     return estimate(answers)
+
+
+def counted(leaks_per_s: float = 0.0, first_left: float = 500.0, n: int = 30) -> list[Observation]:
+    """Calls one after another, each of one unit, of which so many leak; `Remaining` never above where it began."""
+    left, seen = first_left, list[Observation]()
+    for call in range(n):
+        left = min(first_left, left + 0.3 * leaks_per_s) - 1.0
+        seen.append(observed(0.3 * call, 0.3 * call + 0.2, remaining=left, cost=1.0, server_time_s=0.15))
+    return seen
+
+
+def test_a_counter_that_no_header_names_is_told_and_no_bucket_fitted() -> None:
+    """Remaining that falls by just what calls pay for 8.7 s is a counter: its own sentence, no constants, no rate, whatever the dialect."""
+    says = (
+        "Remaining fell from 499 to 470 by just what the calls paid, and nothing came back in 8.7 s: a counter of some window, not a "
+        "bucket that leaks. Is the dialect of this instance right?"
+    )
+    assert counts_down(counted()) == says
+    found = estimate(counted())
+    assert found is not None
+    document = rate_document(found, "GET /api/v1/users/self")
+    assert (document["bucket"], document["safe"], document["signs"]) == (None, None, [{"kind": "counts_down", "says": says}])
+
+
+@pytest.mark.parametrize(
+    "seen",
+    [
+        counted(leaks_per_s=0.5),  # the slowest bucket there is leaks as slowly as this
+        counted(n=3),
+        [dataclasses.replace(o, remaining=500.0) for o in counted()],
+        [dataclasses.replace(o, sent_s=o.sent_s - 0.25) for o in counted() if o.sent_s is not None],  # always one beside another
+        # 3-ms calls that cost more than leaks meanwhile: each header reads 0.02 below the mark
+        [dataclasses.replace(o, remaining=499.98, cost=0.05) for o in counted()[1:]] + [observed(9.5, 9.6, remaining=499.97, cost=0.05)],
+    ],
+)
+def test_what_is_no_counter(seen: list[Observation]) -> None:
+    """A slow leak, too few headers, a level that stands, headers never read alone, and calls of almost no cost are none."""
+    assert counts_down(seen) is None

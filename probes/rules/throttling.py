@@ -39,6 +39,9 @@ BOUNDS = {
 
 
 REMEDIES = {
+    "counts_down": "Name its dialect in the configuration (probes list names them); until then send no more than Remaining says is left.",
+    "rate_unclear": "Send through probes.Limiter, which follows the level and needs no rate; a greater --budget narrows what is known.",
+    "failed_unseen": "Ask again when calls no longer fail; why they do: probes diagnose.",
     "shared_token": "Ask again with a token that no other job uses.",
     "unforeseen_refusals": "Ask again when nothing else runs with this token; on a network with much jitter, ask from nearer by.",
     "remaining_jumps": "Ask again: the limit may stand now; where several servers answer by turns, none of them can be told.",
