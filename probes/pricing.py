@@ -28,6 +28,9 @@ SPRINT_CALLS, SPRINT = 40, 0.9
 a thousand of them one job in twenty meets a refusal, so that so few meet one in five hundred runs at most."""
 LEAST_STEP, FASTER = 12, 2.5
 """Fewest calls of a step, and by how many times it may be faster than those before."""
+LONE, SLOWEST_PER_S = 0.5, 0.02
+"""One call after another, with as long a pause, asks nothing that the guard on Remaining would not stop in time: where few calls are far
+dearer than the rest hardly any rate is safe for a job, and steps at a part of that would price next to nothing."""
 UNDER_CEILING = 0.98
 """Share of `max_rate` at which calls go evenly, so that the ceiling itself never holds one back."""
 LEAST_JUDGED = 8
@@ -156,7 +159,9 @@ class Pricing:
         ceilings = [safe * share, self._ceiling_per_s]
         if self.max_in_flight is not None:
             ceilings.append(self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) * share)
-        return max(min(ceilings), 0.02)
+        usual = max(float(np.median(twin.costs)), 1e-9)
+        lone = min(LONE / (twin.mean_time_s + twin.round_trip_s), LONE * bucket.outflow_per_s / usual)
+        return max(min(ceilings), min(lone * share, self._ceiling_per_s), SLOWEST_PER_S)
 
     def _slowed(self, seen: Sequence[Observation]) -> bool:
         """Whether the server is slower at the last step's rate, seen twice in a row; then the rate is kept in `slowed_at`."""
@@ -184,8 +189,20 @@ class Pricing:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""
         picked = tuple((offset, self.calls[(self._turn + n) % len(self.calls)]) for n, offset in enumerate(offsets))
         self._turn += len(offsets)
-        floor = None if found is None or found.fit is None else MARGIN / 3 * found.fit.bucket.high_water_mark
-        return Round(picked, rest_s(found, seen), floor)
+        return Round(picked, rest_s(found, seen), _floor(found))
+
+
+def _floor(found: Estimate | None) -> float | None:
+    """Remaining below which a round stops, None while the bucket is not known: a part of the mark.
+
+    Where a call was seen to pay more than it reserves, room for one more of the dearest.
+    """
+    if found is None or found.fit is None:
+        return None
+    bucket = found.fit.bucket
+    dearest = max((float(prices.costs.max()) for prices in found.prices.values() if prices.n), default=0.0)
+    dear = dearest + bucket.up_front_cost if dearest > bucket.up_front_cost else 0.0
+    return max(MARGIN / 3 * bucket.high_water_mark, min(dear, (1.0 - 2.0 * RESTED) * bucket.high_water_mark))
 
 
 def rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
