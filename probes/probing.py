@@ -62,6 +62,9 @@ class Probing:
     trains: list[Train] = field(default_factory=list)
     seen: Sequence[Observation] = ()
     limit: int | None = None
+    """Calls at one time that fit ..."""
+    exact: bool = True
+    """... and whether one more does not; else costs may have taken room when it was refused."""
     earlier: Sequence[Observation] = ()
     """Calls made before, few at one time, and not for this search."""
     crowded: bool = False
@@ -122,8 +125,13 @@ class Probing:
         """Calls that may be on their way when a first refusal comes: all of them could be refused as well."""
         return max(1, min(MOST_AT_RISK, self._spare - 1))
 
+    @property
+    def admitted(self) -> int | None:
+        """The limit where it is exact."""
+        return self.limit if self.exact else None
+
     def _ratios(self) -> Ratios | None:
-        return ratios_of(self.seen, self.limit, DESIGN_DRAWS, DESIGN_CANDIDATES)
+        return ratios_of(self.seen, self.admitted, DESIGN_DRAWS, DESIGN_CANDIDATES)
 
     def _latest(self) -> Sequence[Observation]:
         """Answers of the last round."""

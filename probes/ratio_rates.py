@@ -98,8 +98,8 @@ def refusal_mix(design: RefusalDesign, shares: Mapping[str, float], job: int, bo
 def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, bounds: Bounds) -> dict[str, Any]:
     seen = design.seen
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
-    ratios = ratios_of(seen, design.limit, DRAWS)
-    limit = None if ratios is None or refused == len(seen) else _promised(design.limit, ratios)
+    ratios = ratios_of(seen, design.admitted, DRAWS)
+    limit = None if ratios is None or refused == len(seen) else _promised(design.admitted, ratios)
     network = network_by_refusals_s(seen)
     times = np.array(served(mine, network))
     steady = None if ratios is None else steady_rate(ratios, len(seen))

@@ -1,32 +1,22 @@
 """Which calls to make next where no header tells the limit: a few refusals do.
 
-Bursts from rest grow by little, or slow calls are added two at a time, until one is refused, which gives the mark in reservations. Then
-even calls, slowly first and then about as fast as reservations allow, or volleys where quick calls outrun what is known of refusals:
-either costs fill the bucket, and after a rest they fill it again, which gives outflow / cost; or they do not, and a burst right after
-them shows how much room is left. `ratios` makes of the answers what they allow.
+When it is known how many fit (`climbing`): even calls, slowly first and then about as fast as reservations allow, or volleys where quick
+calls outrun what is known of refusals. Either costs fill the bucket, and after a rest they fill it again, which gives outflow / cost; or
+they do not, and a burst right after them shows how much room is left. `ratios` makes of the answers what they allow.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from probes.calls import Round
-from probes.observation import Observation, Outcome
-from probes.probing import LARGEST_BURST, LONGEST_ASKED_S, Burst, Probing, Train, failing, kept_per_s, most_at_once
+from probes.climbing import MARGIN, PROBING_S, Climbing, Step
+from probes.probing import LARGEST_BURST, SHORTEST_REST_S, Burst, most_at_once
 from probes.ratios import Ratios, network_by_refusals_s, served
 from probes.safety import FASTEST_PER_S
 
-FIRST_BURST = 5
-TOGETHER_S = 0.01
-"""Calls of a burst that were sent no further apart than this came together."""
-PACED, PACED_CALLS, MOST_PACES = 0.7, 40, 4
-"""Of what a crowded server answered a second so much is tried evenly, with so many calls, and again of that, at most so often."""
-WORTH_CLIMBING = 2
-"""Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
 WORTH_VOLLEYS = 6
 """Calls that fit from which volleys fill the bucket quicker than a train that waits for refusals to be known."""
 FILLINGS = 8
@@ -38,10 +28,6 @@ SURELY = 0.1
 """Odds that a volley meets a refusal; its size follows what the answers allow."""
 MORE_SURELY = 0.02
 """Odds that even calls fill the bucket sooner than they should: all that are on their way are refused then."""
-PROBING_S = 330.0
-"""A search begins no round after so long."""
-SHORTEST_TRAIN_S = 10.0
-"""A train lasts as long as the search may, and so long at least."""
 FILL = 40.0
 """Calls whose cost drains between two touches of the mark: the outflow is then known to about one in so many."""
 DRAINED_SHARE = 0.6
@@ -49,108 +35,20 @@ LONGEST_DRAIN_S = 60.0
 """Of what was paid so much drains before the bucket is filled again: an empty one would not tell for how long it has been empty."""
 MOST_READINGS = 5
 """Larger and larger bursts in a row that ask how much room a train left."""
-MARGIN = 10
-"""A train of fewer calls teaches nothing."""
-
-Step = Callable[[], Round | None]
 
 
 @dataclass
-class RefusalDesign(Probing):
+class RefusalDesign(Climbing):
     """Called with all observations so far, answers with the next round, None at the end; see the module."""
 
-    _next: Step | None = None
-    _fits: int = 0
-    """The most calls that were in flight at one time and let through."""
-    _climbs: bool = False
-    """Whether the last round added pairs of calls on top of those that fit."""
     _touches: int = 0
     """How often the mark was met since costs are measured."""
     _readings: int = 0
     """Bursts since it was last asked how much room a train left."""
 
-    def __call__(self, seen: Sequence[Observation]) -> Round | None:
-        """The next round, not before the last one's Retry-After."""
-        self.seen = seen
-        if self._left < 2 or self._spare <= 0 or self._elapsed_s() > PROBING_S or failing(seen) or self._asked_s() > LONGEST_ASKED_S:
-            return None
-        asked_s = self._asked_s()
-        wanted = (self._next or self._grow)()
-        return None if wanted is None else replace(wanted, after_s=max(wanted.after_s, asked_s))
-
-    def finish(self, seen: Sequence[Observation]) -> None:
-        """Takes in the last round, after which nothing more was asked."""
-        self.seen = seen
-
-    # -- from rest: how many calls fit
-
-    def _grow(self) -> Round | None:
-        """More together than ever passed: all at once and few more, or, where calls take long, pair after pair on top of those that fit."""
-        if self._refused(self._latest()):
-            return self._bounded() if self._climbs else self._together()
-        if self.crowds:
-            self.crowded = True
-            return self._paced(kept_per_s(self._latest()))
-        last = self._fits = max(self._fits, most_at_once(self._latest()))
-        size = min(last + _growth(last), self._widest) if last else min(FIRST_BURST, self._widest)
-        if size <= last or size > max(0.6 * self._left, FIRST_BURST):
-            return self._unlimited()
-        return self._climb(last, self._rest_s(last), self._grow) or self._burst(size, self._rest_s(last), self._grow)
-
-    def _climb(self, size: int, after_s: float, then: Step) -> Round | None:
-        """`size` calls at once, then two at a time, each two when a refusal of the two before were known: no more than two are refused.
-
-        While that is guessed no more are sent than may all be refused. None where too few calls would still be in flight for it to lead
-        further than a burst that risks as many refusals as it adds calls.
-        """
-        risked = (self._spare - 1) // 2 if self._guessed else self._steps()
-        pairs = min(self._steps(), risked, ((self.limit or self._widest) + 1 - size) // 2, (int(0.6 * self._left) - size) // 2)
-        if pairs < WORTH_CLIMBING or self._spare < 2:
-            return None
-        self._climbs, self._next = True, then
-        self.bursts.append(Burst(size + 2 * pairs, len(self.seen)))
-        offsets = [0.0] * size + [(n // 2 + 1) * self._step_s for n in range(2 * pairs)]
-        return self._in_turn(offsets, after_s)
-
-    def _bounded(self) -> Round | None:
-        """A climb was refused: as many at once as were in flight then; one more where others had come back, whose cost took room."""
-        first = next(o for o in self._latest() if o.outcome is Outcome.THROTTLED)
-        at = (first.sent_s or 0.0) + network_by_refusals_s(self.seen)
-        before = [o for o in self._latest() if o.ok and (o.sent_s or 0.0) <= (first.sent_s or 0.0) + 1e-3]
-        beside = sum((o.received_s or 0.0) > at for o in before)
-        exact = beside == len(before)
-        return self._burst(beside if exact else beside + 1, self._rest_s(len(before)), self._together if exact else self._grow)
-
-    def _together(self) -> Round | None:
-        """The burst after a climb told exactly how many fit."""
-        return self._limited(self._beside_refused())
-
-    def _beside_refused(self) -> int:
-        """Calls let through that the server still had when another was refused: those on new connections come a handshake later."""
-        let = [o for o in self._latest() if o.ok]
-        network = network_by_refusals_s(self.seen)
-        refused = [o.sent_s or 0.0 for o in self._latest() if o.outcome is Outcome.THROTTLED]
-        beside = [sum((o.sent_s or 0.0) <= at + TOGETHER_S and (o.received_s or 0.0) > at + network for o in let) for at in refused]
-        return min(beside, default=len(let))
-
-    def _paced(self, rate: float) -> Round | None:
-        """Even calls at a part of what a crowded server answered a second: slower and slower until it keeps its pace."""
-        if rate <= 0.0 or self._left < MARGIN or len(self.trains) >= MOST_PACES:
-            return None
-        return self._train(PACED * rate, min(self._left, PACED_CALLS), 2.0 * self._flight_s(), self._paced_on)
-
-    def _paced_on(self) -> Round | None:
-        if self._refused(self._latest()) or not self.crowds:
-            return None
-        return self._paced(min(self.trains[-1].rate_per_s, kept_per_s(self._latest())))
-
     def _limited(self, limit: int) -> Round | None:
         self.limit = limit
         return self._first_train()
-
-    def _unlimited(self) -> Round | None:
-        """No burst was refused: the rest of the budget goes evenly, as many in flight as ever fitted."""
-        return self._train(self._fits / self._time_s(), self._left, self._rest_s(self._fits), self._end)
 
     # -- does cost fill the bucket
 
@@ -187,6 +85,8 @@ class RefusalDesign(Probing):
     def _volleys(self, size: int, after_s: float, ratios: Ratios | None) -> Round | None:
         """A volley; before it, where more calls are left, even calls that surely fit: they fill the bucket, the volley shows how far."""
         size = min(size, self._widest, (self.limit or LARGEST_BURST) + 1)
+        if not self.exact and after_s < SHORTEST_REST_S:
+            size = min(size, most_at_once(self._latest()) + self._spare)
         times = served(self.seen, network_by_refusals_s(self.seen))
         rate = min(self._evenly(size), self.max_rate or FASTEST_PER_S)
         gap, step, most = float(np.quantile(times, 0.98)), max(1, size // 2), self._left // FILLINGS - size
@@ -267,30 +167,3 @@ class RefusalDesign(Probing):
 
     def _read_last(self) -> Round | None:
         return self._touched() or self._reading(0.0, self._end)
-
-    def _end(self) -> Round | None:
-        return None
-
-    # -- rounds
-
-    def _burst(self, size: int, after_s: float, then: Step) -> Round | None:
-        size = min(size, self._widest, self._left, (self.limit or LARGEST_BURST) + 1)
-        self._climbs, self._next = False, then
-        self.bursts.append(Burst(size, len(self.seen)))
-        return self._in_turn([0.0] * size, after_s)
-
-    def _train(self, rate: float, count: float, after_s: float, then: Step) -> Round | None:
-        """Even calls, in groups where one call's round trip is too long for the rate."""
-        round_trip = self._known_s + 0.01
-        group = max(1, min(math.ceil(rate * round_trip - 0.01), self._at_risk))
-        rate = min(rate, group / round_trip, self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
-        self._next = then
-        self.trains.append(Train(rate, len(self.seen)))
-        in_time = rate * max(SHORTEST_TRAIN_S, PROBING_S - self._elapsed_s() - after_s)
-        offsets = [n // group * group / rate for n in range(min(self._left, max(4, int(min(count, in_time)))))]
-        return self._in_turn(offsets, after_s)
-
-
-def _growth(size: int) -> int:
-    """By so many may a burst be refused in part."""
-    return 2 if size < 15 else 3 if size < 18 else 4
