@@ -112,13 +112,18 @@ def _entry(design: RefusalDesign, mine: Sequence[Observation], job: int, bounds:
     return {
         "regime": (Regime.REFUSALS if refused else Regime.UNTHROTTLED).value,
         "bucket": None,
-        "ratios": {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()} if refused else None,
+        "ratios": _told(limit, steady, at_least=not design.exact) if refused else None,
         "cost": None,
         "server_time_s": None if mean is None else mean.document(),
         "safe": None if safe is None else safe.document(),
         "confirmed": None,
         "signs": [sign.document() for sign in (*_signs(design, refused, steady, safe), *_unexplained(ratios, refused, len(seen)))],
     }
+
+
+def _told(limit: int | None, steady: Interval | None, *, at_least: bool) -> dict[str, Any]:
+    told = {"in_flight_limit": limit, "steady_calls_per_s": None if steady is None else steady.document()}
+    return {**told, "at_least": True} if at_least else told
 
 
 def _promised(limit: int | None, ratios: Ratios) -> int:

@@ -10,6 +10,8 @@ from worlds import SELF, Law, World, observed
 from probes.bucket import BucketSettings
 from probes.calls import Round
 from probes.observation import Observation, Outcome
+from probes.rates import Bounds
+from probes.ratio_rates import refusal_document
 from probes.refusals import RefusalDesign
 
 
@@ -56,6 +58,7 @@ def test_costs_that_took_room_are_told_from_the_limit() -> None:
     assert ([len(calls) for calls in rounds[11:14]], [refused(calls) for calls in rounds[11:14]]) == ([35, 34, 36], [2, 0, 0])
     assert design.limit is not None
     assert (design.exact, design.admitted, 36 <= design.limit <= 42) == (False, None, True)
+    assert refusal_document(design, SELF.name, 1000, Bounds())["ratios"]["at_least"] is True
 
 
 def test_a_burst_that_took_the_last_refusal_tells_the_limit_all_the_same() -> None:

@@ -89,7 +89,8 @@ def _by_refusals(
     if found.regime is not Regime.REFUSALS or not told:
         return None
     mine = [o for o in seen if o.instance == found.instance]
-    under = drawn(mine, mine, _whole(told[0]["ratios"].get("in_flight_limit")), calls)
+    ratios = told[0]["ratios"]
+    under = drawn(mine, mine, None if ratios.get("at_least") else _whole(ratios.get("in_flight_limit")), calls)
     return None if under is None else (ratio_plan(under, ODDS, max_rate, max_in_flight), under.middle)
 
 
