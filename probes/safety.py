@@ -57,6 +57,13 @@ class Safe:
         }
 
 
+SLOWEST_PER_S = 1e-4
+"""No even rate below this is looked for: three calls in a working day."""
+WIDENS = 1.7
+"""From one step to the next while the crossing is looked for."""
+MOST_HALVINGS, CLOSE = 14, 2e-3
+"""Of regula falsi: steps at most, and the share of the bracket's excess at which a rate counts as the crossing."""
+
 Point = tuple[float, float]
 """(log rate, excess over the mark)."""
 
@@ -117,17 +124,18 @@ def _bracket(excess: Callable[[float], float], start: float, step: float) -> tup
     while True:
         there = min(start + direction * step, math.log(FASTEST_PER_S))
         value = excess(there)
-        if (value >= 0.0) != (here >= 0.0) or there < math.log(1e-4):
+        if (value >= 0.0) != (here >= 0.0) or there < math.log(SLOWEST_PER_S):
             pair = sorted([(start, here), (there, value)])
             return pair[0], pair[1]
         if there >= math.log(FASTEST_PER_S):
             return None
-        start, here, step = there, value, step * 1.7
+        start, here, step = there, value, step * WIDENS
 
 
 def _root(excess: Callable[[float], float], low: Point, high: Point, tolerance: float = 1.5e-3) -> float:
+    """The log rate at the crossing, from the side that is not refused; each step keeps a tenth of the bracket at least."""
     (a, fa), (b, fb) = low, high
-    for _ in range(14):
+    for _ in range(MOST_HALVINGS):
         if b - a < tolerance or fa >= 0.0:
             break
         share = min(0.9, max(0.1, fa / (fa - fb)))
@@ -137,7 +145,7 @@ def _root(excess: Callable[[float], float], low: Point, high: Point, tolerance: 
             b, fb = middle, value
         else:
             a, fa = middle, value
-            if abs(value) < 2e-3 * abs(fb - fa):
+            if abs(value) < CLOSE * abs(fb - fa):
                 break
     return float(a)
 

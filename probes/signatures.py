@@ -15,6 +15,8 @@ FEW_METERED = 10
 CANVAS_MARKS = (CANVAS.high_water_mark, HOSTED_MARK)
 LESS = 0.97
 """Where mark and reservation are Canvas's own, an outflow surely below this share of Canvas's is what another job leaves."""
+ABOVE, JUST_BEFORE_S = 5.0, 0.5
+"""Where a header showed the level so many units above the mark, and a call that came within so many seconds passed, nothing is enforced."""
 JUMPS = 1.05
 """A header above this share of what the rested bucket showed is more than one can hold."""
 
@@ -98,8 +100,8 @@ def _passed_above(touches: Sequence[Touch]) -> int:
     headers = sorted((t.departed_s, t.remaining) for t in touches if t.remaining is not None)
     count = 0
     for touch in touches:
-        before = [remaining for departed, remaining in headers if departed < touch.arrived_s and touch.arrived_s - departed < 0.5]
-        count += bool(before and before[-1] < -5.0 and not touch.refused)
+        before = [remaining for departed, remaining in headers if departed < touch.arrived_s and touch.arrived_s - departed < JUST_BEFORE_S]
+        count += bool(before and before[-1] < -ABOVE and not touch.refused)
     return count
 
 

@@ -29,6 +29,8 @@ EVEN_ENOUGH = 0.1
 MOST_EVENTS = 1_500_000
 """Upper bound on calls * replicas of one replay; a longer job is replayed in part and its hazard scaled."""
 
+LEAST_OF_LONG, LEAST_REPLICAS = 50, 20
+"""A job so long that it is replayed in part is replayed so often at least; any job so often."""
 ROWS = 32
 """Replicas of one job worked on at one time: their arrays stay in the processor's cache, and a replay takes a third of the time."""
 
@@ -186,8 +188,9 @@ def _peaks(bucket: BucketSettings, arrivals: Floats, departures: Floats, costs: 
 
 
 def _affordable(calls: int, replicas: int = REPLICAS) -> tuple[int, int]:
-    part = min(calls, MOST_EVENTS // 50)
-    return part, max(20, min(replicas, MOST_EVENTS // part))
+    """(calls of a job that are replayed, how often) within `MOST_EVENTS`."""
+    part = min(calls, MOST_EVENTS // LEAST_OF_LONG)
+    return part, max(LEAST_REPLICAS, min(replicas, MOST_EVENTS // part))
 
 
 def _scaled_odds(peaks_seen: Floats, bucket: BucketSettings, times: float) -> float:
