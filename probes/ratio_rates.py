@@ -15,7 +15,7 @@ from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
 from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.rates import Bounds, mix_name
-from probes.ratios import COST_SPREAD, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
+from probes.ratios import COST_SPREAD, TOKEN, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
 from probes.refusals import RefusalDesign
 from probes.rules.base import plural
 from probes.safety import ODDS, BoundBy, Safe, even_rate, workers
@@ -192,13 +192,17 @@ def _how_shortly(design: RefusalDesign, kept: Interval, bound: BoundBy) -> str:
 
 
 def _twins(ratios: Ratios, times: NDArray[np.float64], network: float) -> list[Twin]:
-    """One twin a draw, in units of one reservation, `network` seconds away; costs spread by `COST_SPREAD`, whatever the server times."""
+    """One twin a draw, in units of one reservation, `network` seconds away; costs spread whatever the server times, tokens do not."""
     _, drawn = Prices(np.ones(len(times)), np.maximum(times, 1e-3)).smoothed()
     sigma = math.sqrt(math.log1p(COST_SPREAD**2))
     shares = np.random.default_rng(11).permutation((np.arange(len(drawn)) + 0.5) / len(drawn))
     costs = np.exp(sigma * normal_quantile(shares) - sigma**2 / 2.0)
+    tokens = np.full(len(costs), TOKEN)
     drawn_ratios = zip(ratios.mark.tolist(), ratios.outflow_per_s.tolist(), ratios.cost.tolist(), strict=True)
-    return [Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), cost * costs, drawn, network) for mark, outflow, cost in drawn_ratios]
+    return [
+        Twin(BucketSettings(mark, 2.0 * mark, outflow, 1.0), tokens if cost == TOKEN else cost * costs, drawn, network)
+        for mark, outflow, cost in drawn_ratios
+    ]
 
 
 def _safe(under: Drawn, limit: int, steady: Interval | None, n: int, bounds: Bounds) -> Safe:

@@ -48,7 +48,13 @@ SLACK = 0.03
 DEAREST = 14.0
 """No single answer counts for more (log likelihood): it may have come from elsewhere."""
 CANVAS_KIND = 0.3
-"""Of two kinds of server: one above this standard normal deviate is configured and charges as Canvas does (odds 0.38)."""
+"""Of three kinds of server: one above this standard normal deviate is configured and charges as Canvas does (odds 0.38)."""
+TOKEN_KIND = -1.28
+"""One below this deviate takes a token a call and gives none back: what a call reserves is what it costs (odds 0.1)."""
+TOKEN = 1.0
+"""What a call costs there, reservations."""
+TOKENS_S, TOKENS_SPREAD = 10.0, 1.3
+"""Seconds in which all tokens come back; from one to a few hundred."""
 WHOLE_MARKS = (CANVAS.high_water_mark / CANVAS.up_front_cost, HOSTED_MARK / CANVAS.up_front_cost)
 """12 and 14: Canvas's own mark and the hosted one. A mark of its kind less than one above is taken for it."""
 CANVAS_OUTFLOW, CANVAS_WITHIN = CANVAS.outflow_per_s / CANVAS.up_front_cost, 2.0
@@ -83,19 +89,26 @@ class Prior:
 
     def draws(self, n: int, source: np.random.Generator) -> Floats:
         """`n` points."""
-        kinds, drains = source.standard_normal(n), source.normal(math.log(DRAIN_S), DRAIN_SPREAD, n)
-        return np.stack([source.uniform(*self.log_mark, n), drains, source.normal(*self._price(kinds)), kinds])
+        kinds = source.standard_normal(n)
+        return np.stack([source.uniform(*self.log_mark, n), source.normal(*_drain(kinds)), source.normal(*self._price(kinds)), kinds])
 
     def density(self, points: Floats) -> Floats:
         """Logarithm of the density, but for a constant."""
         inside = (points[0] > self.log_mark[0]) & (points[0] < self.log_mark[1])
-        centre, spread = self._price(points[3])
-        drain, price = (points[1] - math.log(DRAIN_S)) / DRAIN_SPREAD, (points[2] - centre) / spread
-        return np.asarray(np.where(inside, -0.5 * (drain**2 + price**2 + points[3] ** 2) - np.log(spread), -np.inf))
+        (centre, spread), (drain_s, drain_spread) = self._price(points[3]), _drain(points[3])
+        drain, price = (points[1] - drain_s) / drain_spread, (points[2] - centre) / spread
+        off = drain**2 + price**2 + points[3] ** 2
+        return np.asarray(np.where(inside, -0.5 * off - np.log(spread) - np.log(drain_spread), -np.inf))
 
     def _price(self, kinds: Floats) -> tuple[Floats, Floats]:
         canvas = kinds > CANVAS_KIND
         return np.where(canvas, self.log_price, math.log(PRICE_S)), np.where(canvas, SHARE_SPREAD, PRICE_SPREAD)
+
+
+def _drain(kinds: Floats) -> tuple[Floats, Floats]:
+    """(mean, deviation) of the log drain by the kinds of server."""
+    tokens = kinds < TOKEN_KIND
+    return np.where(tokens, math.log(TOKENS_S), math.log(DRAIN_S)), np.where(tokens, TOKENS_SPREAD, DRAIN_SPREAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,13 +210,18 @@ def _ratios(points: Floats) -> tuple[Floats, Floats, Floats]:
         own = kind & (mark > whole) & (mark < whole + 1.0)
         outflow = np.where(own & (np.abs(np.log(outflow / CANVAS_OUTFLOW)) < math.log(CANVAS_WITHIN)), CANVAS_OUTFLOW, outflow)
         mark = np.where(own, whole, mark)
-    return mark, outflow, np.exp(points[2]) * outflow
+    return mark, outflow, np.where(points[3] < TOKEN_KIND, TOKEN, np.exp(points[2]) * outflow)
+
+
+def spread_of(costs: Floats) -> Floats:
+    """Coefficient of variation of a call's cost, by its mean: a token is a token."""
+    return np.where(costs == TOKEN, 0.0, COST_SPREAD)
 
 
 def likelihood(points: Floats, events: Events) -> tuple[Floats, Floats]:
     """(log likelihood, level after the last event) of each point; levels in reservations."""
     mark, outflow, cost = _ratios(points)
-    top, freed, noise = mark - 1.0, 1.0 - np.minimum(cost, 1.0), (cost * COST_SPREAD) ** 2
+    top, freed, noise = mark - 1.0, 1.0 - np.minimum(cost, 1.0), (cost * spread_of(cost)) ** 2
     level, found, variance = np.zeros(len(mark)), np.zeros(len(mark)), np.full(len(mark), SLACK**2)
     last = events.instants[0] if events.instants else 0.0
     for now, kind, near in zip(events.instants, events.kinds, events.near, strict=True):

@@ -77,10 +77,11 @@ class RefusalDesign(Climbing):
         """As many at once as surely fit, again and again as soon as all are back; after a refusal as after a train."""
         ratios = self._ratios()
         rest = network_by_refusals_s(self.seen) if after_s is None else after_s
-        room = int(np.quantile(ratios.room(rest), SURELY)) if ratios is not None else 0
-        if after_s is None and (self._refused(self._latest()) or self._left < 1.5 * (self.limit or 0) or room < 3):
+        usual, worst = np.quantile(ratios.room(rest), (SURELY, MORE_SURELY)) if ratios is not None else (0.0, 0.0)
+        if after_s is None and (self._refused(self._latest()) or self._left < 1.5 * (self.limit or 0) or usual < 3.0):
             return self._touched() if self._refused(self._latest()) else self._reading(0.0, self._read_on)
-        return self._volleys(max(3, room), rest, ratios)
+        # all but those that may still be refused fit more surely: what costs as much as it reserves leaves no room at all
+        return self._volleys(max(3, int(min(usual, worst + max(1, self._spare - 1)))), rest, ratios)
 
     def _volleys(self, size: int, after_s: float, ratios: Ratios | None) -> Round | None:
         """A volley; before it, where more calls are left, even calls that surely fit: they fill the bucket, the volley shows how far."""

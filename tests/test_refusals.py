@@ -317,3 +317,33 @@ def test_refusals_that_no_bucket_makes() -> None:
     assert len(said) == 1
     assert said[0].startswith(f"{refused(design)} refusals in {len(design.seen)} calls do not fit one bucket that leaks: a limit by the")
     assert drawn(design.seen, design.seen, design.limit, 100) is None
+
+
+class Tokens:
+    """A bucket of tokens, so many and so many a second: a call takes one and gives none back."""
+
+    def __init__(self, most: float, per_s: float) -> None:
+        self.left, self.most, self.per_s, self.last_s = most, most, per_s, 0.0
+
+    def arrive(self, now_s: float) -> bool:
+        """Whether there is one."""
+        self.left = min(self.most, self.left + self.per_s * (now_s - self.last_s))
+        self.last_s = now_s
+        passes = self.left >= 1.0
+        self.left -= passes
+        return passes
+
+    def depart(self, *_: float) -> float:
+        """Nothing comes back."""
+        return 600.0
+
+
+@pytest.mark.parametrize("seed", [2, 4])
+def test_a_bucket_of_tokens_is_met_with_care(seed: int) -> None:
+    """20 tokens, 10 a second: of a second burst a few calls are refused, not most, and no more is recommended than what comes back."""
+    world = World(law=Law(0.2, 0.3, spread=0.3), rtt_s=0.04, headers=False, seed=seed)
+    world._bucket = Tokens(20.0, 10.0)  # type: ignore[assignment] # what it is asked
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    safe = refusal_document(design, SELF.name, 1000, Bounds())["safe"]
+    assert (design.limit, refused(design) <= 6, safe["rate_per_s"]["low"] < 10.0) == (20, True, True)
