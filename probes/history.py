@@ -110,7 +110,8 @@ class Series:
         return document
 
     def _name(self) -> str:
-        return f"{self.key.instance}, {self.key.call}"
+        asked_for = f", asked for {self.key.scenario}" if self.key.scenario else ""
+        return f"{self.key.instance}, {self.key.call}{asked_for}"
 
     def _says(self, changes: Sequence[int], number: int) -> str:
         """The change in words: what was, what is, since when, by how much."""

@@ -22,13 +22,14 @@ FIRST_DEGREES, DEGREES_A_RUN = 4.0, 0.4
 
 
 def splits(logs: Sequence[float], errors: Sequence[float], least: float = 0.0) -> list[int]:
-    """Indices of the first values of new levels, in order.
+    """Indices of the first values of new levels, in order; none between two levels of one value each, which no repetition bears out.
 
     `errors` are the values' own standard errors on the logarithm's scale; levels closer than `least`, not as logarithms, are one.
     """
     between = noise(logs, errors)
     weights = [1.0 / (error**2 + between) for error in errors]
-    return sorted(_splits(logs, weights, 0, len(logs), least))
+    ends = [0, *sorted(_splits(logs, weights, 0, len(logs), least)), len(logs)]
+    return [place for before, place, after in zip(ends, ends[1:], ends[2:], strict=False) if after - before > 2]
 
 
 def noise(logs: Sequence[float], errors: Sequence[float]) -> float:

@@ -51,7 +51,8 @@ def series(*values: tuple[float, float], exact: bool = False) -> Series:
         ([(0.40, 0.5), (0.60, 0.5)], []),
         ([(0.40, 0.001), (0.42, 0.001)], []),
         ([(0.40, 0.001), (0.48, 0.001)], []),
-        ([(0.40, 0.001), (0.80, 0.001)], [1]),
+        ([(0.40, 0.001), (0.80, 0.001)], []),
+        ([(0.40, 0.001), (0.80, 0.001), (0.81, 0.001)], [1]),
         ([(0.40, 0.001)] * 6 + [(0.48, 0.001)], [6]),
         ([(0.30, 0.01), (0.45, 0.01), (0.30, 0.01), (0.46, 0.01), (0.38, 0.01)], []),
         ([(0.0010, 0.01), (0.0018, 0.01)], []),
@@ -64,7 +65,8 @@ def series(*values: tuple[float, float], exact: bool = False) -> Series:
         "wide-intervals",
         "within-the-least-noise",
         "two-runs-may-differ-so",
-        "but-not-so",
+        "one-against-one",
+        "one-against-two",
         "nor-do-seven-alike",
         "restless",
         "below-the-noise-floor",
@@ -109,7 +111,7 @@ def test_what_changed_and_since_when(tmp_path: Path) -> None:
     assert changed["max_per_page"][0]["says"] == (
         "beta, GET /a: greatest page size 100 before, 50 since 2026-11-03 06:00 UTC (n = 2 and 6 runs)."
     )
-    assert told["changes"][0].startswith(f"beta, {SELF}: median time of a call 0.4")
+    assert told["changes"][0].startswith(f"beta, {SELF}, asked for latency: median time of a call 0.4")
     assert "since 2026-11-05 06:00 UTC, 1." in told["changes"][0]
     assert told["changes"][0].endswith("times (n = 4 and 4 runs).")
 
@@ -167,11 +169,32 @@ def test_the_command(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["history", str(tmp_path)])
     lines = done.stdout.splitlines()
     assert lines[0] == "4 runs from 2026-11-01 to 2026-11-04."
-    assert lines[2].startswith(f"beta, {SELF}: median time of a call")
+    assert lines[2].startswith(f"beta, {SELF}, asked for latency: median time of a call")
     table = lines[lines.index("") + 3 :]
     assert max(len(line) for line in table if not line.startswith("History")) <= 80
     assert lines[-1] == f"History: {tmp_path / 'history.html'}"
     assert json.loads((tmp_path / "history.json").read_text(encoding="utf-8"))["schema"] == "probes.history/1"
+
+
+def test_one_call_asked_for_several_things(tmp_path: Path) -> None:
+    """The same call asked for by two scenarios is two rows, and the change of one names it: the other's did not change."""
+    for day in range(1, 5):
+        one_run(tmp_path, day, 0.4 if day < 3 else 0.8, day)
+        run = Run.create(tmp_path, ["diagnose"], [instance("beta")])
+        run.append_lines(observed("beta", "diagnose", float(n), flight_s=0.4 + n / 1000).line() for n in range(9))
+        run.note(started_at=f"2026-11-{day:02d}T07:00:00.000+00:00")
+    lines = CliRunner().invoke(app, ["history", str(tmp_path)]).stdout.splitlines()
+    assert [line.split(":")[0] for line in lines if "before" in line] == [f"beta, {SELF}, asked for latency"]
+    rows = [line.split() for line in lines if "median_s" in line]
+    assert [(row[2], row[-1]) for row in rows] == [("latency", "yes"), ("diagnose", "no")]
+
+
+def test_two_runs_are_too_few_for_what_scatters(tmp_path: Path) -> None:
+    """A median twice as long in the second of two runs is told as no change that two runs can show."""
+    one_run(tmp_path, 1, 0.4, 1)
+    one_run(tmp_path, 2, 0.8, 2)
+    lines = CliRunner().invoke(app, ["history", str(tmp_path)]).stdout.splitlines()
+    assert lines[2] == "Nothing changed that two runs can show: what scatters needs a third."
 
 
 @pytest.mark.parametrize("when", ["yesterday", "", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-23:00", "2026-11-03T06:00:00", 5])
@@ -238,7 +261,7 @@ def test_the_page(tmp_path: Path) -> None:
 @pytest.mark.untraced
 def test_many_series(tmp_path: Path) -> None:
     """Thirty calls: two dozen panels, those that changed first, and the rest is said to stand elsewhere."""
-    for day in (1, 2):
+    for day in (1, 2, 3):
         run = Run.create(tmp_path, ["run"], [instance("beta")])
         for number in range(30):
             base = 0.4 if day == 1 or number != 29 else 2.0
@@ -249,8 +272,8 @@ def test_many_series(tmp_path: Path) -> None:
     from probes.charts.trends import trends
 
     told = history.document(tmp_path)
-    picture = trends("median", "Median", told["series"], "n = 2 runs")
+    picture = trends("median", "Median", told["series"], "n = 3 runs")
     panels = [axis for axis in picture.figure.axes if axis.get_visible()]
     assert len(panels) == 24
-    assert panels[0].get_title(loc="left") == "beta\n/29"
+    assert panels[0].get_title(loc="left") == "beta, latency\n/29"
     assert "6 more series are in history.json" in picture.svg()

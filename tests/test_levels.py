@@ -20,7 +20,7 @@ def drawn(count: int, between: float, source: random.Random, change: float = 1.0
 
 
 @pytest.mark.parametrize("between", [0.0, 0.05, 0.1])
-@pytest.mark.parametrize("count", [2, 5, 8, 20, 60])
+@pytest.mark.parametrize("count", [2, 3, 5, 8, 20, 60])
 def test_a_world_that_stays_shows_no_change(count: int, between: float) -> None:
     """Of 300 series in which nothing changed 4 % at most show a change, all places of a series together."""
     source = random.Random(count)
@@ -58,3 +58,13 @@ def test_levels_closer_than_the_least_difference_are_one() -> None:
     logs = [math.log(0.001)] * 6 + [math.log(0.0018)] * 6
     assert splits(logs, [0.01] * 12) == [6]
     assert splits(logs, [0.01] * 12, least=0.001) == []
+
+
+def test_two_levels_of_one_value_each_are_no_change() -> None:
+    """One value against one is no change however far apart; one against two of it is, and so are single values that stand beside more."""
+    near, far = math.log(0.1), math.log(0.4)
+    assert splits([near, far], [0.01] * 2) == []
+    assert splits([near, far, near], [0.01] * 3) == []
+    assert splits([near, far, far], [0.01] * 3) == [1]
+    assert splits([near] * 6 + [far, 2 * far], [0.01] * 8) == [6]
+    assert splits([near] * 6 + [far] + [near] * 6, [0.01] * 13) == [6, 7]

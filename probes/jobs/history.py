@@ -10,6 +10,8 @@ from probes.jobs.terminal import table
 from probes.rules.base import plural
 
 MOST_ROWS = 30
+NOTHING = {1: "A change needs two runs.", 2: "Nothing changed that two runs can show: what scatters needs a third."}
+"""What is said where nothing changed, by the number of runs."""
 
 
 def history(settings: Settings, folder: Path) -> Told:
@@ -34,11 +36,12 @@ def text(document: dict[str, Any], page: Path) -> str:
     lines = [f"{plural(len(runs), 'run')} from {_day(runs[0])} to {_day(runs[-1])}."]
     if document["skipped"]:
         lines.append(_left_out(document["skipped"]))
-    lines += ["", *(document["changes"] or ["Nothing changed by more than noise." if len(runs) > 1 else "A change needs two runs."])]
+    lines += ["", *(document["changes"] or [NOTHING.get(len(runs), "Nothing changed by more than noise.")])]
     rows = [
         [
             one["instance"],
             one["call"],
+            one["scenario"] or "",
             one["what"],
             one["points"][0]["value"],
             one["points"][-1]["value"],
@@ -48,7 +51,7 @@ def text(document: dict[str, Any], page: Path) -> str:
         for one in sorted(document["series"], key=lambda one: not one["changed"])
     ]
     if rows:
-        lines += ["", table("", ["instance", "call", "what", "first", "last", "runs", "changed"], rows[:MOST_ROWS])]
+        lines += ["", table("", ["instance", "call", "asked for", "what", "first", "last", "runs", "changed"], rows[:MOST_ROWS])]
     if len(rows) > MOST_ROWS:
         lines.append(f"and {len(rows) - MOST_ROWS} more on the page")
     return "\n".join([*lines, "", f"History: {page}"])
