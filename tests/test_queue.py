@@ -261,6 +261,16 @@ def test_no_import_yet() -> None:
     )
 
 
+def test_an_empty_queue_is_told_by_imports_that_found_it_empty() -> None:
+    """Waits behind other imports say nothing of one that finds the queue empty; where none did, only that nothing waits is told."""
+    behind = [one(number, "imported", 9000, 5400 - 600 * (number - 700), 5000 - 600 * (number - 700)) for number in (703, 702, 701, 700)]
+    assert says(behind, "queue_empty") == "Nothing waits in the import queue of test now."
+    alone = [one(712, "imported", 2000, 1970, 1900), one(711, "imported", 3000, 2960, 2900)]
+    assert says([*alone, *behind], "queue_empty") == (
+        "Nothing waits in the import queue of test now; 2 past imports that found it empty started within 40 s."
+    )
+
+
 @pytest.mark.parametrize(
     ("status", "body", "sentence"),
     [

@@ -9,7 +9,7 @@ from probes.observation import Observation, Outcome
 from probes.rules import progress
 from probes.rules.base import Finding, Severity, View, plural, seconds
 from probes.rules.waiting import LONG_WAIT_S, Queue, Standing
-from probes.stats import median, point, quantile
+from probes.stats import median, quantile
 
 FAILURES = frozenset({"failed", "failed_with_messages", "aborted"})
 UNWELL = FAILURES | {"imported_with_messages"}
@@ -123,9 +123,11 @@ def _ahead(queue: Queue, before: Sequence[Standing], who: str, more: bool = Fals
 
 
 def _empty(name: str, queue: Queue) -> Finding:
-    soon = f"a new import should start within {seconds(point(queue.waits_s, 0.9))}" if queue.waits_s else ""
-    new = soon or f"how long a new import would wait is not known: {NOTHING_TO_JUDGE_BY}"
-    return Finding("queue_empty", Severity.INFO, name, f"Nothing waits in the import queue of {name} now; {new}.")
+    """Waits of imports that stood behind others say nothing of one that finds the queue empty."""
+    new = "" if queue.waits_s else f"; how long a new import would wait is not known: {NOTHING_TO_JUDGE_BY}"
+    if queue.alone_s:
+        new = f"; {plural(len(queue.alone_s), 'past import')} that found it empty started within {seconds(max(queue.alone_s))}"
+    return Finding("queue_empty", Severity.INFO, name, f"Nothing waits in the import queue of {name} now{new}.")
 
 
 def _mine(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:

@@ -49,20 +49,24 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """Imports at work, those that wait (oldest first), and what past ones tell (seconds). `idle_s`: since one ended last."""
+    """Imports at work, those that wait (oldest first), and what past ones tell (seconds).
+
+    `alone_s`: how long those waited that found nothing before them. `idle_s`: since one ended last.
+    """
 
     at_work: tuple[Standing, ...]
     waiting: tuple[Standing, ...]
     waits_s: tuple[float, ...]
     runs_s: tuple[float, ...]
     idle_s: float | None = None
+    alone_s: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, facts: Mapping[str, Any]) -> Queue:
         """From the facts of an answer of scenario `queue`."""
         standing, running = [Standing.of(one) for one in facts["queue"]], int(facts["running"])
         past = tuple(facts["waits_s"]), tuple(facts["runs_s"])
-        return cls(tuple(standing[:running]), tuple(standing[running:]), *past, facts.get("idle_s"))
+        return cls(tuple(standing[:running]), tuple(standing[running:]), *past, facts.get("idle_s"), tuple(facts.get("alone_s") or ()))
 
     @property
     def all(self) -> tuple[Standing, ...]:

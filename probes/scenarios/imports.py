@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -74,6 +75,7 @@ class Look:
 def facts_of(imports: Sequence[Import], now_s: float) -> dict[str, Any]:
     """Waits and runs of past imports (seconds, newest first), how often each ending, seconds since the last end, those that ended badly.
 
+    `alone_s` are the waits of those that found nothing before them.
     The queue now: `[id, state, age_s, progress]`, the `running` ones first, then as they were created.
     """
     queue = sorted(
@@ -85,6 +87,7 @@ def facts_of(imports: Sequence[Import], now_s: float) -> dict[str, Any]:
     return {
         "imports": len(imports),
         "waits_s": _gaps(imports, "created_at", "started_at"),
+        "alone_s": _gaps(_alone(imports), "created_at", "started_at"),
         "runs_s": _gaps(ended, "started_at", "ended_at"),
         "waiting": len(queue) - running,
         "running": running,
@@ -94,6 +97,19 @@ def facts_of(imports: Sequence[Import], now_s: float) -> dict[str, Any]:
         "last_ended": scalar(ended[0].get("id")) if ended else None,
         "idle_s": round(max(0.0, now_s - max(ends)), 1) if ends else None,
     }
+
+
+def _alone(imports: Sequence[Import]) -> list[Import]:
+    """Those before which no import stood when they were created; of the oldest that was read that is not known."""
+    dated = [(created_s, one) for one in imports if (created_s := seconds_of(one.get("created_at"))) is not None]
+    dated.sort(key=lambda each: each[0])
+    alone, over_s = [], 0.0
+    for index, (created_s, one) in enumerate(dated):
+        if index and over_s <= created_s:
+            alone.append(one)
+        end_s = seconds_of(one.get("ended_at"))
+        over_s = max(over_s, math.inf if end_s is None and not has_ended(one) else end_s or 0.0)
+    return alone
 
 
 def has_ended(one: Import) -> bool:
