@@ -283,6 +283,23 @@ WORTH: dict[str, tuple[Callable[[], list[Observation]], str, bool]] = {
     "more than twice": (lambda: [imports(waits_s=[500.0] * 8, queue=[[8, "created", 1001.0, 0]])], "import_stuck", True),
     "sizes that cost nearly the same": (lambda: paged(0.109, 0.1), "best_page_size", False),
     "sizes that do not": (lambda: paged(0.111, 0.1), "best_page_size", True),
+    "sizes whose times meet": (
+        lambda: [*paged(0.13, 0.1), replace(page(10, items=10, per_page=10), received_s=1.4)],
+        "best_page_size",
+        False,
+    ),
+    "two sizes that bring the same page": (
+        lambda: [
+            page(None),
+            *[
+                replace(page(size, items=26, per_page=size), received_s=26 * time_s)
+                for size, time_s in ((50, 0.05), (100, 0.03))
+                for _ in "ab"
+            ],
+        ],
+        "best_page_size",
+        False,
+    ),
     "sizes tried once": (lambda: paged(0.2, 0.1, rounds=1), "best_page_size", False),
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from probes.observation import Observation
 from probes.rules.base import Finding, Severity, View, plural, seconds
@@ -83,25 +84,54 @@ def _walking(name: str, path: str, of_list: Sequence[Observation], good: Sequenc
 
 
 def _best(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:
-    """The size with the least time for an item, when sizes were tried more than once on a list that fills them."""
-    per_item: dict[int, tuple[float, float | None, int]] = {}
-    for size in sorted({o.facts["per_page_asked"] for o in good if o.facts.get("per_page_asked") not in (None, 0, GREATEST)}):
-        of_size = [o for o in good if o.facts.get("per_page_asked") == size and o.facts["items"] > 0 and o.flight_s is not None]
-        if len(of_size) >= LEAST_ROUNDS:
-            times = median([(o.flight_s or 0.0) / o.facts["items"] for o in of_size])
-            costs = [o.cost / o.facts["items"] for o in of_size if o.cost is not None]
-            per_item[size] = (times, median(costs) if costs else None, len(of_size))
-    if len(per_item) < 2:
+    """The size with the least time for an item, when pages of several lengths came more than once and chance does not explain it."""
+    lengths = _by_length(good)
+    if len(lengths) < 2:
         return
-    least = min(time for time, _, _ in per_item.values())
-    best = max(size for size, (time, _, _) in per_item.items() if time <= 1.25 * least)
-    worst = max(per_item, key=lambda size: per_item[size][0])
-    if per_item[worst][0] < WORTH_IT * per_item[best][0]:
+    middle = {items: median(one.item_s) for items, one in lengths.items()}
+    best = lengths[max(items for items, time_s in middle.items() if time_s <= 1.25 * min(middle.values()))]
+    worst = lengths[max(middle, key=lambda items: middle[items])]
+    ratio = median(worst.item_s) / median(best.item_s)
+    if ratio < WORTH_IT or min(worst.item_s) <= max(best.item_s):
         return
-    ratio = per_item[worst][0] / per_item[best][0]
-    evidence = tuple(
-        f"per_page={size}: {seconds(time)} an item" + (f", cost {cost:.4f} an item" if cost is not None else "") + f", n = {n}"
-        for size, (time, cost, n) in per_item.items()
+    says = (
+        f"'{path}' at {name} is cheapest with per_page={best.asked}: an item takes {ratio:.{0 if ratio >= 10 else 1}f} times as long "
+        f"with per_page={worst.asked}."
     )
-    says = f"'{path}' at {name} is cheapest with per_page={best}: an item takes {ratio:.0f} times as long with per_page={worst}."
-    yield Finding("best_page_size", Severity.INFO, name, says, evidence, f"Ask for per_page={best}.")
+    yield Finding(
+        "best_page_size", Severity.INFO, name, says, tuple(one.line for one in lengths.values()), f"Ask for per_page={best.asked}."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Length:
+    """Pages of one length, however many items were asked for: `asked` at most; times and costs of an item."""
+
+    asked: int
+    item_s: tuple[float, ...]
+    costs: tuple[float, ...]
+
+    @classmethod
+    def of(cls, pages: Sequence[Observation]) -> _Length:
+        """From pages that hold items and took a time."""
+        costs = tuple(o.cost / o.facts["items"] for o in pages if o.cost is not None)
+        return cls(max(o.facts["per_page_asked"] for o in pages), tuple((o.flight_s or 0.0) / o.facts["items"] for o in pages), costs)
+
+    @property
+    def line(self) -> str:
+        """As evidence."""
+        cost = f", cost {median(self.costs):.4f} an item" if self.costs else ""
+        return f"per_page={self.asked}: {seconds(median(self.item_s))} an item{cost}, n = {len(self.item_s)}"
+
+
+def _by_length(good: Sequence[Observation]) -> dict[int, _Length]:
+    """The lengths of pages that came often enough, the shortest first. Sizes beyond the end of a list bring the same page."""
+    sized = [
+        o
+        for o in good
+        if o.facts.get("per_page_asked") not in (None, 0, GREATEST) and o.facts["items"] > 0 and o.flight_s is not None and o.flight_s > 0
+    ]
+    found: dict[int, list[Observation]] = {}
+    for o in sorted(sized, key=lambda o: int(o.facts["items"])):
+        found.setdefault(o.facts["items"], []).append(o)
+    return {items: _Length.of(pages) for items, pages in found.items() if len(pages) >= LEAST_ROUNDS}
