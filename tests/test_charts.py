@@ -10,7 +10,7 @@ import pytest
 from report_data import full_run, instance, latency, load, observed, pages, pair
 
 from probes import charts
-from probes.charts import limits, style
+from probes.charts import latencies, limits, style
 from probes.charts.style import Picture
 from probes.errors import RunFolderError
 from probes.observation import Outcome
@@ -200,6 +200,50 @@ def test_a_load_on_the_only_instance(tmp_path: Path) -> None:
     run = made(tmp_path, "beta", loads=[one])
     picture = charts.pictures(material(run))["load"]
     assert "beta (1 load)" in words(picture)
+
+
+def test_a_load_by_workers_is_no_fixed_rate(tmp_path: Path) -> None:
+    """Workers stand as open marks off the line of the fixed rates, by their number, and it is said that their rate is none to send at."""
+    workers = {**load("beta", 40.0, 0.3), "asked_per_s": None, "in_flight": 11, "refused": 2}
+    run = made(tmp_path, "beta", loads=[load("beta", 20.0, 0.3), load("beta", 30.0, 0.3), workers])
+    picture = charts.pictures(material(run))["load"]
+    above, below = picture.figure.axes[:2]
+    medians = [line for line in above.lines if line.get_marker() == "o"]
+    assert [(len(data_of(line, "x")), line.get_linestyle(), line.get_markerfacecolor()) for line in medians] == [
+        (2, "-", style.SERIES[0]),
+        (1, "None", style.PAPER),
+    ]
+    assert [text.get_text() for text in below.texts] == ["11 workers, 2 refused"]
+    assert "refused from" not in words(picture)
+    assert "Every full mark is one load at a fixed rate." in picture.says
+    assert picture.says.endswith("The rate they reach is therefore not one to send at without them.")
+
+
+@pytest.mark.parametrize(
+    ("connect_s", "says"),
+    [
+        (0.0008, "Connect and TLS take less than 1 ms here: too little to show beside the rest of a call."),
+        (0.003, "Connect and TLS take 3 ms here: too little to show beside the rest of a call."),
+        (0.2, "Connect and TLS take 0.20 s here: keeping connections saves that of each call."),
+    ],
+)
+def test_what_a_kept_connection_saves(connect_s: float, says: str) -> None:
+    """The caption of the phases tells what connecting took, not how cold and warm calls differ by chance."""
+    cold = {"instance": "beta", "connection": "cold", "connect_s": connect_s, "tls_s": None, "wait_s": 0.3}
+    assert latencies._cost_of_connecting([cold, {**cold, "connection": "warm", "wait_s": 0.35}]) == says
+    assert latencies._cost_of_connecting([]) == "No call here made one."
+
+
+def test_five_lists_are_drawn_and_more_are_counted(tmp_path: Path) -> None:
+    """What a page size costs is drawn of five lists; where there were seven the foot says 5 of 7."""
+    run = made(tmp_path, "beta")
+    for number in range(7):
+        for size in (1, 10):
+            facts = {"list": f"/{number}", "items": size, "per_page": size, "per_page_asked": size, "style": "link"}
+            run.append(observed("beta", "pagination", float(number), call=f"GET /{number}", facts=facts))
+    picture = charts.pictures(material(run))["page-size-cost"]
+    assert len(picture.figure.axes) == 10
+    assert "5 of 7 lists, n = 10 pages" in words(picture)
 
 
 def test_letters_that_the_font_lacks(tmp_path: Path) -> None:

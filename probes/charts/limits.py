@@ -137,7 +137,8 @@ def safe_rates(material: Material) -> Picture | None:
     axis.grid(axis="y", visible=False)
     _explain(axis, 115 - max(len(part) for label in labels for part in label.split("\n")))
     says = (
-        "The bar starts at the recommended rate, its dot is the best estimate, the whole bar the 95 % interval. Diamonds are "
+        "The pale bar ends at the recommended rate, the low end of the 95 % interval, which is the full bar; the dot is the best estimate. "
+        "Diamonds are "
         "rates that a load confirmed; ticks are what the leak alone (outflow / cost) and the reservations alone (calls in "
         "flight / time) would allow: the truth lies below both."
     )

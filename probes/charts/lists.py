@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from probes.report.material import Material
 
 MOST_LISTS = 8
-MOST_STUDIED = 3
+MOST_STUDIED = 5
 
 
 def defaults(material: Material) -> Picture | None:
@@ -78,13 +78,15 @@ def sizes(material: Material) -> Picture | None:
     from matplotlib.ticker import NullLocator
 
     rows = [row for row in material.document["pagination"] if len(row["sizes"]) >= 2]
-    calls = list(dict.fromkeys(row["call"] for row in rows))[:MOST_STUDIED]
+    lists = list(dict.fromkeys(row["call"] for row in rows))
+    calls = lists[:MOST_STUDIED]
     instances = list(dict.fromkeys(row["instance"] for row in rows))[: style.MOST_SERIES]
     if not calls:
         return None
     count = sum(size["n"] for row in rows if row["call"] in calls for size in row["sizes"])
+    of_all = f"{len(calls)} of {len(lists)} lists, " if len(lists) > len(calls) else ""
     figure, axes = style.canvas(
-        "What a page size costs", foot(material, f"n = {count:,} pages"), 1.0 + 2.1 * len(calls), len(calls), 2, sharex=True
+        "What a page size costs", foot(material, f"{of_all}n = {count:,} pages"), 1.0 + 2.1 * len(calls), len(calls), 2, sharex=True
     )
     for line, call in enumerate(calls):
         for row in rows:

@@ -45,12 +45,17 @@ def offered(material: Material) -> Picture | None:
         axes[0][column].set_title(f"{style.named(name, 22)} ({plural(len(loads), 'load')})")
         axes[1][column].set_xlabel("offered, requests/s")
     axes[0][0].set_ylabel("from due to last byte")
-    figure.legend(*axes[0][0].get_legend_handles_labels(), loc="outside upper right", ncols=3, columnspacing=1.3)
+    figure.legend(handles=_explained(), loc="outside upper right", ncols=3, columnspacing=1.3)
     axes[1][0].set_ylabel("achieved, requests/s")
     says = (
-        "Every mark is one load at a fixed rate. Times count from when a request was due. A filled band begins at the lowest "
-        "rate that met a refusal; below the dashed diagonal the server, or we, did not keep up."
+        "Every full mark is one load at a fixed rate. Times count from when a request was due. A filled band begins at the lowest "
+        "such rate that met a refusal; below the dashed diagonal the server, or we, did not keep up."
     )
+    if any(not _at_a_rate(one) for _, loads in shown for one in loads):
+        says += (
+            " An open mark is a load by workers, each of which sends its next call when its last has returned: never more than they are "
+            "in flight, and slower when the server is. The rate they reach is therefore not one to send at without them."
+        )
     return Picture("load", "Latency against offered rate", says, figure)
 
 
@@ -64,17 +69,46 @@ def _by_instance(material: Material) -> dict[str, list[dict[str, Any]]]:
     return {name: sorted(loads, key=lambda one: float(one["offered_per_s"])) for name, loads in found.items()}
 
 
+def _at_a_rate(one: dict[str, Any]) -> bool:
+    """Whether requests were due at a rate; else workers sent one after another."""
+    return isinstance(one.get("asked_per_s", 0.0), int | float)
+
+
+def _explained() -> list[Any]:
+    """The legend's lines."""
+    from matplotlib.lines import Line2D
+
+    return [
+        Line2D([], [], color=colour, linestyle=DASHES[number], marker=MARKERS[number], markersize=4.5, label=percentile)
+        for number, (percentile, colour) in enumerate(PERCENTILES.items())
+    ]
+
+
+def _marks(axis: Any, loads: list[dict[str, Any]], heights: list[Any], colour: str, number: int) -> None:
+    """Full marks on a line where requests were due at a rate, open ones without a line for workers; no mark where no height is known."""
+    known = [(one, height) for one, height in zip(loads, heights, strict=True) if isinstance(height, int | float)]
+    look = {"color": colour, "marker": MARKERS[number], "markersize": 4.5}
+    for fixed, more in ((True, {"linestyle": DASHES[number]}), (False, {"linestyle": "", "markerfacecolor": style.PAPER})):
+        points = [(one["offered_per_s"], height) for one, height in known if _at_a_rate(one) is fixed]
+        if points:
+            axis.plot(*zip(*points, strict=True), **look, **more)
+
+
+def _name_workers(axis: Any, loads: list[dict[str, Any]]) -> None:
+    """How many workers an open mark of the lower picture stands for, and what was refused of theirs."""
+    for one in loads:
+        if not _at_a_rate(one) and isinstance(one.get("achieved_per_s"), int | float):
+            count = one.get("in_flight")
+            refused = f", {one['refused']:,} refused" if one.get("refused") else ""
+            words = (plural(count, "worker") if isinstance(count, int) and count > 0 else "workers") + refused
+            axis.annotate(
+                words, (one["offered_per_s"], one["achieved_per_s"]), (3, -11), textcoords="offset points", ha="right", va="top", fontsize=8
+            )
+
+
 def _latency(axis: Any, loads: list[dict[str, Any]], material: Material) -> None:
     for number, (percentile, colour) in enumerate(PERCENTILES.items()):
-        points = [
-            (one["offered_per_s"], one["latency_s"][percentile])
-            for one in loads
-            if isinstance(one["latency_s"].get(percentile), int | float)
-        ]
-        if points:
-            axis.plot(
-                *zip(*points, strict=True), color=colour, linestyle=DASHES[number], marker=MARKERS[number], markersize=4.5, label=percentile
-            )
+        _marks(axis, loads, [one["latency_s"].get(percentile) for one in loads], colour, number)
     axis.set_yscale("log")
     style.seconds_axis(axis.yaxis)
     top = objective_s(material)
@@ -89,7 +123,7 @@ def _latency(axis: Any, loads: list[dict[str, Any]], material: Material) -> None
         fontsize=8,
         color=MUTED,
     )
-    refused = [one for one in loads if one.get("refused")]
+    refused = [one for one in loads if one.get("refused") and _at_a_rate(one)]
     if refused:
         first = refused[0]["offered_per_s"]
         axis.axvspan(first, max(first * 1.04, loads[-1]["offered_per_s"] * 1.04), color=ALARM, alpha=0.12, linewidth=0)
@@ -106,11 +140,10 @@ def _latency(axis: Any, loads: list[dict[str, Any]], material: Material) -> None
 
 
 def _achieved(axis: Any, loads: list[dict[str, Any]]) -> None:
-    points = [(one["offered_per_s"], one["achieved_per_s"]) for one in loads if isinstance(one.get("achieved_per_s"), int | float)]
     top = max(one["offered_per_s"] for one in loads) * 1.04
     axis.plot([0, top], [0, top], color=MUTED, linewidth=1.0, linestyle="--")
-    if points:
-        axis.plot(*zip(*points, strict=True), color=SERIES[2], marker="o", markersize=4.5)
+    _marks(axis, loads, [one.get("achieved_per_s") for one in loads], SERIES[2], 0)
+    _name_workers(axis, loads)
     axis.set(xlim=(0, top), ylim=(0, None))
 
 
