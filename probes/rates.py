@@ -132,7 +132,8 @@ def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str]
     rate = (document["safe"] or {}).get("rate_per_s")
     if rate is None or steady_at is None or rate["low"] <= UNTRIED * steady_at:
         return None
-    said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {rate['low']:.3g}."
+    pace = rounded_down(rate["low"])
+    said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {pace}."
     return {"kind": "untried", "says": said}
 
 

@@ -19,6 +19,7 @@ from probes.cli import app
 from probes.errors import RunFolderError, UsageError
 from probes.observation import Outcome, plain
 from probes.report import latencies, tables
+from probes.report.tables import Table
 from probes.rules.base import rounded_down
 from probes.runs import Run
 
@@ -287,6 +288,20 @@ def test_what_to_do_next(tmp_path: Path) -> None:
     ]
 
 
+def test_after_a_demo(tmp_path: Path) -> None:
+    """No step asks an instance of a demo, which is gone: one's own Canvas is to be named, and a job can be planned by the run."""
+    run = Run.create(tmp_path, ["demo"], [instance("test"), instance("sandbox")])
+    run.append(observed("test", "latency", 1.0, outcome=Outcome.SERVER_ERROR, status=500))
+    run.note(rates=[{**rate("test", 9.7, 4), "confirmed": None}, {**rate("sandbox", 31.1, 11), "confirmed": None}])
+    steps = report.document(run)["next"]
+    assert [step["command"] for step in steps] == [
+        "probes run reach latency pagination -i default",
+        "probes rate -i default --call 'GET /api/v1/users/self' --job 1000",
+        f"probes plan {run.folder} -i sandbox --calls 12000",
+    ]
+    assert steps[0]["says"].startswith("The instances of this demo are gone. Name your own Canvas by CANVAS_API_URL and CANVAS_API_TOKEN")
+
+
 def test_phases_need_some_cold_calls(told: dict[str, Any], tmp_path: Path) -> None:
     """Medians of each phase for cold and warm connections; two cold calls are too few to tell."""
     row = next(row for row in told["phases"] if row["instance"] == "beta" and row["connection"] == "cold")
@@ -379,10 +394,24 @@ def made_again(run: Run) -> Run:
     return run
 
 
+def test_rows_left_out_are_counted(tmp_path: Path) -> None:
+    """Of a call that was asked often enough and two that were not one row is shown: of three, and why."""
+    run = Run.create(tmp_path, ["run"], [instance("beta")])
+    run.append_lines(observed("beta", "latency", float(n)).line() for n in range(8))
+    run.append_lines(observed("beta", "latency", 9.0 + n, call=f"GET /{n}").line() for n in range(2))
+    told = "1 of 3 rows; of 2 others too few calls were made for a median"
+    latency = tables.tables(report.document(run))["latency"]
+    assert (latency.shortened(1).left_out, latency.shortened(40).hidden) == (told, 2)
+    assert Table("a", "A", (), tuple({"p50_s": 1.0} for _ in range(5))).shortened(2).left_out == "2 of 5 rows, the first ones"
+
+
 def test_cells() -> None:
-    """Values as people read them."""
+    """Values as people read them; the low end of a rate is the recommended one and so rounded down as that is."""
     number = {"value": 0.5234, "low": 0.4, "high": 0.61, "n": 9}
     assert tables.cell(number, "seconds_interval") == "0.52 s (0.40 s–0.61 s)"  # noqa: RUF001
+    rate = {"value": 23.4487, "low": 22.5582, "high": 25.258, "n": 9}
+    assert tables.cell(rate, "rate_interval") == "23.4 (22.5–25.3)"  # noqa: RUF001
+    assert tables.cell(rate["low"], "rate") == "22.5"
     assert tables.cell({**number, "value": 1234.5}, "interval") == "1,234 (0.4–0.61)"  # noqa: RUF001
     assert [
         tables.cell(value, kind)

@@ -150,7 +150,7 @@ def test_long_lists_are_cut_with_their_length(tmp_path: Path) -> None:
     page = (run.folder / "report.html").read_text(encoding="utf-8")
     assert embedded(page)["cut"] == {"latency": 1_200}
     assert len(embedded(page)["latency"]) == 1_000
-    assert "1,000 more rows stand in <code>report.json</code>" in page
+    assert "200 of 1,200 rows, the first ones. All stand in <code>report.json</code>." in page
     assert len(page) < 2_000_000
 
 
@@ -226,7 +226,8 @@ LOOK = """(() => {
   return { before, up, down: column(), first, second: head.getAttribute("aria-sort"),
     fetched: performance.getEntriesByType("resource").map((one) => one.name),
     paper: getComputedStyle(document.body).backgroundColor, ink: getComputedStyle(document.querySelector("#latency svg text")).fill,
-    wide: document.documentElement.scrollWidth > document.documentElement.clientWidth, alerts: window.alerted || 0 };
+    wide: document.documentElement.scrollWidth > document.documentElement.clientWidth, alerts: window.alerted || 0,
+    scrolls: document.querySelectorAll(".scroll.wide").length };
 })()"""
 
 
@@ -250,9 +251,10 @@ def test_in_a_browser(full: Run, tmp_path: Path, scheme: str, paper: str, ink: s
 @needs_chromium
 @pytest.mark.slow
 def test_on_a_phone(full: Run, tmp_path: Path) -> None:
-    """At phone width the page itself does not scroll sideways; wide tables and pictures do so inside their frames."""
+    """At phone width the page itself does not scroll sideways; wide tables and pictures do so inside their frames, which say so."""
     said, console = opened(full.folder / "report.html", tmp_path, LOOK, "--window-size=500,900")
     assert (said["wide"], console) == (False, [])
+    assert said["scrolls"] >= 10
 
 
 @pytest.mark.untraced

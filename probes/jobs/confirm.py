@@ -19,7 +19,7 @@ from probes.guards import GuardName
 from probes.jobs.load import live
 from probes.jobs.session import Settings
 from probes.load import LoadOutcome, LoadPlan, run_load
-from probes.rules.base import plural
+from probes.rules.base import plural, rounded_down
 from probes.runs import Run
 from probes.slowing import slowed
 from probes.stats import clean_trials
@@ -83,7 +83,7 @@ def _confirmed(
     safe = document["safe"]
     rate, workers = float(safe["rate_per_s"]["low"]), int(safe["in_flight"])
     count = max(2, min(CLEAN_CALLS, int(safe["job_calls"]), int(rate * LONGEST_S)))
-    settings.say(f"Confirming {document['call']}: {count} calls at {rate:.3g}/s.")
+    settings.say(f"Confirming {document['call']}: {count} calls at {rounded_down(rate)}/s.")
     _rest(document)
     even = _loaded(settings, _even(instance, calls, rate, count), run)
     slower = _slower(run, even)
@@ -173,7 +173,7 @@ def _half(outcome: LoadOutcome) -> dict[str, int]:
 
 def told(confirmed: dict[str, Any]) -> list[str]:
     """For a person: what was sent and what it shows, the two loads apart; whether the server kept its pace; what came beyond."""
-    rate, workers = f"{confirmed['rate_per_s']:.3g}/s", plural(confirmed["workers"], "worker")
+    rate, workers = f"{rounded_down(confirmed['rate_per_s'])}/s", plural(confirmed["workers"], "worker")
     halves = [(confirmed["at_rate"], f"at {rate}"), (confirmed["by_workers"], f"by {workers}")]
     sent = "; ".join(f"{plural(half['calls'], 'call')} {how}, {_ends(half)}" for half, how in halves if half is not None)
     lines = [f"  {_verdict(confirmed, sent)}"]

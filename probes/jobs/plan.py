@@ -20,6 +20,7 @@ from probes.rates import relative_error, safe_rate
 from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report import facts
+from probes.rules.base import rounded_down
 from probes.runs import Run
 from probes.safety import ODDS
 from probes.signatures import Regime
@@ -104,7 +105,11 @@ def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Pat
     lines.append(f"{'strategy':<14}{'finish':>12}{'odds of any refusal':>22}  how")
     for strategy in planned.strategies:
         how = (
-            f"{strategy.rate_per_s:.3g} calls/s" if strategy.rate_per_s else f"{strategy.in_flight} in flight" if strategy.in_flight else ""
+            f"{rounded_down(strategy.rate_per_s)} calls/s"
+            if strategy.rate_per_s
+            else f"{strategy.in_flight} in flight"
+            if strategy.in_flight
+            else ""
         )
         how = "through probes.Limiter" if strategy.name == "level_aware" else how
         lines.append(f"{strategy.name:<14}{_duration(strategy.seconds):>12}{percent(strategy.refusal_odds, 1):>21}   {how}")

@@ -144,6 +144,8 @@ def _medians_apart(document: dict[str, Any], name: str, call: str | None) -> lis
 
 def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
     """`{"says", "command"}` of what is worth doing now, the most useful first."""
+    if document["command"][:1] == ["demo"]:
+        return _after_a_demo(document)
     run, steps = shlex.quote(document["run"]), []
     names = [str(one["name"]) for one in document["instances"]]
     for name in names:
@@ -163,6 +165,22 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
         both = " ".join(f"-i {shlex.quote(name)}" for name in names[:4])
         steps.append(("Compare them in interleaved blocks: differences of separate runs may be chance.", f"probes compare {both}"))
     steps.append(("See whether anything changed since earlier runs.", f"probes history {shlex.quote(str(Path(document['run']).parent))}"))
+    return [{"says": says, "command": command} for says, command in steps]
+
+
+def _after_a_demo(document: dict[str, Any]) -> list[dict[str, str]]:
+    """The instances of a demo are gone: what can be done without them, by the run or against one's own Canvas."""
+    steps = [
+        (
+            "The instances of this demo are gone. Name your own Canvas by CANVAS_API_URL and CANVAS_API_TOKEN, then see how it answers.",
+            "probes run reach latency pagination -i default",
+        ),
+        ("Find how fast a job of yours may go there.", "probes rate -i default --call 'GET /api/v1/users/self' --job 1000"),
+    ]
+    safe = [str(one["instance"]) for one in document["rates"] if one.get("safe")]
+    if safe:
+        planned = f"probes plan {shlex.quote(document['run'])} -i {shlex.quote(safe[-1])} --calls 12000"
+        steps.append((f"Plan a job by what this run found of {safe[-1]}: its time and its odds of a refusal.", planned))
     return [{"says": says, "command": command} for says, command in steps]
 
 

@@ -107,5 +107,5 @@ def _table(table: tables.Table) -> str:
     rule = "|" + "|".join(" --- " if column.kind in ("text", "truth", "source") else " ---: " for column in table.columns) + "|"
     lines = [head, rule, *("| " + " | ".join(row) + " |" for row in rows)]
     if table.hidden:
-        lines += ["", f"{table.hidden:,} more rows stand in `report.json`."]
+        lines += ["", f"{table.left_out}. All stand in `report.json`."]
     return "\n".join(lines)

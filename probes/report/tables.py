@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.report import facts
-from probes.rules.base import rounded_down, seconds
+from probes.rules.base import plural, rounded_down, seconds
 
 Row = dict[str, Any]
 NONE = TO = "\N{EN DASH}"
@@ -17,7 +17,8 @@ NONE = TO = "\N{EN DASH}"
 class Column:
     """One column: the key in a row, its heading, what kind of value it holds.
 
-    Kinds: text, count, number, seconds, share, truth, interval, seconds_interval, source.
+    Kinds: text, count, number, rate (rounded down), seconds, share, truth, interval, rate_interval (its low end rounded down),
+    seconds_interval, source.
     """
 
     key: str
@@ -27,20 +28,30 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A named table; `hidden` rows were left out of it on a page."""
+    """A named table; `hidden` rows were left out of it on a page, `untold` of them because they tell nothing."""
 
     name: str
     title: str
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     hidden: int = 0
+    untold: int = 0
 
     def shortened(self, most: int) -> Table:
         """As a page shows it: the first `most` rows that tell something, the rest counted; columns that no row fills are left out."""
         telling = [row for row in self.rows if row.get("p50_s", 0) is not None] or list(self.rows)
         rows = tuple(telling[:most])
         columns = tuple(column for column in self.columns if any(row.get(column.key) is not None for row in rows))
-        return Table(self.name, self.title, columns, rows, len(self.rows) - len(rows))
+        return Table(self.name, self.title, columns, rows, len(self.rows) - len(rows), len(self.rows) - len(telling))
+
+    @property
+    def left_out(self) -> str:
+        """How many rows a page shows of how many, and why not the others; where they stand is for the page to say."""
+        shown, first = (
+            f"{len(self.rows):,} of {len(self.rows) + self.hidden:,} rows",
+            "" if self.hidden == self.untold else ", the first ones",
+        )
+        return f"{shown}{first}" + (f"; of {plural(self.untold, 'other')} too few calls were made for a median" if self.untold else "")
 
 
 def _columns(*words: str) -> tuple[Column, ...]:
@@ -49,7 +60,7 @@ def _columns(*words: str) -> tuple[Column, ...]:
 
 
 RATES = _columns(
-    "instance|instance", "call|call", "recommended|recommended, calls/s|rate", "rate|best estimate, calls/s|interval",
+    "instance|instance", "call|call", "recommended|recommended, calls/s|rate", "rate|best estimate, calls/s|rate_interval",
     "in_flight|in flight|count",
     "burst|burst from rest|count", "bound_by|bound by", "job_calls|for a job of|count", "odds|odds of a refusal|share",
     "confirmed|confirmed by load", "n|n|count",
@@ -95,8 +106,8 @@ QUEUES = _columns(
     "source|observations|source",
 )  # fmt: skip
 LOADS = _columns(
-    "instance|instance", "asked_per_s|asked, /s|number", "offered_per_s|offered, /s|number",
-    "achieved_per_s|achieved, /s|number", "requests|requests|count",
+    "instance|instance", "asked_per_s|asked, /s|rate", "offered_per_s|offered, /s|rate",
+    "achieved_per_s|achieved, /s|rate", "requests|requests|count",
     "refused|refused|count", "late_share|late|share", "p50|median|seconds", "p95|95th|seconds", "p99|99th|seconds",
     "stopped_by|stopped by",
 )  # fmt: skip
@@ -147,7 +158,7 @@ def _confirmed(one: Row) -> str | None:
         return None
     word = "contradicted" if found.get("contradicted") else "no, stopped early" if found.get("ended_early") else "yes"
     rate = found.get("rate_per_s")
-    at = f" at {_number(rate)}/s" if isinstance(rate, int | float) else ""
+    at = f" at {rounded_down(rate)}/s" if isinstance(rate, int | float) else ""
     sent = found["at_rate"] if isinstance(found.get("at_rate"), dict) else found
     said = f"{word}: {sent.get('refused')} of {sent.get('calls')} refused{at}"
     half = found.get("by_workers")
@@ -179,7 +190,7 @@ def _strategies(plans: Sequence[Row]) -> Iterable[Row]:
         for one in plan["strategies"]:
             if isinstance(one, dict):
                 setting = (
-                    f"{one['rate_per_s']:.3g} calls/s"
+                    f"{rounded_down(one['rate_per_s'])} calls/s"
                     if one.get("rate_per_s")
                     else f"{one['in_flight']} in flight"
                     if one.get("in_flight")
@@ -212,9 +223,10 @@ def cell(value: Any, kind: str) -> str:
         return "yes" if value else "no"
     if kind == "source":
         return _source(value)
-    if kind in ("interval", "seconds_interval"):
+    if kind.endswith("interval"):
         told = seconds if kind == "seconds_interval" else _number
-        return f"{told(value['value'])} ({told(value['low'])}{TO}{told(value['high'])})"
+        low = rounded_down if kind == "rate_interval" else told
+        return f"{told(value['value'])} ({low(value['low'])}{TO}{told(value['high'])})"
     if isinstance(value, bool) or not isinstance(value, int | float):
         return str(value)
     return {

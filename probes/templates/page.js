@@ -23,5 +23,9 @@
   for (const table of document.querySelectorAll("table.sortable"))
     for (const head of table.tHead.rows[0].cells)
       head.querySelector("button").addEventListener("click", () => sort(table, head));
+  const frames = document.querySelectorAll(".scroll");
+  const mark = () => frames.forEach((one) => one.classList.toggle("wide", one.scrollWidth > one.clientWidth + 1));
+  addEventListener("resize", mark);
+  mark();
   addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((one) => { one.open = true; }));
 })();
