@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulated import answer, answers
+import pytest
+from simulated import Simulated, answer, answers, simulated
 
 from probes.simulator.people import DAY_S
 from probes.simulator.school import CHARACTERS, School
@@ -159,6 +160,36 @@ def test_lists_of_a_course() -> None:
     assert (
         answer("/api/v1/courses/1/analytics/activity", SimulatorSettings(analytics=False)).headers["content-type"].startswith("text/html")
     )
+
+
+def test_apps_of_the_account() -> None:
+    """`app_center/apps` of an account pages as that of a course: 72 by default and at most."""
+    told = answers(*(f"/api/v1/accounts/self/app_center/apps{query}" for query in ("", "?per_page=100", "?per_page=10")))
+    assert [(one.status_code, len(one.json())) for one in told] == [(200, 72), (200, 72), (200, 10)]
+
+
+@pytest.mark.parametrize(
+    ("query", "body", "marks"),
+    [
+        ("query Root { __typename }", {"data": {"__typename": "Query"}}, "o=graphql;n=execute;ge=t;on=Root;"),
+        (
+            "{ course(id: 1) { name } }",
+            {"errors": [{"message": "Field 'course' doesn't exist on type 'Query'", "path": ["query", "course"]}]},
+            "o=graphql;n=execute;ge=f;",
+        ),
+        ("", {"errors": [{"message": "No query string was present"}]}, "o=graphql;n=execute;ge=f;"),
+    ],
+)
+def test_graphql(query: str, body: Any, marks: str) -> None:
+    """POST /api/graphql answers 200, errors too, through the same throttle; GET finds nothing there."""
+
+    async def talk(simulator: Simulated) -> tuple[Any, Any]:
+        return await simulator.client.post("/api/graphql", json={"query": query}), await simulator.get("/api/graphql")
+
+    told, got = simulated(talk)
+    assert (told.status_code, told.json(), got.status_code) == (200, body, 404)
+    assert marks in told.headers["x-canvas-meta"]
+    assert {"x-request-cost", "x-rate-limit-remaining"} <= set(told.headers)
 
 
 def test_a_bigger_school() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from probes.simulator import replies, routes_courses, routes_enrollments, routes_queue, routes_users
+from probes.simulator import graphql, replies, routes_courses, routes_enrollments, routes_queue, routes_users
 from probes.simulator.asks import Ask, Route, Routes
 from probes.simulator.paging import id_in
 from probes.simulator.replies import Reply, StopError
@@ -13,7 +13,7 @@ from probes.simulator.settings import Service
 from probes.simulator.throttle import Identity
 from probes.simulator.world import World
 
-TABLE = Routes((*routes_users.ROUTES, *routes_courses.ROUTES, *routes_enrollments.ROUTES, *routes_queue.ROUTES))
+TABLE = Routes((*routes_users.ROUTES, *routes_courses.ROUTES, *routes_enrollments.ROUTES, *routes_queue.ROUTES, *graphql.ROUTES))
 SLOW_FACTOR = 10.0
 
 

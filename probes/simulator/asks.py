@@ -24,7 +24,10 @@ NEW_ID = 9_000_000
 
 @dataclass(slots=True)
 class Ask:
-    """One request. `ids` are the route's parameters, `body` its form or JSON, `items` how many items its page held."""
+    """One request. `ids` are the route's parameters, `body` its form or JSON, `items` how many items its page held.
+
+    `marks`: what its handler adds to X-Canvas-Meta.
+    """
 
     world: World
     method: str
@@ -38,6 +41,7 @@ class Ask:
     faults: dict[str, Fault] = field(default_factory=dict)
     items: int = 0
     entered_s: float = 0.0
+    marks: list[str] = field(default_factory=list)
 
     @property
     def school(self) -> School:

@@ -177,6 +177,7 @@ ROUTES = (
     Route("GET", "/api/v1/courses/:id/students/submissions", submissions, is_list=True),
     Route("GET", "/api/v1/courses/:id/activity_stream", activity_stream, is_list=True),
     Route("GET", "/api/v1/courses/:id/app_center/apps", apps, is_list=True),
+    Route("GET", "/api/v1/accounts/:id/app_center/apps", apps, is_list=True),
     Route("GET", "/api/v1/courses/:id/lti_resource_links", resource_links, is_list=True),
     Route("GET", "/api/v1/courses/:id/analytics/activity", analytics),
     Route("GET", "/api/v1/courses/:id/analytics/assignments", analytics),

@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from probes.simulator import graphql
 from probes.simulator.asks import Ask
 from probes.simulator.replies import Reply
 from probes.simulator.services import Work
@@ -87,6 +88,7 @@ def meta(ask: Ask, passage: Passage, work: Work) -> str:
     if work.route is not None:
         controller, action = _names(work.route)
         parts += [f"o={controller}", f"n={action}"]
+    parts += ask.marks
     if "id" in ask.ids and work.user_id is not None:
         parts += [f"t={CONTEXTS.get(ask.path.split('/')[3], 'User')}", f"i={ask.ids['id']}"]
     parts += ["b=511704", "m=511712", f"u={work.cpu_s:.2f}", f"y={work.cpu_s * SYSTEM_SHARE:.2f}", f"d={work.db_s:.2f}"]
@@ -110,6 +112,8 @@ def _wait_s(ask: Ask, passage: Passage) -> int:
 def _names(route: str) -> tuple[str, str]:
     """Controller and action as Rails would name them."""
     method, _, pattern = route.partition(" ")
+    if pattern == graphql.PATH:
+        return "graphql", "execute"
     words = [part for part in pattern.split("/") if part and not part.startswith(":") and part not in ("api", "v1")]
     read = "show" if pattern.rpartition("/")[2].startswith((":", "self")) else "index"
     action = {"GET": read, "POST": "create", "PUT": "update"}.get(method, "destroy")
