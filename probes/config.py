@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from probes.dialects import refuse_unknown
 from probes.errors import ConfigError
 from probes.tokens import redact, remembered
 
@@ -157,6 +158,7 @@ def _built(name: str, table: dict[str, Any], source: str, folder: Path) -> Insta
         raise ConfigError(f"{where} names token_env and token_file: keep one.")
     if not VARIABLE.match(table.get("token_env", "_")):
         raise ConfigError(f"{where}.token_env must be the name of an environment variable, never the token itself.")
+    refuse_unknown(table.get("dialect", "canvas"), f"{where}.dialect")
     url = normalised_url(table["url"], f"{where}.url")
     values = dict(table, url=url, kind=_kind(table, url, where))
     if "token_file" in values:

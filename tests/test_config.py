@@ -47,6 +47,8 @@ MISTAKES = {
     "token-file-of-nobody": "FILE: instances.beta.token_file begins with ~, but no home folder is known: write the whole path.",
     "token-written": "FILE: instances.beta.token must not be in this file: name it by token_env or token_file.",
     "two-token-places": "FILE: instances.beta names token_env and token_file: keep one.",
+    "unknown-dialect": "FILE: instances.beta.dialect is 'canvs': did you mean canvas?",
+    "unknown-dialect-like-none": "FILE: instances.beta.dialect is 'xyz': known are blackboard, brightspace, canvas, github, gitlab, ietf.",
     "unknown-key": "FILE: unknown key instances.beta.max_inflight: did you mean max_in_flight?",
     "unknown-key-like-none": f"FILE: unknown key instances.beta.colour: known are {KNOWN}.",
     "unknown-section": "FILE: unknown key instance: did you mean instances?",

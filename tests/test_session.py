@@ -58,7 +58,7 @@ def test_a_run_that_is_done(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("lacking", "message"),
     [
-        ({"dialect": "canvass"}, "There is no dialect 'canvass': known are blackboard, brightspace, canvas, "),
+        ({"dialect": "canvass"}, "There is no dialect 'canvass': did you mean canvas?"),
         ({"token_env": "NOT_SET_ANYWHERE"}, "Instance 'odd' takes its token from NOT_SET_ANYWHERE, which is not set: export it first."),
     ],
 )
