@@ -16,6 +16,7 @@ from asked import place
 from commanded import command, configured
 from test_diagnose import Server
 
+from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
@@ -119,7 +120,20 @@ def test_run_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert {o.scenario for o in ended.lines()} == {"reach", "latency", "throttling", "pagination"}
     assert [path.name for path in sorted(ended.run.folder.glob("report.*"))] == ["report.html", "report.json", "report.md"]
     assert ended.run.manifest["ended"] == "done"
+    assert ended.run.manifest["command"] == ["run", "reach", "latency", "throttling", "pagination", "-i", "test", "--repeat", "10"]
     assert {"rates", "findings"} <= set(ended.run.manifest)
+
+
+def test_the_command_is_kept_whole() -> None:
+    """The manifest's command can be given again: instances, options that are not the usual ones; a secret in a call is left out."""
+    instances = [Instance(name, "http://127.0.0.1:1", Kind.SIMULATED) for name in ("a", "b")]
+    call = Call("GET", "/api/v1/courses?access_token=1234")
+    options = Options(repeat=9, course="7", calls=(call,), allow_writes=True, extra={"type": "TaEnrollment", "progress": ("5", "6")})
+    assert " ".join(job.words_of(["latency", "queue"], instances, options)) == (
+        "run latency queue -i a -i b --repeat 9 --course 7 --type TaEnrollment --progress 5 --progress 6 "
+        "--call GET /api/v1/courses?access_token=[redacted] --write-probe"
+    )
+    assert job.words_of(["reach"], [], Options()) == ["run", "reach"]
 
 
 def test_run_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

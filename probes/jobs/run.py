@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from probes import findings
+from probes.addresses import without_secrets
 from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
@@ -61,13 +62,29 @@ def run(settings: Settings, words: list[str], names: list[str], options: Options
     scenarios = chosen(words)
     instances = settings.load().pick(names)
     settings.say(stated_budget(scenarios, instances, options))
-    with open_run(settings, ["run", *words], instances) as folder:
+    with open_run(settings, words_of(words, instances, options), instances) as folder:
         with progress(settings, "asking", len(instances) * _most(scenarios, options)) as bar:
             stops = run_async(measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar)))
         folder.finish(f"guard: {stops[0]}" if stops else "done")
         found = conclude(folder)
     told = Told(_document(folder), _text(folder, found), found, folder.unkept)
     return told, stops[0] if stops else _refused(folder, scenarios)
+
+
+OPTIONS = {"repeat": "--repeat", "budget": "--budget", "course": "--course", "section": "--section", "user": "--user"}
+EXTRA = {"type": "--type", "import": "--import"}
+"""Fields of Options, and names in its `extra`, by the command's options."""
+
+
+def words_of(words: Sequence[str], instances: Sequence[Instance], options: Options) -> list[str]:
+    """The command again, as the run keeps it: scenarios, instances, and options where they are not the usual ones."""
+    usual = Options()
+    told = [(option, getattr(options, name)) for name, option in OPTIONS.items() if getattr(options, name) != getattr(usual, name)]
+    told += [(option, options.extra[name]) for name, option in EXTRA.items() if name in options.extra]
+    told += [("--progress", one) for one in options.extra.get("progress", ())]
+    told = [*(("-i", one.name) for one in instances), *told, *(("--call", without_secrets(call.name)) for call in options.calls)]
+    probe = ["--write-probe"] if options.allow_writes else []
+    return ["run", *words, *(str(word) for pair in told for word in pair), *probe]
 
 
 def stated_budget(scenarios: Sequence[Scenario], instances: Sequence[Instance], options: Options) -> str:
