@@ -215,6 +215,14 @@ def test_kind_is_reached(kind: str) -> None:
     assert finding.instance in ("test", "sandbox")
 
 
+def test_nothing_found_reaches_no_severity() -> None:
+    """That a diagnosis found nothing wrong counts for no --fail-on; that no cause of failures was found does, as all other findings."""
+    nothing, failed = of_kind("no_cause"), replace(of_kind("no_cause"), severity=Severity.WARNING)
+    other = of_kind("queue_empty")
+    assert [one.reaches(Severity.INFO) for one in (nothing, failed, other)] == [False, True, True]
+    assert [one.reaches(Severity.ERROR) for one in (nothing, failed, other)] == [False, False, False]
+
+
 def test_no_cause_where_calls_failed() -> None:
     """A diagnosis without a cause that saw failures warns, and says what was not tried beside it."""
     entry = {"instance": "test", "causes": [], "n": 57, "failed": {"server_error": 56}, "remarks": ["Whether so many go is not known."]}

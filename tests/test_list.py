@@ -8,9 +8,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 from commanded import command, configured
+from typer.testing import CliRunner
 
-from probes import scenarios
-from probes.errors import ConfigError
+from probes import __version__, scenarios
+from probes.cli import app
+from probes.errors import ConfigError, UsageError
 from probes.findings import KINDS
 from probes.jobs.listing import listing
 from probes.jobs.session import Settings
@@ -38,6 +40,34 @@ def test_list_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = command(tmp_path, "list").out
     assert out.startswith("Scenarios (probes run NAME, or all):\n  reach        Does it answer")
     assert "\n  test         http://127.0.0.1:9 (simulated, canvas)\n" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--json", "run", "latency"], "--json follows the command's name: probes run --json"),
+        (["-i", "beta", "diagnose"], "-i follows the command's name: probes diagnose -i"),
+        (["--out=x"], "--out follows the command's name: probes list --out"),
+    ],
+)
+def test_common_options_follow_the_command(words: list[str], message: str) -> None:
+    """A common option before the command's name is told where it belongs."""
+    done = CliRunner().invoke(app, words)
+    assert isinstance(done.exception, UsageError)
+    assert str(done.exception) == message
+
+
+@pytest.mark.parametrize("words", [["-h"], ["list", "-h"], ["rate", "-h"]])
+def test_help_is_also_short(words: list[str]) -> None:
+    """`-h` is `--help`, of every command."""
+    runner = CliRunner()
+    assert runner.invoke(app, words).stdout == runner.invoke(app, [*words[:-1], "--help"]).stdout != ""
+
+
+def test_the_version() -> None:
+    """`probes --version`: one line, exit 0."""
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.stdout) == (0, f"canvas-probes {__version__}\n")
 
 
 def test_list_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

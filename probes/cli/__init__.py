@@ -4,14 +4,55 @@ from __future__ import annotations
 
 import signal
 import sys
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from probes import __version__
 from probes.cli import ask, demo, export, listing, load, rate, simulate, tell
 
+
+def _say_version(asked: bool) -> None:  # typer calls it so
+    if asked:
+        print(f"canvas-probes {__version__}")
+        raise typer.Exit
+
+
+AFTER_THE_NAME = frozenset({"--config", "--out", "--json", "--quiet", "--fail-on", "-i", "--instance"})
+"""Options that are common, but each command's own: written before its name they are none."""
+
+
+class Commands(TyperGroup):
+    """The commands; who writes a common option before the name of one is told where it belongs."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does. Raises UsageError for a common option at the front."""
+        first = args[0].partition("=")[0] if args else ""
+        if first in AFTER_THE_NAME and not ctx.resilient_parsing:
+            from probes.errors import UsageError
+
+            name = next((word for word in args if word in self.commands), "list")
+            raise UsageError(f"{first} follows the command's name: probes {name} {first}")
+        return super().parse_args(ctx, args)
+
+
 app = typer.Typer(
-    name="probes", no_args_is_help=True, pretty_exceptions_enable=False, help="How fast may my Canvas job go, and what slows it?"
+    name="probes",
+    cls=Commands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+@app.callback(help="How fast may my Canvas job go, and what slows it?")
+def _before(
+    version: Annotated[bool, typer.Option("--version", is_eager=True, callback=_say_version, help="Which version this is.")] = False,
+) -> None:
+    pass
+
+
 for module in (demo, ask, rate, load, listing, tell, export, simulate):
     module.register(app)
 

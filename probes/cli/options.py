@@ -59,7 +59,7 @@ def tell(common: Settings, told: Told) -> None:
     if told.unkept:
         raise RunFolderError(told.unkept)
     limit = common.fail_on
-    if limit is not None and any(finding.severity.rank >= limit.rank for finding in told.findings):
+    if limit is not None and any(finding.reaches(limit) for finding in told.findings):
         raise typer.Exit(ExitCode.FINDING)
 
 

@@ -35,6 +35,11 @@ class Finding:
     evidence: tuple[str, ...] = ()
     advice: str = ""
 
+    def reaches(self, limit: Severity) -> bool:
+        """Whether `--fail-on` that severity counts it; that a diagnosis found nothing wrong counts for none."""
+        nothing = self.kind == "no_cause" and self.severity is Severity.INFO
+        return self.severity.rank >= limit.rank and not nothing
+
     def document(self) -> dict[str, Any]:
         """As JSON carries it (contract, `report.json`)."""
         return {**asdict(self), "severity": self.severity.value, "evidence": list(self.evidence)}
