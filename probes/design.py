@@ -15,10 +15,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.calls import Round
+from probes.endings import headers_stopped, maintained
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
-from probes.probing import FAILURES, failing
+from probes.probing import failing
 from probes.signatures import Regime
 from probes.windows import ENOUGH_CALLS
 
@@ -37,7 +38,6 @@ TRAIN_CALLS = 22
 TRAIN_S = 7.0
 OUTFLOW_ERROR = 0.004
 """A train is repeated until the outflow's standard error is below this share."""
-BARE_IN_A_ROW = 20
 REFUSALS_BORNE = 2
 """Refusals after which the design gives up: its forecast does not hold here."""
 
@@ -151,9 +151,7 @@ class Design(Pricing):
 def _hopeless(seen: Sequence[Observation]) -> bool:
     """Whether to stop: refusals beyond those borne, maintenance, nothing but failures lately, or headers that were there and stopped."""
     refused = sum(o.outcome is Outcome.THROTTLED for o in seen)
-    stopped = any(o.remaining is not None for o in seen) and not any(o.remaining is not None for o in seen[-BARE_IN_A_ROW:])
-    maintained = any(o.outcome is Outcome.MAINTENANCE for o in seen[-FAILURES:])
-    return refused > REFUSALS_BORNE or failing(seen) or stopped or maintained
+    return refused > REFUSALS_BORNE or failing(seen) or headers_stopped(seen) or maintained(seen)
 
 
 def _roomy(seen: Sequence[Observation]) -> bool:
