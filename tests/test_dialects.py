@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from probes.dialects import BUILT_IN, Dialect, ServerAccount, dialect, names
 from probes.dialects.fields import GREATEST, LONGEST_S
+from probes.dialects.foreign import foreign_budget
 from probes.dialects.links import links
 from probes.dialects.lists import BadLink, following, items, with_query
 from probes.dialects.outcomes import plain_outcome
@@ -306,3 +307,39 @@ def test_a_next_page_that_cannot_be_read(paging: str, headers: dict[str, str], d
 def test_a_query_is_set() -> None:
     """A parameter of the same name is replaced, the others stay."""
     assert with_query("https://a/x?b=1&state[]=c&bookmark=0", bookmark="2:3") == "https://a/x?b=1&state[]=c&bookmark=2:3"
+
+
+CANVAS_SAYS = {"x-rate-limit-remaining": "600.0", "x-request-cost": "0.12", "x-request-context-id": "r1"}
+BRIGHTSPACE_SAYS = {"x-rate-limit-remaining": "600", "x-request-cost": "1", "x-rate-limit-reset": "60"}
+BLACKBOARD_SAYS = {"x-rate-limit-remaining": "600", "x-rate-limit-limit": "900", "x-rate-limit-reset": "60"}
+GITHUB_SAYS = {"x-ratelimit-remaining": "4999", "x-ratelimit-limit": "5000", "x-ratelimit-used": "1"}
+GITLAB_SAYS = {"ratelimit-remaining": "4999", "ratelimit-observed": "1"}
+IETF_SAYS = {"ratelimit": '"d";r=99;t=60', "ratelimit-policy": '"d";q=100;w=60'}
+
+
+@pytest.mark.parametrize(
+    ("own", "says", "whose", "named"),
+    [
+        ("canvas", CANVAS_SAYS, None, ""),
+        ("brightspace", BRIGHTSPACE_SAYS, None, ""),
+        ("ietf", GITHUB_SAYS, None, ""),
+        ("ietf", GITLAB_SAYS, None, ""),
+        ("ietf", BLACKBOARD_SAYS, None, ""),
+        ("canvas", {}, None, ""),
+        ("canvas", {**CANVAS_SAYS, **GITLAB_SAYS}, None, ""),
+        ("brightspace", {"x-rate-limit-remaining": "600"}, None, ""),
+        ("ietf", CANVAS_SAYS, "canvas", "x-rate-limit-remaining, x-request-cost"),
+        ("brightspace", CANVAS_SAYS, "canvas", "x-rate-limit-remaining, x-request-cost"),
+        ("github", CANVAS_SAYS, "canvas", "x-rate-limit-remaining, x-request-cost"),
+        ("canvas", GITHUB_SAYS, "github", "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-used"),
+        ("canvas", GITLAB_SAYS, "gitlab", "ratelimit-observed, ratelimit-remaining"),
+        ("github", IETF_SAYS, "ietf", "ratelimit, ratelimit-policy"),
+        ("canvas", BRIGHTSPACE_SAYS, "brightspace", "x-rate-limit-remaining, x-rate-limit-reset, x-request-cost"),
+        ("canvas", BLACKBOARD_SAYS, "blackboard", "x-rate-limit-limit, x-rate-limit-remaining, x-rate-limit-reset"),
+    ],
+)
+def test_budget_headers_of_another_dialect(own: str, says: dict[str, str], whose: str | None, named: str) -> None:
+    """They are told apart by what only one API sends; headers that the configured dialect reads rightly are its own."""
+    one = dialect(own)
+    told = {} if whose is None else {"budget_of": whose, "budget_headers": named}
+    assert foreign_budget(one, says, one.quota(says)) == told
