@@ -14,7 +14,7 @@ from probes.identify import Fit
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices
 from probes.replay import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
-from probes.signatures import Regime, Sign, Signs, regime_of
+from probes.signatures import Regime, Signs, regime_of
 from probes.stats import Interval
 from probes.twin import Twin
 from probes.windows import Window, window_of
@@ -113,7 +113,7 @@ def _counted(mine: Sequence[Observation], answered: Sequence[Observation], windo
         Distance.known(usual),
         n=len(answered),
         refused=_ended(mine, Outcome.THROTTLED),
-        signs=(Sign("window_counter", window.says), *signs_of_calls(mine)),
+        signs=(window.sign, *signs_of_calls(mine)),
         lost=_ended(mine, Outcome.READ_TIMEOUT),
         window=window,
     )

@@ -11,6 +11,7 @@ from probes.observation import Observation
 from probes.probing import most_at_once
 from probes.replay import usable_cost
 from probes.rules.base import rounded_down, seconds
+from probes.signatures import Sign
 from probes.stats import Interval
 
 ENOUGH_CALLS = 12
@@ -21,6 +22,8 @@ COUNTED_S, LEAKS_PER_S, LEAKED_SHARE = 3.0, 0.1, 0.05
 """... over so many seconds at least: units a second at most (the slowest bucket known leaks fifty times as fast), and of what was paid."""
 FIRST_SEEN = 200
 """Among so many first calls they are looked for."""
+LEAST_STILL = 6
+"""From so many answers on one Remaining in all of them is no count."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Window:
     n: int = 1
     flight_s: float = 0.0
     together: int = 1
+    moved: bool = True
+    """Whether what is left ever changed; a counter of calls falls with each."""
 
     def document(self) -> dict[str, Any]:
         """As `probes.rate/1` writes it."""
@@ -46,8 +51,17 @@ class Window:
         return {name: value for name, value in asdict(self).items() if name in names}
 
     @property
+    def sign(self) -> Sign:
+        """What is told of it, by whether it counts at all."""
+        return Sign("window_counter" if self.moved else "still_counter", self.says)
+
+    @property
     def says(self) -> str:
         """What is left, and what passes in the long run."""
+        if not self.moved:
+            return (
+                f"Remaining stayed {self.left:,.0f} in {self.n} answers: no counter of these calls, and what limits them no header tells."
+            )
         of = "" if self.limit is None else f" of {self.limit:,.0f}"
         until = "" if self.reset_s is None else f" for the next {seconds(self.reset_s)}"
         return f"{self.left:,.0f}{of} are left{until}: a window counter, not a bucket that leaks. {self._lasting}"
@@ -67,7 +81,7 @@ class Window:
 
         One call less than the limit, as a window may begin just before a call.
         """
-        if not self.limit or not self.length_s or self.limit < self.per_call:
+        if not self.moved or not self.limit or not self.length_s or self.limit < self.per_call:
             return None
         calls = self.limit / self.per_call
         kept = max(calls - 1.0, calls / 2.0) / self.length_s
@@ -92,6 +106,7 @@ def window_of(answered: Sequence[Observation]) -> Window | None:
         len(told),
         sum(flights) / len(flights) if flights else 0.0,
         max(1, most_at_once(told)),
+        len(told) < LEAST_STILL or len({o.remaining for o in told}) > 1,
     )
 
 

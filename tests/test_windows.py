@@ -13,7 +13,7 @@ import pytest
 from asked import place
 from worlds import observed
 
-from probes import Limiter
+from probes import Limiter, findings
 from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
@@ -85,7 +85,7 @@ def test_limit_and_length_are_told(tmp_path: Path) -> None:
     )
     assert ended.text.splitlines() == [
         "test: GET /a: go at 1.38 calls/s, bound by what a window holds.",
-        "  Or 0 workers without pause; at one instant at most 2 calls.",
+        "  No worker may go without a pause; at one instant at most 2 calls.",
         f"  Note: {says}",
         f"Spent 12 requests, 0 refused, in {ended.document['spent']['seconds']:.0f} s.",
         f"Report: {run.folder / 'report.html'}",
@@ -139,7 +139,7 @@ def test_a_run_of_scenarios_tells_it_as_well(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("dialect", "told", "headline"),
     [
-        ("ietf", IETF, "1.38 calls/s, 0 in flight, bound by outflow"),
+        ("ietf", IETF, "1.38 calls/s, no worker without a pause, bound by outflow"),
         ("gitlab", GITLAB, "it counts calls in a window, 12 of 12 calls answered as asked"),
     ],
 )
@@ -174,6 +174,19 @@ def test_workers_and_a_ceiling() -> None:
     assert (told["rate_per_s"]["low"], told["in_flight"], told["burst"], told["bound_by"]) == (pytest.approx(9.81667), 2, 3, "outflow")
     under = rate_document(_found(answers), "GET /api/v1/users/self", 1000, Bounds(max_rate=2.0))["safe"]
     assert (under["rate_per_s"]["low"], under["in_flight"], under["bound_by"]) == (2.0, 0, "ceiling")
+
+
+def test_a_counter_that_does_not_count() -> None:
+    """What is left that never changes though calls were made is no counter of them: no window is told, and no rate by it."""
+    facts = {"window_s": 60.0}
+    answers = [observed(0.1 * n, 0.1 * n + 0.25, remaining=600.0, limit=600.0, reset_s=60.0, facts=facts) for n in range(12)]
+    document = rate_document(_found(answers), "GET /api/v1/users/self")
+    assert document["safe"] is None
+    says = "Remaining stayed 600 in 12 answers: no counter of these calls, and what limits them no header tells."
+    assert document["signs"][0] == {"kind": "still_counter", "says": says}
+    (found,) = findings.judge(answers, rates=[{"instance": "test", **document}])
+    assert (found.kind, found.evidence[0]) == ("rate_unknown", says)
+    assert found.advice == "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says."
 
 
 def _found(answers: list[Observation]) -> Any:
