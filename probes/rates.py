@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from probes.estimate import Estimate, estimate
+from probes.foreign import foreign_budget
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import LEAST_PRICED, Prices, mean_of
@@ -64,26 +65,21 @@ class Bounds:
             return self
         return replace(self, max_rate=min(self.max_rate or math.inf, self.max_in_flight / seconds))
 
+    def workers(self, most: int, flight_s: float) -> int:
+        """`most` workers without pause, whose calls take so many seconds, or as many as keep the ceilings."""
+        kept = math.inf if self.max_rate is None else math.floor(self.max_rate * flight_s + 1e-6)
+        return int(min(most, kept, self.max_in_flight or math.inf))
+
+    def burst(self, most: int) -> int:
+        """`most` calls at one instant, or as many as keep the ceilings."""
+        kept = math.inf if self.max_rate is None else max(1, int(self.max_rate))
+        return int(min(most, kept, self.max_in_flight or math.inf))
+
 
 def rate_document(found: Estimate, call: str, job_calls: int = 1000, bounds: Bounds | None = None) -> dict[str, Any]:
     """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
     twin, prices = found.twin(call), found.prices.get(call)
     return {"call": call, **_entry(found, twin, prices, job_calls, bounds or Bounds())}
-
-
-def unanswered_document(call: str, seen: Sequence[Observation]) -> dict[str, Any]:
-    """The entry of a call that was never answered.
-
-    No regime is known then. The contract has no word for that: `headers` is what is taken until answers say otherwise.
-    """
-    last = seen[-1].outcome.value if seen else "nothing was sent"
-    unknown = dict.fromkeys(("bucket", "cost", "server_time_s", "safe", "confirmed"))
-    return {
-        "call": call,
-        "regime": Regime.HEADERS.value,
-        **unknown,
-        "signs": [{"kind": "no_answer", "says": f"No call was answered ({last})."}],
-    }
 
 
 def mix_document(found: Estimate, shares: Mapping[str, float], job_calls: int, bounds: Bounds) -> dict[str, Any]:
@@ -159,7 +155,7 @@ def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -
 
 def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list[dict[str, Any]]:
     found = estimate([o for o in mine if o.scenario in ("throttling", "rate")] or mine)
-    if found is None or found.n < LEAST_PRICED:
+    if found is None or found.n < LEAST_PRICED or foreign_budget(mine) is not None:
         return []
     if found.window is not None:
         return [{"instance": name, **rate_document(found, call, job_calls)} for call in dict.fromkeys(o.call for o in mine if o.ok)]
@@ -212,8 +208,8 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
         in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
     if bound is BoundBy.LATENCY and rate is not None:
         in_flight = min(in_flight, max(1, int(rate.value * (twin.mean_time_s + twin.round_trip_s))))
-    most = math.inf if bounds.max_in_flight is None else bounds.max_in_flight
-    return Safe(rate, int(min(in_flight, most)), int(min(twin.burst, most)), bound, job_calls), ()
+    in_flight = bounds.workers(in_flight, twin.mean_time_s + twin.round_trip_s)
+    return Safe(rate, in_flight, bounds.burst(twin.burst), bound, job_calls), ()
 
 
 def _unclear(found: Estimate, rate: Interval, slopes: Elasticities) -> str | None:

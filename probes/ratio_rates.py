@@ -40,6 +40,8 @@ MOST_MISFIT = 6.0
 """Above it no bucket made these refusals: of 60 random ones none came above 1.5, of servers with two limits at once all above 14."""
 AMPLE, SPENT = 2000, 0.9
 """Calls with which an interval wider than this ratio becomes narrower: errors of 6 % (median) become 4, of 20 % (95th percentile) 13."""
+EVEN = 0.05
+"""So much less than a whole number of workers is one: the mean of a few hundred calls is no more exact."""
 BINDS = 1.2
 """The outflow binds where outflow over cost is less than this times the safe rate."""
 
@@ -150,6 +152,7 @@ def _signs(design: RefusalDesign, refused: int, steady: Interval | None, safe: S
         return
     rate = None if safe is None else safe.rate_per_s
     yield Sign("no_headers", _told_from(design, refused, rate))
+    yield from _spent(design)
     if len({o.call for o in design.seen}) > 1:
         yield Sign("mixed", "Without cost headers calls cannot be priced apart: each is told as if it cost what all of them in turn do.")
     asked = max((o.retry_after_s for o in design.seen if o.retry_after_s is not None), default=0.0)
@@ -162,14 +165,22 @@ def _signs(design: RefusalDesign, refused: int, steady: Interval | None, safe: S
         yield Sign("tested_shortly", said)
 
 
+def _spent(design: RefusalDesign) -> Iterator[Sign]:
+    """A sign that asking stopped for the refusals that it met, those of the calls before among them."""
+    every = [*design.earlier, *design.seen]
+    refused, budget = sum(o.outcome is Outcome.THROTTLED for o in every), design.budget + len(design.earlier)
+    if refused >= MOST_REFUSALS and len(every) < SPENT * budget:
+        asked = f"Asking stopped after {len(every)} of {plural(budget, 'call')}"
+        yield Sign("refusals_spent", f"{asked}: no more refusals are risked than the {refused} that were met.")
+
+
 def _told_from(design: RefusalDesign, refused: int, rate: Interval | None) -> str:
     """What the answer rests on, and whether a larger budget would tell it more closely."""
     n = len(design.seen)
-    ended = " No more refusals are risked." if refused >= MOST_REFUSALS and n < SPENT * design.budget else ""
     rough = rate is not None and rate.high > ROUGH * rate.low
     helps = refused and rough and SPENT * design.budget <= n and design.budget < AMPLE
     more = f" A budget of {AMPLE} calls tells it more closely." if helps else ""
-    return f"No budget headers: told from {plural(refused, 'refusal')} in {plural(n, 'call')}.{ended}{more}"
+    return f"No budget headers: told from {plural(refused, 'refusal')} in {plural(n, 'call')}.{more}"
 
 
 def _unexplained(ratios: Ratios | None, refused: int, n: int) -> Iterator[Sign]:
@@ -212,8 +223,8 @@ def _safe(under: Drawn, limit: int, steady: Interval | None, n: int, bounds: Bou
     rate, bound = Interval(value, low, high, n), _bound(value, steady)
     if bounds.max_rate is not None and bounds.max_rate < low:
         rate, bound = Interval.exactly(bounds.max_rate, n), BoundBy.CEILING
-    in_flight = min(under.in_flight(), limit, bounds.max_in_flight or limit)
-    return Safe(rate, in_flight, limit, bound, under.job)
+    in_flight = bounds.workers(min(under.in_flight(), limit), under.middle.mean_time_s + under.middle.round_trip_s)
+    return Safe(rate, in_flight, bounds.burst(limit), bound, under.job)
 
 
 def least_off(rates: NDArray[np.float64]) -> float:
@@ -247,8 +258,8 @@ def _unmet(design: RefusalDesign, job: int, bounds: Bounds) -> Safe | None:
         rate = Interval(whole, whole, max(tried), n)
         bound = BoundBy.CEILING if bounds.max_rate or bounds.max_in_flight else BoundBy.REFUSALS
     width = max(burst.size for burst in design.bursts)
-    kept = max(1, min(width, round(rate.value * float(np.mean(served(design.seen, network_by_refusals_s(design.seen)) or [0.0])))))
-    return Safe(rate, kept, width, bound, job)
+    flight = float(np.mean([o.flight_s for o in design.seen if o.ok and o.flight_s is not None] or [0.0]))
+    return Safe(rate, bounds.workers(min(width, int(rate.value * flight + EVEN)), flight), bounds.burst(width), bound, job)
 
 
 def _tried(design: RefusalDesign) -> list[float]:

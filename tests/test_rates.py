@@ -136,7 +136,15 @@ def test_what_binds_where_the_bucket_does_not(bounds: Bounds, rate: dict[str, fl
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
     """A configured ceiling below the bucket's rate binds: the rate is the ceiling, in flight and burst are bounded too."""
     safe = valid(rate_document(reservations, SELF.name, 1000, Bounds(max_rate=1.0, max_in_flight=2)))["safe"]
-    assert (safe["rate_per_s"]["value"], safe["bound_by"], safe["in_flight"], safe["burst"]) == (1.0, "ceiling", 2, 2)
+    assert (safe["rate_per_s"]["value"], safe["bound_by"]) == (1.0, "ceiling")
+    assert (safe["in_flight"], safe["burst"]) == (0, 1), "one call after another would be more than one a second"
+    assert [bounds.workers(11, 0.5) for bounds in (Bounds(max_in_flight=2), Bounds(max_rate=8.0), Bounds(8.0, 3), Bounds())] == [
+        2,
+        4,
+        3,
+        11,
+    ]
+    assert [bounds.burst(11) for bounds in (Bounds(max_in_flight=2), Bounds(max_rate=8.0), Bounds(0.5), Bounds())] == [2, 8, 1, 11]
     free = rate_document(outflow, SELF.name, 1000, Bounds(max_rate=500.0, max_in_flight=200))
     assert free == rate_document(outflow, SELF.name)
 

@@ -347,3 +347,31 @@ def test_a_bucket_of_tokens_is_met_with_care(seed: int) -> None:
     world.carry_out(design)
     safe = refusal_document(design, SELF.name, 1000, Bounds())["safe"]
     assert (design.limit, refused(design) <= 6, safe["rate_per_s"]["low"] < 10.0) == (20, True, True)
+
+
+def test_one_worker_may_be_too_fast() -> None:
+    """Where no call was refused, and a worker without a pause would be faster than all that was sent in the mean, none is called safe."""
+    world = World(BucketSettings.of(1e9, 10.0, 50.0), Law(0.05, 0.1), headers=False)
+    design = RefusalDesign((SELF,), 400)
+    world.carry_out(design)
+    design.finish(world.seen)
+    document = refusal_document(design, SELF.name, 1000, Bounds())
+    assert (document["regime"], document["safe"]["bound_by"]) == ("unthrottled", "refusals")
+    one_worker = 1.0 / float(np.mean([o.flight_s for o in world.seen if o.flight_s is not None]))
+    assert document["safe"]["rate_per_s"]["low"] < 0.9 * one_worker
+    assert (document["safe"]["in_flight"], document["safe"]["burst"]) == (0, max(burst.size for burst in design.bursts))
+
+
+def test_refusals_that_were_spent() -> None:
+    """A search that ended as no more refusals are risked says so, with what it asked of its budget, the calls before it among them."""
+    world = World(BucketSettings.of(100.0, 0.5, 90.0), Law(0.2, 0.1), headers=False)
+    world.round([0.0, 0.0])
+    earlier = list(world.seen)
+    world.seen.clear()
+    design = RefusalDesign((SELF,), 398, earlier=earlier)
+    world.carry_out(design)
+    design.finish(world.seen)
+    asked, met = 2 + len(world.seen), world.refused
+    (says,) = (sign["says"] for sign in refusal_document(design, SELF.name, 1000, Bounds())["signs"] if sign["kind"] == "refusals_spent")
+    assert met >= 5
+    assert says == f"Asking stopped after {asked} of 400 calls: no more refusals are risked than the {met} that were met."

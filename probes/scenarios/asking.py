@@ -98,6 +98,11 @@ def reason_of(answer: Answer) -> dict[str, str]:
     return {"reason": words} if words and "authorized" not in words.lower() else {}
 
 
+def _not_as_asked(answer: Answer) -> dict[str, str]:
+    """The server's own words where it does not know the call, or cannot make it."""
+    return reason_of(answer) if answer.observation.outcome in (Outcome.NOT_FOUND, Outcome.CLIENT_ERROR) else {}
+
+
 def _complaints(body: Mapping[str, Any]) -> Iterator[str]:
     """Error texts of an answer, in the shapes that Canvas has for them."""
     errors = body.get("errors")
@@ -134,7 +139,7 @@ async def together(client: Client, asked: Round, scenario: str) -> list[Observat
         if stopped.is_set():
             return
         try:
-            observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s)
+            observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s, note=_not_as_asked)
         except GuardStop as stop:
             guards.append(stop)
             stopped.set()
