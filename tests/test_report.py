@@ -17,6 +17,8 @@ from typer.testing import CliRunner
 from probes import report
 from probes.cli import app
 from probes.errors import RunFolderError, UsageError
+from probes.jobs import report as job
+from probes.jobs.session import Settings
 from probes.observation import Outcome, plain
 from probes.report import latencies, tables
 from probes.report.tables import Table
@@ -387,6 +389,19 @@ def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (run.folder / "charts").write_text("in the way", encoding="utf-8")
     with pytest.raises(RunFolderError, match=r"charts/\S+\.png cannot be written: "):
         report.write(made_again(run), ("json",))
+    assert (run.folder / "report.json").is_file(), "what can be written is"
+
+
+def test_telling_a_run_whose_folder_is_full(tmp_path: Path) -> None:
+    """What `probes report` cannot write it says after the text, with exit 1; the other files are there."""
+    run = made(tmp_path, observed("beta", "latency", 1.0).line())
+    (run.folder / "report.html").mkdir()
+    told = job.report(Settings(quiet=True), run.folder, None, charts=False)
+    assert told.unkept == f"{run.folder / 'report.html'} cannot be written: Is a directory."
+    assert told.text.startswith("beta: ")
+    assert (run.folder / "report.json").is_file()
+    ended = CliRunner().invoke(app, ["report", str(run.folder), "--no-charts", "--quiet"])
+    assert (ended.exit_code, ended.stdout.startswith("beta: "), str(ended.exception)) == (1, True, told.unkept)
 
 
 def made_again(run: Run) -> Run:

@@ -10,7 +10,7 @@ import io
 import re
 import warnings
 from collections.abc import Iterator, Sequence, Sized
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,8 @@ class Picture:
             with styled():
                 self.figure.savefig(path, format="png", dpi=160, metadata={"Software": None, "Description": self.says})
         except OSError as error:
+            with suppress(OSError):  # half a picture is none
+                path.unlink(missing_ok=True)
             raise RunFolderError(f"{path} cannot be written: {error.strerror}.") from None
         return path
 

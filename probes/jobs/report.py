@@ -19,13 +19,14 @@ def report(settings: Settings, folder: Path, formats: str | None, charts: bool =
     """Writes the report of the run in `folder` in the `formats` named (parted by commas) and tells its first screen.
 
     Without `formats`, `--json` writes nothing: it tells the document. `push`: a Pushgateway that gets the last state as well.
-    Raises RunFolderError, UsageError for an unknown format, ProbesError when the Pushgateway does not take it.
+    What cannot be written is said after that. Raises RunFolderError, UsageError for an unknown format, ProbesError when the Pushgateway
+    does not take it.
     """
     from probes.report.files import write_files
 
     wanted = _wanted(formats, settings)
     check_formats(wanted)
-    made, paths = write_files(Run.open(folder), wanted, charts and bool({"html", "md"} & set(wanted)))
+    made, paths, unwritten = write_files(Run.open(folder), wanted, charts and bool({"html", "md"} & set(wanted)))
     for path in paths:
         if path.parent.name != "charts":
             settings.say(f"Wrote {path}")
@@ -34,7 +35,7 @@ def report(settings: Settings, folder: Path, formats: str | None, charts: bool =
 
         for group in push_to(made, push):
             settings.say(f"Pushed to {group}")
-    return Told(made.document, text(made.document, paths), findings(made.document))
+    return Told(made.document, text(made.document, paths), findings(made.document), unwritten)
 
 
 def _wanted(formats: str | None, settings: Settings) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from probes.errors import RunFolderError
 from probes.report.formats import DEFAULT_FORMATS, FORMATS
 from probes.runs import Run
 
@@ -29,4 +30,7 @@ def write(run: Run, formats: Iterable[str] = DEFAULT_FORMATS, charts: bool = Tru
     """
     from probes.report.files import write_files
 
-    return write_files(run, tuple(formats), charts)[1]
+    _, paths, unwritten = write_files(run, tuple(formats), charts)
+    if unwritten is not None:
+        raise RunFolderError(unwritten)
+    return paths

@@ -6,10 +6,11 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from probes.errors import RunFolderError
+from probes.errors import ProbesError, RunFolderError
 from probes.observation import plain
 from probes.report import tables
 from probes.report.formats import check_formats
@@ -21,8 +22,11 @@ if TYPE_CHECKING:
     from probes.charts.style import Picture
 
 
-def write_files(run: Run, formats: Sequence[str], charts: bool) -> tuple[Material, list[Path]]:
-    """What was told, and the paths written: charts first, then the formats in their order (csv: one file a table)."""
+def write_files(run: Run, formats: Sequence[str], charts: bool) -> tuple[Material, list[Path], str | None]:
+    """What was told, the paths written (the formats in their order, csv one file a table, then charts), and which could not be, why.
+
+    The others are written all the same. Raises RunFolderError when the run cannot be read, UsageError for an unknown format.
+    """
     check_formats(formats)
     made = material(run)
     pictures: Mapping[str, Picture] = {}
@@ -30,10 +34,20 @@ def write_files(run: Run, formats: Sequence[str], charts: bool) -> tuple[Materia
         from probes import charts as charting
 
         pictures = charting.pictures(made)
-    paths = [picture.write_png(run.folder / "charts") for picture in pictures.values()] if charts else []
-    for name in formats:
-        paths += _write(made, name, pictures, charts)
-    return made, paths
+    steps = [partial(_write, made, name, pictures, charts) for name in formats]
+    steps += [partial(_write_picture, picture, run.folder / "charts") for picture in pictures.values() if charts]
+    paths: list[Path] = []
+    unwritten: str | None = None
+    for step in steps:
+        try:
+            paths += step()
+        except ProbesError as error:
+            unwritten = unwritten or str(error)
+    return made, paths, unwritten
+
+
+def _write_picture(picture: Picture, folder: Path) -> list[Path]:
+    return [picture.write_png(folder)]
 
 
 def _write(made: Material, name: str, pictures: Mapping[str, Picture], charts: bool) -> list[Path]:
