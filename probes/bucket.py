@@ -40,6 +40,11 @@ class BucketSettings:
         """A bucket whose maximum nobody told: `usual_maximum`."""
         return cls(high_water_mark, usual_maximum(high_water_mark), outflow_per_s, up_front_cost, floor_after_leak)
 
+    @property
+    def constants(self) -> dict[str, float]:
+        """The three that headers can tell, by name."""
+        return {name: getattr(self, name) for name in ("high_water_mark", "outflow_per_s", "up_front_cost")}
+
     def scaled(self, **changes: Any) -> BucketSettings:
         """A copy with some constants, named as the fields are, changed."""
         return replace(self, **changes)

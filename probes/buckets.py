@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -46,6 +47,35 @@ def _only(folder: Path, instance: str | None, of: Callable[[Any], Told | None]) 
         which = f" of '{instance}'" if instance else ""
         raise RunFolderError(f"{folder} holds no estimated bucket{which}: make one with 'probes rate -i NAME'.")
     return name, found[name]
+
+
+def contradicted(entry: Any) -> str | None:
+    """What `--confirm` met at the rate, or the workers, that a `calls` entry of probes.rate/1 calls safe; None where it met no refusal."""
+    confirmed = entry.get("confirmed") if isinstance(entry, dict) else None
+    if not isinstance(confirmed, dict) or not confirmed.get("contradicted"):
+        return None
+    by_workers = confirmed.get("by_workers")
+    workers = isinstance(by_workers, dict) and bool(by_workers.get("refused"))
+    half: dict[str, Any] = by_workers if isinstance(by_workers, dict) and workers else confirmed.get("at_rate") or confirmed
+    refused, calls, rate = half.get("refused"), half.get("calls"), confirmed.get("rate_per_s")
+    how = f"by {confirmed.get('workers')} workers" if workers else f"at {rate:.3g}/s" if isinstance(rate, int | float) else "at that rate"
+    return f"{refused} of {calls} calls {how} {'was' if refused == 1 else 'were'} refused"
+
+
+def contradicted_of_run(run: Run, instance: str) -> str | None:
+    """The same of any call of an instance; None where no answer of the run was contradicted."""
+    entries = run.manifest.get("rates") or []
+    mine = (contradicted(one) for one in entries if isinstance(one, dict) and one.get("instance") == instance)
+    return next((said for said in mine if said is not None), None)
+
+
+def warns_of_run(folder: Path, instance: str) -> bool:
+    """Warns, on behalf of the caller's caller, of a run that was contradicted; whether it was."""
+    said = contradicted_of_run(Run.open(folder), instance)
+    if said is not None:
+        again = f"Measure again with 'probes rate -i {instance}'."
+        warnings.warn(f"What {folder} found safe at '{instance}' is not: {said} when it was tried. {again}", stacklevel=3)
+    return said is not None
 
 
 def ceilings_of_run(run: Run, instance: str) -> dict[str, Any]:

@@ -40,9 +40,11 @@ KINDS: dict[str, str] = {
     # throttling
     "safe_rate": "how fast a job may go, with odds and n",
     "bound_by_latency": "the server slows down before the bucket fills",
+    "contradicted": "a load met a refusal where none was to come",
     "rate_unknown": "the data carry no safe rate",
     "refused": "calls were refused for the rate limit",
     "window_counter": "it counts calls in a window",
+    "wrong_dialect": "budget headers of another dialect than the configured one",
     "no_budget_headers": "its level cannot be seen",
     "unthrottled": "no sign of a limit up to the ceilings",
     "not_enforced": "it counts but does not refuse",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from probes.bucket import CANVAS, BucketSettings
-from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run
+from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run, warns_of_run
 from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
 from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
@@ -99,15 +99,15 @@ class Limiter:
     def from_run(cls, folder: str | Path, instance: str | None = None, **options: Any) -> Limiter:
         """With the bucket that a run estimated (the only instance, unless named) and the ceilings that its instance had then.
 
-        Where no header told one: no more calls at one time than the run found safe, fewer after a refusal. Raises RunFolderError when
-        the run found neither.
+        Where no header told one: no more calls at one time than the run found safe, fewer after a refusal. A bucket that `--confirm`
+        contradicted is not taken: warned of, and learnt anew as by `canvas`. Raises RunFolderError when the run found neither.
         """
         try:
             asked, bucket = bucket_of_run(Path(folder), instance)
         except RunFolderError as missing:
             return cls._by_refusals(Path(folder), instance, options, missing)
-        constants = {name: getattr(bucket, name) for name in ("high_water_mark", "outflow_per_s", "up_front_cost")}
-        return cls(**{**constants, **ceilings_of_run(Run.open(Path(folder)), asked), **options})
+        ceilings = {**ceilings_of_run(Run.open(Path(folder)), asked), **options}
+        return cls.canvas(**ceilings) if warns_of_run(Path(folder), asked) else cls(**{**bucket.constants, **ceilings})
 
     @classmethod
     def _by_refusals(cls, folder: Path, instance: str | None, options: Mapping[str, Any], missing: RunFolderError) -> Limiter:
@@ -115,8 +115,9 @@ class Limiter:
             asked, (together, slow) = together_of_run(folder, instance)
         except RunFolderError:
             raise missing from None
-        ceilings = ceilings_of_run(Run.open(folder), asked)
-        limiter = cls.canvas(**{**ceilings, **({} if slow is None else {"max_rate": slow}), **options})
+        warns_of_run(folder, asked)
+        slowly = {} if slow is None else {"max_rate": slow}
+        limiter = cls.canvas(**{**ceilings_of_run(Run.open(folder), asked), **slowly, **options})
         limiter.ledger.silence = Silence.found(together)
         limiter.ledger.settings = limiter.ledger.silence.settings
         return limiter

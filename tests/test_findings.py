@@ -30,6 +30,8 @@ RATE: dict[str, Any] = {
         "odds": 0.05,
     },
 }
+CONTRADICTED = {"rate_per_s": 16.2, "workers": 11, "calls": 10, "refused": 1, "contradicted": True, "at_rate": {"calls": 10, "refused": 1}}
+GITHUB = {"budget_of": "github", "budget_headers": "x-ratelimit-limit, x-ratelimit-remaining"}
 PAIR: dict[str, Any] = {
     "a": "test",
     "b": "sandbox",
@@ -139,11 +141,13 @@ CASES: dict[str, Callable[[], Told]] = {
     "refresh_day": lambda: seen(*late(alive=True), **SATURDAY),
     "safe_rate": lambda: seen(rates=[RATE]),
     "bound_by_latency": lambda: seen(rates=[{**RATE, "safe": {**RATE["safe"], "bound_by": "latency"}}]),
+    "contradicted": lambda: seen(rates=[{**RATE, "confirmed": CONTRADICTED}]),
     "rate_unknown": lambda: seen(rates=[{**RATE, "safe": None}]),
     "refused": lambda: seen(made(status=429, outcome=Outcome.THROTTLED), made()),
     "window_counter": lambda: seen(
         rates=[{**RATE, "safe": None, "signs": [{"kind": "window_counter", "says": "4,970 of 5,000 are left."}]}]
     ),
+    "wrong_dialect": lambda: seen(*several(4, scenario="throttling", facts=GITHUB)),
     "no_budget_headers": lambda: seen(*several(3, scenario="throttling")),
     "unthrottled": lambda: seen(rates=[{**RATE, "regime": "unthrottled", "safe": None}]),
     "not_enforced": lambda: seen(rates=[{**RATE, "regime": "not_enforced", "safe": None}]),
@@ -231,12 +235,12 @@ def test_no_cause_where_calls_failed() -> None:
     assert finding.says == "No cause was found at test, though 56 of 57 requests failed (server_error 56)."
 
 
-ERRORS = "no_answer credentials no_user_agent maintenance dead blocked import_stuck".split()
+ERRORS = "no_answer credentials no_user_agent maintenance dead blocked import_stuck contradicted".split()
 WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown"
+    "import_failed mail_unknown wrong_dialect"
 ).split()
 
 
@@ -346,6 +350,40 @@ def test_request_ids_are_evidence() -> None:
     found = next(one for one in findings.judge(bad) if one.kind == "server_errors")
     assert found.evidence[1:] == ("X-Request-Context-Id r1", "X-Request-Context-Id r2", "X-Request-Context-Id r3")
     assert found.says == "test failed on 5 of 5 requests: 500 5 times."
+
+
+def test_what_was_contradicted_is_not_safe() -> None:
+    """A rate that a load contradicted is told by that finding alone; who measures again is told what to look for."""
+    (found,) = judged(CASES["contradicted"]())
+    assert found.says == f"What was found safe for '{SELF}' at test is not: 1 of 10 calls at 16.2/s was refused when it was tried."
+    assert found.advice == (
+        "Measure again: probes rate -i test --confirm. Was another job on the token, or did the limit change meanwhile?"
+    )
+    by_workers = {**CONTRADICTED, "at_rate": {"calls": 326, "refused": 0}, "by_workers": {"calls": 90, "refused": 2}}
+    (found,) = judged(seen(rates=[{**RATE, "confirmed": by_workers}]))
+    assert "is not: 2 of 90 calls by 11 workers were refused when" in found.says
+
+
+@pytest.mark.parametrize(("beyond", "told"), [(1, []), (0, ["refused"])])
+def test_a_refusal_that_was_wanted(beyond: int, told: list[str]) -> None:
+    """What is refused beyond the estimate shows that the limit is real, and is no finding; any other refusal while confirming is one."""
+    confirmed = {"contradicted": False, "beyond": {"rate_per_s": 23.0, "calls": 2, "refused": beyond}}
+    refused = made(scenario="confirm", status=429, outcome=Outcome.THROTTLED)
+    found = judged(seen(made(scenario="confirm"), refused, rates=[{**RATE, "confirmed": confirmed}]))
+    assert [finding.kind for finding in found if finding.kind in ("safe_rate", "refused")] == [*told, "safe_rate"]
+    assert [finding.advice for finding in found if finding.kind == "refused"] == ["Pace by the live headers (probes.Limiter)."] * len(told)
+
+
+def test_headers_of_another_dialect() -> None:
+    """Budget headers that the configured dialect does not read are named with the dialect that does; none are said to be missing."""
+    (found,) = (one for one in judged(CASES["wrong_dialect"]()) if one.kind in ("wrong_dialect", "no_budget_headers"))
+    assert found.says == (
+        "At test 4 of 4 answers carry X-RateLimit-Limit, X-RateLimit-Remaining: budget headers of the dialect github, which is not the "
+        "configured one."
+    )
+    assert found.advice == 'Set dialect = "github" in [instances.test], then ask again.'
+    few = [*several(5, scenario="throttling"), *several(4, scenario="throttling", facts=GITHUB)]
+    assert "wrong_dialect" not in [one.kind for one in findings.judge(few)], "fewer than half of the answers"
 
 
 def test_each_call_has_its_own_time() -> None:

@@ -337,6 +337,17 @@ def test_from_a_run(tmp_path: Path) -> None:
     assert limiter.ledger.known
 
 
+def test_from_a_run_that_was_contradicted(tmp_path: Path) -> None:
+    """A bucket that a load contradicted is warned of, and learnt anew from the live headers."""
+    half = {"calls": 10, "refused": 1}
+    confirmed = {"contradicted": True, "rate_per_s": 22.1, "workers": 11, "at_rate": half}
+    folder = run_folder(tmp_path, {"instance": "production", "bucket": BUCKET, "confirmed": confirmed})
+    with pytest.warns(UserWarning, match="is not: 1 of 10 calls at 22.1/s was refused when it was tried. Measure again") as warned:
+        limiter = Limiter.from_run(folder)
+    assert warned[0].filename == __file__
+    assert (limiter.ledger.known, limiter.ledger.settings) == (False, Limiter.canvas().ledger.settings)
+
+
 def test_from_a_run_obeys_its_ceilings(tmp_path: Path) -> None:
     """max_in_flight and max_rate of the instance, as the run recorded them, hold in the limiter too, unless others are given."""
     place = Instance("production", "https://canvas.example", max_rate=4.0, max_in_flight=3)

@@ -121,6 +121,20 @@ def test_no_limit_was_met(tmp_path: Path) -> None:
     assert ended.err == f"probes: {folder} met no limit at 'test' in 5 calls: there is nothing to plan by; keep to the rate it told.\n"
 
 
+def test_what_was_contradicted_is_not_planned(tmp_path: Path, priced: list[Observation]) -> None:
+    """A run whose rate a load contradicted makes no plan: exit 1, what was refused, and what to do."""
+    folder = run_of(tmp_path, priced)
+    half = {"calls": 10, "refused": 1, "failed": 0}
+    confirmed = {"rate_per_s": 22.1, "workers": 11, "calls": 10, "refused": 1, "contradicted": True, "at_rate": half}
+    Run.open(folder).note(rates=[{"instance": "test", "call": SELF.name, "bucket": None, "safe": None, "confirmed": confirmed}])
+    ended = command(str(folder), "--calls", "50", "--json")
+    assert (ended.code, ended.out) == (1, "")
+    assert ended.err == (
+        f"probes: What {folder} found safe at 'test' is not: 1 of 10 calls at 22.1/s was refused when it was tried; measure again with "
+        "'probes rate -i test'.\n"
+    )
+
+
 def test_json(tmp_path: Path, priced: list[Observation]) -> None:
     """The document against its schema; the plan is noted in the run, a second one beside it."""
     folder = run_of(tmp_path, priced)
@@ -250,3 +264,10 @@ def test_a_plan_goes_no_faster_than_the_server_keeps_its_pace(priced: list[Obser
     assert strategies["even_rate"]["rate_per_s"] == 4.0
     assert strategies["workers"]["in_flight"] == 2
     assert min(one["seconds"] for one in strategies.values()) >= 399 / 4.0
+
+
+def test_a_long_plan_is_announced(tmp_path: Path, priced: list[Observation], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A plan of many calls says beforehand, on stderr, that it takes a while."""
+    monkeypatch.setattr(job, "LONG_CALLS", 49)
+    folder = str(run_of(tmp_path, priced))
+    assert command(folder, "--calls", "50").err == "Replaying 50 calls by each strategy, which takes up to a minute.\n"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.buckets import contradicted
 from probes.charts import style
 from probes.charts.style import ALARM, INK, MUTED, SERIES, Picture
 from probes.charts.words import foot, names, place, tally
@@ -157,7 +158,8 @@ def _safe_row(axis: Any, index: int, one: dict[str, Any], colour: str) -> None:
         colour = ALARM if confirmed.get("contradicted") else INK
         axis.plot([confirmed["rate_per_s"]], [index], "D", color=colour, markersize=4.5, zorder=5)
     n = int(rate.get("n") or 0)
-    words = f"{rounded_down(rate['low'])}/s, {safe.get('in_flight')} in flight, bound by {safe.get('bound_by')}, n = {n:,}"
+    words = "contradicted: " if contradicted(one) else ""
+    words += f"{rounded_down(rate['low'])}/s, {safe.get('in_flight')} in flight, bound by {safe.get('bound_by')}, n = {n:,}"
     axis.annotate(words, (0, index), (2, 11), textcoords="offset points", va="bottom", fontsize=8.5)
 
 

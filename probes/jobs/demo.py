@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes import findings, report
+from probes.buckets import contradicted
 from probes.calls import Call
 from probes.config import Instance, Kind
 from probes.design import Design
@@ -119,6 +120,8 @@ def _line(entry: dict[str, Any]) -> str:
         return f"  {entry['instance']:<8} unknown ({entry['regime']})"
     if safe["rate_per_s"] is None:
         return f"  {entry['instance']:<8} no limit at any rate, {safe['in_flight']} in flight"
+    if (said := contradicted(entry)) is not None:
+        return f"  {entry['instance']:<8} unknown: {said} at what was found safe"
     confirmed = entry.get("confirmed")
     proof = f"; {confirmed['calls']} calls by Locust, {confirmed['refused']} refused" if confirmed else ""
     told = f"{rounded_down(safe['rate_per_s']['low']):>5} calls/s, {safe['in_flight']} in flight, bound by {safe['bound_by']}"

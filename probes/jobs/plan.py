@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from probes.buckets import ceilings_of_run
+from probes.buckets import ceilings_of_run, contradicted_of_run
 from probes.errors import ProbesError, UsageError
 from probes.estimate import Estimate, estimate
 from probes.jobs.session import Settings, Told
@@ -28,14 +28,24 @@ from probes.stats import Interval, percent
 from probes.twin import Twin
 
 SCENARIOS = ("throttling", "rate")
+LONG_CALLS = 2000
+"""A plan of more calls is announced: it takes seconds."""
 
 
 def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehearse: bool) -> Told:
-    """Tells `probes.plan/1`. Raises RunFolderError, UsageError, and ProbesError when the run holds no bucket to plan with."""
+    """Tells `probes.plan/1`.
+
+    Raises RunFolderError, UsageError, and ProbesError when the run holds no bucket to plan with, or one that `--confirm` contradicted.
+    """
     if calls < 1:
         raise UsageError("--calls must be at least 1.")
     run = Run.open(folder)
     seen, found = _estimate(run, instance)
+    if (said := contradicted_of_run(run, found.instance)) is not None:
+        again = f"measure again with 'probes rate -i {found.instance}'."
+        raise ProbesError(f"What {folder} found safe at '{found.instance}' is not: {said} when it was tried; {again}")
+    if calls > LONG_CALLS and (found.identified or found.regime is Regime.REFUSALS):
+        settings.say(f"Replaying {calls:,} calls by each strategy, which takes up to a minute.")
     ceilings = ceilings_of_run(run, found.instance)
     asked = calls, ceilings.get("max_rate"), ceilings.get("max_in_flight")
     planned, twin = _by_refusals(run, seen, found, *asked) or _by_headers(run, found, *asked)

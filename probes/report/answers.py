@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from probes.buckets import contradicted
 from probes.report import facts
 from probes.report.aggregate import LOADS, Aggregate
 from probes.rules.base import plural, rounded_down, seconds
@@ -18,11 +19,11 @@ def answers(document: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def _answer(document: dict[str, Any], name: str, kind: Any) -> dict[str, Any]:
-    rate = tightest(document, name)
-    safe = rate["safe"] if rate else None
+    rate, said = tightest(document, name), _contradicted(document, name)
+    safe = rate["safe"] if rate and said is None else None
     row = _latency(document, name, rate["call"] if rate else None)
-    parts = [_rate_words(safe, document, name) if safe else _no_rate_words(document, name)]
-    if not safe and row and row["p50_s"] is not None:
+    parts = [_rate_words(safe, document, name) if safe else _contradicted_words(said) if said else _no_rate_words(document, name)]
+    if not safe and said is None and row and row["p50_s"] is not None:
         parts[0] += f", median {seconds(row['p50_s'])}"
     slower = _slower(document, name, row["call"] if row else None)
     return {
@@ -37,6 +38,15 @@ def _answer(document: dict[str, Any], name: str, kind: Any) -> dict[str, Any]:
         "p50_s": row["p50_s"] if row else None,
         "n": sum(document["outcomes"].get(name, {}).values()),
     }
+
+
+def _contradicted(document: dict[str, Any], name: str) -> str | None:
+    """What contradicted an answer for that instance; None where nothing did."""
+    return next((said for one in document["rates"] if one["instance"] == name and (said := contradicted(one))), None)
+
+
+def _contradicted_words(said: str) -> str:
+    return f"no rate is safe by this run: {said} where none was to be"
 
 
 def tightest(document: dict[str, Any], name: str) -> dict[str, Any] | None:
@@ -68,7 +78,7 @@ def _rate_words(safe: dict[str, Any], document: dict[str, Any], name: str) -> st
     parts = [f"{rounded_down(rate['low'])} calls/s" if rate else "as fast as you like from rest"]
     in_flight, bound = safe.get("in_flight"), safe.get("bound_by")
     if isinstance(in_flight, int):
-        parts.append(f"{in_flight} in flight")
+        parts.append(f"{in_flight} in flight" if in_flight else "no worker without a pause")
     if bound:
         parts.append(f"bound by {bound}")
     mine = [one for one in document["rates"] if one["instance"] == name and one.get("safe")]
@@ -157,7 +167,7 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
             )
     for name in names:
         steps += _rate_step(document, name)
-    safe = [one["instance"] for one in document["rates"] if one.get("safe") and not one.get("window")]
+    safe = [one["instance"] for one in document["rates"] if _can_be_planned(one) and _contradicted(document, one["instance"]) is None]
     if safe and not document["plans"]:
         which = f" -i {shlex.quote(safe[-1])}" if len(names) > 1 else ""
         steps.append(("Plan your own job: its time and its odds of a refusal.", f"probes plan {run}{which} --calls 12000"))
@@ -177,11 +187,18 @@ def _after_a_demo(document: dict[str, Any]) -> list[dict[str, str]]:
         ),
         ("Find how fast a job of yours may go there.", "probes rate -i default --call 'GET /api/v1/users/self' --job 1000"),
     ]
-    safe = [str(one["instance"]) for one in document["rates"] if one.get("safe")]
+    safe = [str(one["instance"]) for one in document["rates"] if _can_be_planned(one) and not _contradicted(document, one["instance"])]
     if safe:
         planned = f"probes plan {shlex.quote(document['run'])} -i {shlex.quote(safe[-1])} --calls 12000"
         steps.append((f"Plan a job by what this run found of {safe[-1]}: its time and its odds of a refusal.", planned))
     return [{"says": says, "command": command} for says, command in steps]
+
+
+def _can_be_planned(rate: dict[str, Any]) -> bool:
+    """Whether the entry holds a bucket, or what stands for one, that a job can be planned by."""
+    bucket = rate.get("bucket")
+    whole = not isinstance(bucket, dict) or all(facts.number(bucket.get(name)) for name in ("high_water_mark", "up_front_cost"))
+    return bool(rate.get("safe")) and not rate.get("window") and rate.get("regime") != "unthrottled" and whole
 
 
 def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
@@ -192,6 +209,9 @@ def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
     if rate is None:
         answered = document["outcomes"].get(name, {}).get("ok", 0)
         return [(f"Measure the safe rate of {name}.", f"probes rate -i {quoted} --call 'GET /api/v1/users/self'")] if answered else []
+    if (said := _contradicted(document, name)) is not None:
+        says = f"Measure {name} again, as {said}: was another job on the token, or did the limit change?"
+        return [(says, f"probes rate -i {quoted} --confirm")]
     confirmed = rate.get("confirmed")
     if confirmed and not confirmed.get("ended_early"):
         return []

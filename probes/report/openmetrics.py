@@ -15,6 +15,7 @@ from urllib.parse import quote
 
 import numpy as np
 
+from probes.buckets import contradicted
 from probes.errors import ProbesError, UsageError
 from probes.report import facts
 from probes.report.aggregate import OUTCOMES, Aggregate
@@ -191,7 +192,7 @@ def _at_the_end(material: Material, end_s: float) -> Iterator[Family]:
 
 def _rates(document: dict[str, Any], end_s: float) -> Iterator[Family]:
     """Safe rates, buckets, costs."""
-    rates = [one for one in document["rates"] if isinstance(one.get("safe"), dict)][:MOST_CALLS]
+    rates = [one for one in document["rates"] if isinstance(one.get("safe"), dict) and not contradicted(one)][:MOST_CALLS]
     yield _intervals(
         "canvas_probe_safe_calls_per_second",
         "Safe call rate of a job from rest; low is the recommended one.",

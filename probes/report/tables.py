@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probes.buckets import contradicted
 from probes.report import facts
 from probes.rules.base import plural, rounded_down, seconds
 
@@ -146,7 +147,7 @@ def _rate(one: Row) -> Row:
         **one,
         **safe,
         "rate": rate,
-        "recommended": rate["low"] if rate else None,
+        "recommended": rate["low"] if rate and not contradicted(one) else None,
         "n": rate["n"] if rate else None,
         "confirmed": _confirmed(one),
     }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from probes.observation import Outcome
+from probes.buckets import contradicted
+from probes.foreign import dialect_of, foreign_budget
+from probes.observation import Observation, Outcome
 from probes.rules.base import Document, Finding, Severity, View, plural, rounded_down
 from probes.stats import percent
 
@@ -39,6 +41,10 @@ BOUNDS = {
 
 
 REMEDIES = {
+    "credentials_ended": "Make a new token, then ask again: how long a token lasts is set where it is made.",
+    "maintenance": "Ask again when it is over: windows last two hours at most as a rule.",
+    "failing": "Ask why calls fail, then for the rate again: probes diagnose -i {name}",
+    "headers_ended": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "counts_down": "Name its dialect in the configuration (probes list names them); until then send no more than Remaining says is left.",
     "rate_unclear": "Send through probes.Limiter, which follows the level and needs no rate; a greater --budget narrows what is known.",
     "failed_unseen": "Ask again when calls no longer fail; why they do: probes diagnose.",
@@ -49,11 +55,16 @@ REMEDIES = {
     "timeouts": "Raise timeout_s of the instance until calls come back, or ask why they do not: probes diagnose.",
     "limit_changed": "Ask again when the limit stands, with a token that no other job uses.",
     "unexplained_refusals": "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says.",
+    "refusals_spent": "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says.",
+    "still_counter": "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says.",
+    "refusals_ended": "Ask again when nothing else runs with this token; until then go one by one.",
     "no_overlap": "Allow more in flight, a higher rate or a greater --budget, or ask with a call of about a second.",
     "headers_missing": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
 }
 """What to do by the kind of a sign, where no safe rate could be told."""
+ENDINGS = frozenset({"credentials_ended", "maintenance", "failing", "headers_ended", "refusals_ended", "stopped"})
+"""Signs that say why asking stopped: beside a rate that is told they are evidence of how far it was asked for."""
 
 
 def judge(view: View) -> Iterator[Finding]:
@@ -61,28 +72,52 @@ def judge(view: View) -> Iterator[Finding]:
     for rate in view.rates:
         probed = view.of(str(rate.get("instance", "")), "throttling")
         yield from _rate(rate, in_vain=bool(probed) and not any(o.ok for o in probed))
+    for name, seen in view.each():
+        yield from _foreign(name, seen)
     for name, says in dict.fromkeys((str(rate.get("instance", "")), says) for rate in view.rates if (says := _counter(rate)) is not None):
         advice = (
             "Send no more than is left, then wait for the reset, or spread it over the time until then; probes.Limiter follows buckets."
         )
         yield Finding("window_counter", Severity.INFO, name, f"At {name} {says}", (), advice)
     for name, seen in view.each():
-        refused = [o for o in seen if o.outcome is Outcome.THROTTLED]
+        refused = _unwanted(seen, view.rates, name)
         if refused:
             kinds = ", ".join(sorted({o.scenario for o in refused}))
             says = f"{name} refused {len(refused)} of {plural(len(seen), 'request')} for its rate limit (while asking {kinds})."
-            advice = f"Pace by the live headers (probes.Limiter); how fast is safe: probes rate -i {name}"
+            asked = any(rate.get("instance") == name for rate in view.rates)
+            advice = "Pace by the live headers (probes.Limiter)" + ("." if asked else f"; how fast is safe: probes rate -i {name}")
             yield Finding("refused", Severity.WARNING, name, says, (), advice)
         probed = [o for o in view.of(name, "throttling") if o.status is not None]
-        if probed and all(o.remaining is None for o in probed) and not refused:
+        if probed and all(o.remaining is None and "budget_of" not in o.facts for o in probed) and not refused:
             says = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}: its level cannot be seen."
             advice = f"Its limit shows by refusals only: probes rate -i {name} finds it with few of them, where load is allowed."
             yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
 
 
+def _foreign(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Budget headers that another dialect reads."""
+    sign = foreign_budget(seen)
+    if sign is not None:
+        advice = f'Set dialect = "{dialect_of(seen)}" in [instances.{name}], then ask again.'
+        yield Finding("wrong_dialect", Severity.WARNING, name, f"At {name} {sign.says}", (), advice)
+
+
+def _unwanted(seen: Sequence[Observation], rates: Sequence[Document], name: str) -> list[Observation]:
+    """The refusals, but for those that `--confirm` went beyond the estimate for: they show that the limit is real."""
+    confirmed = [rate.get("confirmed") for rate in rates if rate.get("instance") == name]
+    beyond = [one.get("beyond") for one in confirmed if isinstance(one, Mapping)]
+    wanted = sum(int(one.get("refused") or 0) for one in beyond if isinstance(one, Mapping))
+    refused = [o for o in seen if o.outcome is Outcome.THROTTLED]
+    confirming = [o for o in refused if o.scenario == "confirm"]
+    return [o for o in refused if o.scenario != "confirm"] + confirming[: max(0, len(confirming) - wanted)]
+
+
 def _rate(rate: Document, *, in_vain: bool = False) -> Iterator[Finding]:
     name, call, regime = str(rate.get("instance", "")), rate.get("call", ""), str(rate.get("regime", ""))
-    if _counter(rate) is not None:
+    if _counter(rate) is not None or _shows(rate, "wrong_dialect"):
+        return
+    if (said := contradicted(rate)) is not None:
+        yield _contradicted(name, str(call), said)
         return
     if regime in REGIMES:
         kind, severity, what, advice = REGIMES[regime]
@@ -93,26 +128,39 @@ def _rate(rate: Document, *, in_vain: bool = False) -> Iterator[Finding]:
         yield _safe(name, str(call), rate, safe, number)
     elif not safe and regime in ("headers", "refusals"):
         says = f"The data of {name} carry no safe rate for '{call}'."
-        why = tuple(str(sign.get("says", "")) for sign in rate.get("signs") or () if isinstance(sign, Mapping))
+        why = tuple(str(sign.get("says", "")) for sign in _signs(rate))
         yield Finding("rate_unknown", Severity.WARNING, name, says, why, _remedy(rate, name, str(call), in_vain=in_vain))
-    for sign in rate.get("signs") or ():
-        if isinstance(sign, Mapping) and sign.get("kind") == "shared_token":
+    for sign in _signs(rate):
+        if sign.get("kind") == "shared_token":
             advice = "Use a token of its own for this job: each token has its own bucket."
             yield Finding("shared_token", Severity.WARNING, name, str(sign.get("says", "")), (), advice)
 
 
+def _contradicted(name: str, call: str, said: str) -> Finding:
+    advice = f"Measure again: probes rate -i {name} --confirm. Was another job on the token, or did the limit change meanwhile?"
+    says = f"What was found safe for '{call}' at {name} is not: {said} when it was tried."
+    return Finding("contradicted", Severity.ERROR, name, says, (), advice)
+
+
+def _signs(rate: Document) -> list[Mapping[str, Any]]:
+    return [sign for sign in rate.get("signs") or () if isinstance(sign, Mapping)]
+
+
+def _shows(rate: Document, kind: str) -> bool:
+    return any(sign.get("kind") == kind for sign in _signs(rate))
+
+
 def _counter(rate: Document) -> str | None:
     """What is told of a window counter, which has no bucket to find."""
-    signs = [sign for sign in rate.get("signs") or () if isinstance(sign, Mapping)]
-    return next((str(sign.get("says", "")) for sign in signs if sign.get("kind") == "window_counter"), None)
+    return next((str(sign.get("says", "")) for sign in _signs(rate) if sign.get("kind") == "window_counter"), None)
 
 
 def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:
     """What to do where no rate can be told: more calls help only where the answers are good and too few."""
     if in_vain:
         return f"No call was answered as asked; ask why: probes diagnose -i {name}"
-    signs = {str(sign.get("kind")) for sign in rate.get("signs") or () if isinstance(sign, Mapping)}
-    told = [words for kind, words in REMEDIES.items() if kind in signs]
+    signs = {str(sign.get("kind")) for sign in _signs(rate)}
+    told = [words.format(name=name) for kind, words in REMEDIES.items() if kind in signs]
     return told[0] if told else f"Spend more calls on it: probes rate -i {name} --call '{call}'"
 
 
@@ -120,7 +168,8 @@ def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number:
     bound, together = str(safe.get("bound_by")), safe.get("in_flight")
     met = rate.get("regime") != "unthrottled"
     says = _promise(name, call, safe, number) if met else _tried(name, call, safe, number)
-    evidence = tuple(_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
+    constants = (_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
+    evidence = (*constants, *(str(sign.get("says", "")) for sign in _signs(rate) if sign.get("kind") in ENDINGS))
     keep = f"keep to {plural(together, 'worker')}" if together else "to that rate with pauses: no worker may go without one"
     planned = "; probes plan RUN --calls N says how long it takes" if met else ""
     severity = Severity.WARNING if bound == "latency" else Severity.INFO
@@ -134,7 +183,7 @@ def _promise(name: str, call: str, safe: Mapping[str, Any], number: Mapping[str,
     together = f", or with {safe['in_flight']} in flight" if safe.get("in_flight") else ""
     return (
         f"'{call}' is safe at {name} up to {rounded_down(number['low'])} a second (best estimate {number['value']:.3g}){together}: a job "
-        f"of {job:,} calls then meets a refusal with odds of {percent(odds)}; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
+        f"of {plural(job, 'call')} then meets a refusal with odds of {percent(odds)}; {BOUNDS.get(bound, bound)}; n = {number.get('n')}."
     )
 
 
