@@ -36,7 +36,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         frozenset(
             "replay timeline guesses regression identify distance signatures doubts prices mixture twin safety estimate rates".split()
             + "windows changes slowing design ratios probing climbing refusals ratio_rates ratio_plan levels stalls pricing".split()
-            + "compare diagnosis plan findings rules".split()
+            + "compare diagnosis plan findings rules endings foreign lone untold".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),

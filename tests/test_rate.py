@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import os
 import re
+import signal
+import time
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -19,9 +23,12 @@ from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
-from probes.errors import GuardStop
+from probes.design import Design
+from probes.errors import GuardStop, RunFolderError
+from probes.jobs import confirm as confirming
 from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
+from probes.jobs.rate_asking import may_be_refused
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation, Outcome
 from probes.rules.base import rounded_down
@@ -268,16 +275,130 @@ def test_call_that_is_not_there(tmp_path: Path) -> None:
     assert [f.advice for f in one.told.findings if f.kind == "rate_unknown"] == [
         "No call was answered as asked; ask why: probes diagnose -i test"
     ]
-    assert len(one.seen) <= 6
+    n = len(one.seen)
+    assert n <= 6
+    said = f"No call was answered as asked: the last of {n} ended with 404 (not_found): The specified resource does not exist."
+    assert one.entry["signs"] == [{"kind": "no_answer", "says": said}]
 
 
 def test_low_ceiling(tmp_path: Path) -> None:
-    """One call at a time cannot show the reservation: mark and price are told, the reservation and the safe rate are not guessed."""
+    """One call at a time cannot show the reservation, which is not guessed; that pace lasts where each call drains before the next."""
     one = rated(tmp_path, budget=40, max_in_flight=1)
     assert one.entry["bucket"]["up_front_cost"] is None
     assert one.entry["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0)
-    assert one.entry["safe"] is None
     assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.4)
+    safe, flights = one.entry["safe"], [o.flight_s for o in one.seen if o.flight_s is not None]
+    assert (safe["in_flight"], safe["burst"], safe["bound_by"]) == (1, 1, "ceiling")
+    assert safe["rate_per_s"]["value"] == pytest.approx(len(flights) / sum(flights), rel=1e-4)
+    assert one.entry["signs"] == [
+        {
+            "kind": "under_ceiling",
+            "says": f"Under max_in_flight = 1 no two of {len(one.seen)} calls overlapped, and each had drained before the next: that pace "
+            "lasts. What is safe beyond it is not known, nor what a call reserves.",
+        }
+    ]
+    assert one.told.text.splitlines()[-1] == f"Next: probes report {one.run.folder}", "there is no bucket to plan by"
+
+
+def test_low_ceiling_of_calls_that_fill_the_bucket(tmp_path: Path) -> None:
+    """One call after another that leaves the bucket fuller each time would meet a refusal in the end: nothing is called safe."""
+    one = rated(tmp_path, QUICK.changed(services={"*": Service(0.2, 0.3, cost_mean=4.0)}), budget=40, max_in_flight=1)
+    assert one.entry["safe"] is None
+
+
+@pytest.mark.parametrize("dialect", ["github", "gitlab", "ietf", "brightspace", "blackboard"])
+def test_wrong_dialect(tmp_path: Path, dialect: str) -> None:
+    """Canvas configured as another API: after a few calls its headers and the dialect to set are named; no rate, no window."""
+    one = rated(tmp_path, dialect=dialect)
+    assert len(one.seen) <= 6
+    assert (one.entry["safe"], one.signs, "window" in one.entry) == (None, ["wrong_dialect"], False)
+    (found,) = (one for one in one.told.findings if one.severity.rank > 0)
+    n = len(one.seen)
+    assert found.says == (
+        f"At test {n} of {n} answers carry X-Rate-Limit-Remaining, X-Request-Cost: budget headers of the dialect canvas, which is not the "
+        "configured one."
+    )
+    assert found.advice == 'Set dialect = "canvas" in [instances.test], then ask again.'
+    assert one.told.text.splitlines()[0] == f"test: {SELF.name}: no safe rate can be told."
+
+
+def test_contradicted(tmp_path: Path) -> None:
+    """What a load contradicted is told as unsafe, in text and report, and what helps on is to measure again, not to plan."""
+    one = rated(tmp_path, budget=30)
+    half = {"calls": 10, "refused": 1, "failed": 0}
+    one.entry["confirmed"] = {
+        "rate_per_s": 22.1,
+        "workers": 11,
+        "calls": 10,
+        "refused": 1,
+        "contradicted": True,
+        "at_rate": half,
+        "by_workers": None,
+        "ended_early": None,
+        "beyond": None,
+    }
+    lines = one.told.text.splitlines()
+    assert lines[0] == f"test: {SELF.name}: what was found safe is not: 1 of 10 calls at 22.1/s was refused when it was tried."
+    assert "  Contradicted by Locust: 10 calls at 22.1/s, 1 refused." in lines
+    assert "go at" not in one.told.text
+    assert lines[-1] == "Next: probes rate -i test --confirm"
+    assert "safe_rate" not in [found.kind for found in one.told.findings]
+    report = json.loads((one.run.folder / "report.json").read_text(encoding="utf-8"))
+    (answer,) = report["answers"]
+    assert answer["says"] == "test: no rate is safe by this run: 1 of 10 calls at 22.1/s was refused where none was to be"
+    assert (answer["rate_per_s"], answer["in_flight"]) == (None, None)
+    assert [step["command"].split()[1] for step in report["next"]] == ["rate", "history"]
+
+
+def test_confirming_takes_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds spent are those of confirming too; an interrupt there ends it, and with --json what was measured is told."""
+    instance = place("test")
+    run, measured = Run.create(tmp_path, ["rate"], [instance]), job.Measured(Design((SELF,)), None, 10.0)
+
+    def confirm(*_: Any) -> None:
+        time.sleep(0.05)
+        if stops:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(confirming, "confirm", confirm)
+    stops = False
+    assert job._confirmed(QUIET, instance, [SELF], [], run, measured).seconds == pytest.approx(10.05, abs=0.04)
+    stops = True
+    ended = job._confirmed(Settings(quiet=True, as_json=True), instance, [SELF], [], run, measured)
+    assert isinstance(ended.stopped, KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt):
+        job._confirmed(QUIET, instance, [SELF], [], run, measured)
+
+
+def test_stopped_by_failures(tmp_path: Path) -> None:
+    """Calls that begin to fail end the asking, and the text says so beside the rate that was found before."""
+    one = rated(tmp_path, QUICK.changed(faults=(Fault("unauthorized", after=40),)), 60)
+    assert one.signs[-1] == "credentials_ended"
+    says = f"Asking stopped after {len(one.seen)} of 60 calls: from the 41st on the credentials were refused (401)."
+    assert f"  Note: {says}" in one.told.text.splitlines()
+    (safe,) = (found for found in one.told.findings if found.kind == "safe_rate")
+    assert safe.evidence[-1] == says
+
+
+def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Observations that can be written no longer end the asking: what is known by then is told, then why, for exit 1."""
+    append, lines = Run.append, []
+
+    def full(self: Run, observation: Observation) -> None:
+        lines.append(observation)
+        if len(lines) > 40:
+            raise RunFolderError("observations.jsonl cannot be written: No space left on device.")
+        append(self, observation)
+
+    monkeypatch.setattr(Run, "append", full)
+    one = rated(tmp_path)
+    assert len(one.seen) == 40
+    assert one.entry["signs"][-1] == {
+        "kind": "stopped",
+        "says": "Stopped, as observations.jsonl cannot be written: No space left on device: the answer rests on 40 requests.",
+    }
+    assert one.told.unkept == "observations.jsonl cannot be written: No space left on device."
+    assert one.run.manifest["ended"] == "failed: observations.jsonl cannot be written: No space left on device."
 
 
 def test_rate_ceiling_binds(tmp_path: Path) -> None:
@@ -344,7 +465,7 @@ def test_without_headers_on_production(tmp_path: Path) -> None:
     assert one.refused == 0
     assert len(one.seen) <= 14
     assert (one.entry["regime"], one.entry["safe"]) == ("unthrottled", None)
-    assert job.may_be_refused(place("x", kind=Kind.PRODUCTION, allow_load=True))
+    assert may_be_refused(place("x", kind=Kind.PRODUCTION, allow_load=True))
 
 
 @pytest.mark.parametrize(
@@ -469,6 +590,28 @@ def test_stopped_by_a_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert ended.code == 4
     jsonschema.validate(ended.document, SCHEMA)
     assert ended.document["spent"]["requests"] == 3
+
+
+def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With --json an interrupt ends the asking: one document of what was seen, the run marked, exit 130."""
+    with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1"}) as server:
+        handler: Any = server.http.RequestHandlerClass
+        answer, numbers = handler.do_GET, itertools.count(1)
+
+        def interrupt(self: Any) -> None:
+            number = next(numbers)
+            answer(self)
+            if number == 8:  # a second interrupt would end it without a word
+                os.kill(os.getpid(), signal.SIGINT)
+
+        handler.do_GET = interrupt
+        configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+        ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet")
+    assert ended.code == 130
+    jsonschema.validate(ended.document, SCHEMA)
+    n = len(ended.lines())
+    assert ended.document["calls"][0]["signs"][-1] == {"kind": "stopped", "says": f"Interrupted: the answer rests on {n} requests."}
+    assert ended.run.manifest["ended"] == "interrupted"
 
 
 def test_nobody_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

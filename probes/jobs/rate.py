@@ -2,62 +2,44 @@
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Sequence
+from typing import Any
 
 from probes import findings
-from probes.calls import Call, Round
-from probes.config import Instance, Kind
-from probes.design import Design
-from probes.errors import GuardStop, UsageError
-from probes.estimate import Estimate, estimate
+from probes.calls import Call
+from probes.config import Instance
+from probes.endings import ended_early
+from probes.errors import GuardStop, RunFolderError, UsageError
+from probes.estimate import estimate
+from probes.foreign import foreign_budget
 from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
+from probes.jobs.rate_asking import Asked, Measured, Stop, measure
 from probes.jobs.rate_text import answer_text
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
-from probes.jobs.terminal import answers_to, progress
+from probes.jobs.session import Settings, Told, open_run, require_credentials, run_async, write_report
+from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, mix_document, rate_document, stalling, unanswered_document, untried
+from probes.rates import Bounds, mix_document, rate_document, stalling, untried
 from probes.ratio_rates import refusal_document, refusal_mix
-from probes.refusals import RefusalDesign
-from probes.rules.base import plural, seconds
+from probes.rules.base import plural
 from probes.runs import Run
-from probes.scenarios import Decide, Options, scenario
-from probes.signatures import Regime
+from probes.signatures import Regime, Sign
 from probes.stalls import piled_rate
+from probes.untold import unanswered_document, untold_document
 
-if TYPE_CHECKING:
-    from probes.client import Client
-    from probes.jobs.terminal import Bar
+__all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure"]
 
 SCHEMA = "probes.rate/1"
-KINDS_WITH_REFUSALS = frozenset({Kind.TEST, Kind.BETA, Kind.SANDBOX, Kind.SIMULATED})
-"""Where the few refusals that a server without budget headers needs may be caused without being allowed by name."""
-LONG_S = 20.0
-"""Pricing that takes longer is announced."""
+FINAL = frozenset({"no_answer", "wrong_dialect"})
+"""Signs that say all there is to say of why asking ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the command line asks: `job` calls to come, at most `budget` requests now."""
+def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInterrupt | None]:
+    """Measures and tells `probes.rate/1`, and the guard, or with --json the interrupt, that stopped it, to be raised after telling.
 
-    names: list[str]
-    calls: list[str]
-    calls_file: Path | None = None
-    job: int = 1000
-    budget: int = 400
-    confirm: bool = False
-    production: str | None = None
-
-
-def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
-    """Measures and tells `probes.rate/1`, and the guard that stopped it, to be raised after telling.
-
-    Raises UsageError, ConfigError, RunFolderError, CredentialsError.
+    Raises UsageError, ConfigError, CredentialsError, and RunFolderError where nothing was measured before the folder could not be written.
     """
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
@@ -68,79 +50,33 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     with open_run(settings, ["rate", *(call.name for call in _different(calls))], [instance]) as run:
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
+        _raise_unknown(measured.stopped, observations)
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
         if asked.confirm and measured.stopped is None:
-            confirming.confirm(settings, instance, calls, documents, run)
-        return concluded(run, instance, documents, measured), measured.stopped
+            measured = _confirmed(settings, instance, calls, documents, run, measured)
+        told = concluded(run, instance, documents, measured)
+    return told, None if isinstance(measured.stopped, RunFolderError) else measured.stopped
 
 
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What asking came to: the design that asked from headers, the one that asked by refusals (None when not needed), seconds in all."""
-
-    design: Design
-    by_refusals: RefusalDesign | None
-    seconds: float
-    stopped: GuardStop | None = None
+def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:
+    """Raises what stopped it, but a guard, where nothing was seen before: there is nothing to tell then."""
+    if stopped is not None and not isinstance(stopped, GuardStop) and not seen:
+        raise stopped
 
 
-async def measure(
-    settings: Settings,
-    instance: Instance,
-    calls: Sequence[Call],
-    asked: Asked,
-    run: Run,
-    make: Callable[[Instance, Run], Client] = client_for,
+def _confirmed(
+    settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, measured: Measured
 ) -> Measured:
-    """Asks by headers first; by refusals where there are no headers and a few refusals may be caused."""
-    loop = asyncio.get_running_loop()
-    start = loop.time()
-    design = Design(tuple(calls), asked.budget, instance.max_rate, instance.max_in_flight, job=asked.job)
-    by_refusals, stopped = None, None
-    async with make(instance, run) as client:
-        with progress(settings, f"rate of {instance.name}", asked.budget) as bar:
-            try:
-                seen = await _stream(client, telling(design, settings.say), calls, asked, bar)
-                found = estimate(seen)
-                if found is not None and _no_headers(found, seen) and may_be_refused(instance):
-                    settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
-                    ceilings = instance.max_rate, instance.max_in_flight
-                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), *ceilings, earlier=seen)
-                    await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
-            except GuardStop as stop:
-                stopped = stop
-    return Measured(design, by_refusals, loop.time() - start, stopped)
-
-
-def telling(design: Design, say: Callable[[str], None]) -> Decide:
-    """`design`, which says once how long pricing will take, as soon as it knows: a bar alone would look as if it stood still."""
-    said = False
-
-    def decide(seen: Sequence[Observation]) -> Round | None:
-        nonlocal said
-        asked = design(seen)
-        if not said and design.pricing_s > LONG_S:
-            said = True
-            say(f"The bucket is known after {len(seen)} calls; pricing takes about {seconds(design.pricing_s)} more.")
-        return asked
-
-    return decide
-
-
-async def _stream(client: Client, design: Decide, calls: Sequence[Call], asked: Asked, bar: Bar) -> list[Observation]:
-    seen = []
-    moved = answers_to(bar)
-    options = Options(calls=tuple(calls), budget=asked.budget, decide=design, allow_writes=client.instance.allow_writes)
-    async for observation in scenario("throttling").observe(client, options):
-        seen.append(observation)
-        moved(observation)
-    return seen
-
-
-def may_be_refused(instance: Instance) -> bool:
-    """Whether a few refusals may be caused here: never on production unless it allows load by name."""
-    return instance.allow_load or instance.kind in KINDS_WITH_REFUSALS
+    """`measured` with the seconds that confirming took; with --json an interrupt ends that alone, as what was measured stands."""
+    start, stopped = time.monotonic(), None
+    try:
+        confirming.confirm(settings, instance, calls, documents, run)
+    except KeyboardInterrupt as stop:
+        if not settings.as_json:
+            raise
+        stopped = stop
+    return dataclasses.replace(measured, seconds=measured.seconds + time.monotonic() - start, stopped=stopped)
 
 
 def documents_of(
@@ -148,11 +84,25 @@ def documents_of(
 ) -> list[dict[str, Any]]:
     """The `calls` entries of the contract, one a call in the order asked; of several one more, with `mix`, for all of them as one job."""
     documents = _entries(measured, seen, calls, job, instance)
-    if measured.stopped is not None:
-        said = f"Stopped by max_requests = {instance.max_requests}: the answer rests on {plural(len(seen), 'request')}."
-        for document in documents:
-            document["signs"].append({"kind": "stopped", "says": said})
+    ended = _ended(measured, [o for o in seen if o.scenario == "throttling"], instance)
+    for document in documents:
+        if ended is not None and (ended.kind == "stopped" or not _final(document)):
+            document["signs"].append(ended.document())
     return documents
+
+
+def _ended(measured: Measured, seen: Sequence[Observation], instance: Instance) -> Sign | None:
+    """Why less was asked than the budget allowed."""
+    if measured.stopped is None:
+        return ended_early(seen, measured.design.budget)
+    why = f"Stopped by max_requests = {instance.max_requests}" if isinstance(measured.stopped, GuardStop) else "Interrupted"
+    why = f"Stopped, as {str(measured.stopped).rstrip('.')}" if isinstance(measured.stopped, RunFolderError) else why
+    return Sign("stopped", f"{why}: the answer rests on {plural(len(seen), 'request')}.")
+
+
+def _final(document: dict[str, Any]) -> bool:
+    """Whether it says by itself why no more was asked: that no call was answered, or every one refused."""
+    return document["regime"] == Regime.BLOCKED or any(sign["kind"] in FINAL for sign in document["signs"])
 
 
 def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
@@ -167,6 +117,8 @@ def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Ca
         measured.by_refusals.finish([o for o in seen if o.scenario == "throttling"][first:])
         mix = [refusal_mix(measured.by_refusals, shares, job, bounds)] if mixed else []
         return [refusal_document(measured.by_refusals, name, job, bounds) for name in names] + mix
+    if (foreign := foreign_budget(seen)) is not None:
+        return [untold_document(name, foreign) for name in names]
     found = estimate(seen)
     piles_at = piled_rate(found, design.steps, [o for o in seen if o.scenario == "throttling"]) if found is not None else None
     bounds = dataclasses.replace(bounds, piles_at=piles_at)
@@ -174,6 +126,7 @@ def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Ca
         return [unanswered_document(name, seen) for name in names]
     mix = [mix_document(found, shares, job, bounds)] if mixed else []
     documents = [rate_document(found, name, job, bounds) for name in names] + mix
+    documents = [told_under_a_ceiling(document, [o for o in seen if o.scenario == "throttling"], job, bounds) for document in documents]
     for document in documents:
         document["signs"] += [sign for sign in (untried(document, steady), stalling(document, piles_at)) if sign]
     return documents
@@ -187,12 +140,21 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     run.keep(rates=rates, spent=spent)
     found = findings.judge(observations, rates=rates, facts=run.manifest)
     run.keep(findings=[finding.document() for finding in found])
-    run.finish("done" if measured.stopped is None else f"guard: {measured.stopped}")
+    run.finish(_how(measured.stopped))
+    if isinstance(measured.stopped, RunFolderError):
+        run.unkept = str(measured.stopped)
     write_report(run)
     single, mix = [one for one in documents if "mix" not in one], [one for one in documents if "mix" in one]
     told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
     document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
     return Told(document, answer_text(instance.name, documents, spent, found, run), found, run.unkept)
+
+
+def _how(stopped: Stop | None) -> str:
+    """How the run ended, as its manifest says it."""
+    if isinstance(stopped, KeyboardInterrupt):
+        return "interrupted"
+    return "done" if stopped is None else f"{'guard' if isinstance(stopped, GuardStop) else 'failed'}: {stopped}"
 
 
 def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:
@@ -222,9 +184,3 @@ def _calls(instance: Instance, asked: Asked) -> tuple[Call, ...]:
 
 def _different(calls: Sequence[Call]) -> list[Call]:
     return list({call.name: call for call in calls}.values())
-
-
-def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
-    """Whether the call is answered, or throttled, without a word of the budget; one that fails otherwise shows no limit."""
-    reached = any(o.ok or o.outcome is Outcome.THROTTLED for o in seen)
-    return reached and found.regime in (Regime.REFUSALS, Regime.UNTHROTTLED) and found.shows("no_headers")

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from probes.buckets import contradicted
 from probes.findings import Finding
 from probes.jobs import confirm as confirming
 from probes.rules.base import plural, rounded_down
 from probes.runs import Run
 from probes.stats import percent
 
-FOUND = frozenset({"shared_token"})
+FOUND = frozenset({"shared_token", "wrong_dialect"})
 """Signs that are findings as well, and told as such."""
 
 
@@ -24,24 +25,40 @@ def answer_text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str,
 
 
 def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
-    """The command that helps on: where no limit was met there is nothing to plan by."""
+    """The command that helps on: where no limit was met there is nothing to plan by, nor where what was found was contradicted."""
+    if any(contradicted(one) for one in documents):
+        return f"probes rate -i {name} --confirm"
     if any("window" in one for one in documents):
         return f"probes report {run.folder}"
-    regimes = {one["regime"] for one in documents if one["safe"]}
-    if regimes - {"unthrottled"}:
+    told = [one for one in documents if one["safe"]]
+    if any(one["regime"] != "unthrottled" and not _under_a_ceiling(one) for one in told):
         return f"probes plan {run.folder} --calls 10000"
-    return f"probes report {run.folder}" if regimes else f"probes diagnose -i {name}"
+    return f"probes report {run.folder}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {name}"
+
+
+def _under_a_ceiling(document: dict[str, Any]) -> bool:
+    """Whether only a ceiling is known, no bucket to plan by."""
+    return _shown([document], "under_ceiling")
+
+
+def _shown(documents: Sequence[dict[str, Any]], kind: str) -> bool:
+    return any(sign["kind"] == kind for one in documents for sign in one["signs"])
 
 
 def _told(name: str, document: dict[str, Any]) -> list[str]:
     safe, call = document["safe"], document["call"]
     if safe is None:
         signs = [f"  {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-        return [f"{name}: {call}: no safe rate can be told (regime {document['regime']}).", *signs]
+        regime = "" if _shown([document], "wrong_dialect") else f" (regime {document['regime']})"
+        return [f"{name}: {call}: no safe rate can be told{regime}.", *signs]
     rate = safe["rate_per_s"]
+    noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
+    confirmed = confirming.told(document["confirmed"]) if document["confirmed"] is not None else []
+    if (said := contradicted(document)) is not None:
+        return [f"{name}: {call}: what was found safe is not: {said} when it was tried.", *noted, *confirmed]
     lines = []
     if rate is None:
-        lines.append(f"{name}: {call}: a job of {safe['job_calls']} calls meets no limit at any rate up to the ceilings.")
+        lines.append(f"{name}: {call}: a job of {plural(safe['job_calls'], 'call')} meets no limit at any rate up to the ceilings.")
     else:
         bound = "what a window holds" if "window" in document and safe["bound_by"] == "outflow" else safe["bound_by"]
         lines.append(f"{name}: {call}: go at {rounded_down(rate['low'])} calls/s, bound by {bound}.")
@@ -49,17 +66,23 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
         lines.append(
             f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n {rate['n']}: {_odds(document)}"
         )
-    lines.append(f"  Or {plural(safe['in_flight'], 'worker')} without pause; at one instant at most {plural(safe['burst'], 'call')}.")
-    noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-    confirmed = confirming.told(document["confirmed"]) if document["confirmed"] is not None else []
+    lines.append(f"  {_together(safe)}")
     return lines + _told_bucket(document) + noted + confirmed
+
+
+def _together(safe: dict[str, Any]) -> str:
+    """The same in workers, where one may go without a pause, and at one instant."""
+    burst = f"at one instant at most {plural(safe['burst'], 'call')}."
+    if safe["in_flight"] < 1:
+        return f"No worker may go without a pause; {burst}"
+    return f"Or {plural(safe['in_flight'], 'worker')} without pause; {burst}"
 
 
 def _odds(document: dict[str, Any]) -> str:
     """What stands behind a rate: where no limit was met no odds can be told."""
     if document["regime"] == "unthrottled":
         return "none was refused, no longer job was tried."
-    return f"{percent(document['safe']['odds'])} odds of any refusal in a job of {document['safe']['job_calls']} calls."
+    return f"{percent(document['safe']['odds'])} odds of any refusal in a job of {plural(document['safe']['job_calls'], 'call')}."
 
 
 def _told_bucket(document: dict[str, Any]) -> list[str]:
