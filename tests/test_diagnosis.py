@@ -468,20 +468,29 @@ def tokens(odd: int, gap: float) -> list[Observation]:
     ]
 
 
-def paid(cost: float, apart_s: float) -> list[Observation]:
-    """Ten calls made alone, so many seconds apart; the third pays `cost`, and the bucket is fuller by 70 units from then on."""
+def levels(*remaining: float, apart_s: float = 0.5) -> list[Observation]:
+    """Calls made alone, so many seconds apart, with these levels and hardly any cost."""
     return [
-        made(
-            scenario="diagnose",
-            at_s=apart_s * n,
-            remaining=600.0 if n < 2 else 530.0,
-            cost=cost if n == 2 else 0.0,
-            facts={"phase": "alone"},
-        )
-        for n in range(10)
+        made(scenario="diagnose", at_s=apart_s * n, remaining=level, cost=0.05, facts={"phase": "alone"})
+        for n, level in enumerate(remaining)
     ]
 
 
+def paid(cost: float, apart_s: float, back_per_s: float = 0.0) -> list[Observation]:
+    """Ten calls made alone; the third pays `cost`, and the bucket is fuller by 70 units from then on, less what comes back."""
+    seen = levels(600.0, 600.0, *(530.0 + back_per_s * apart_s * n for n in range(8)), apart_s=apart_s)
+    return [dataclasses.replace(o, cost=cost if n == 2 else 0.0) for n, o in enumerate(seen)]
+
+
+def given_up() -> list[Observation]:
+    """Two calls that we gave up, each of which holds its reservation while the next one is answered."""
+    seen = levels(600.0, 600.0, 600.0, 552.0, 600.0, 600.0, 551.0, 600.0)
+    late = [dataclasses.replace(lost(Outcome.READ_TIMEOUT, facts={"phase": "alone"}), sent_s=seen[n].sent_s) for n in (3, 6)]
+    return [*seen, *late]
+
+
+OTHERS = (525.0, 426.0, 527.0, 428.0, 429.0, 529.5, 430.5, 531.5, 432.0, 433.0)
+"""Levels beside two calls of others every quarter of a second: the mark itself is never seen."""
 QUICK = {"flight_s": 0.2, "server_time_s": 0.19}
 THRESHOLDS: dict[str, tuple[list[Observation], dict[str, Any], list[str]]] = {
     "a loop 15 ms late": (alone(4), {"lag_s": lags(0.010)}, []),
@@ -538,7 +547,12 @@ THRESHOLDS: dict[str, tuple[list[Observation], dict[str, Any], list[str]]] = {
     "fuller by 10 units": (tokens(2, 10.0), {}, ["shared_token"]),
     "fuller from the first": (list(reversed(tokens(2, 10.0))), {}, ["shared_token"]),
     "fuller than what leaked since then": (paid(100.0, 100.0), {}, ["shared_token"]),
-    "as full as our own call left it": (paid(100.0, 1.0), {}, []),
+    "as full as our own call left it": (paid(100.0, 1.0, back_per_s=3.0), {}, []),
+    "as full as something before left it": (levels(*(160.0 + 5.0 * n for n in range(10))), {}, []),
+    "as full as something before left it, and soon empty": (levels(570.0, 590.0, *[600.0] * 8, apart_s=2.0), {}, []),
+    "kept full by somebody": (levels(*[160.0] * 8, 600.0, 600.0, apart_s=5.0), {}, ["shared_token"]),
+    "fuller at times": (levels(*OTHERS), {}, ["shared_token"]),
+    "fuller by calls that were given up": (given_up(), {}, ["network"]),
     "fuller once": (tokens(1, 200.0), {}, []),
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -86,12 +87,15 @@ def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:
 
 
 def shared_token(symptoms: Symptoms) -> Iterator[Cause]:
-    """The level falls by more than our own calls can have drawn, while only one of ours was in flight."""
+    """The level stands higher than our own calls can have left it, while only one of ours was in flight.
+
+    What stood there at the first answer is not held against anybody: this very job may have left it, and it only falls.
+    """
     told = [o for o in symptoms.alone if o.remaining is not None and o.outcome is not Outcome.THROTTLED]
     if len(told) < LEAST_SEEN or not _is_level(symptoms):
         return
     mark = _mark(symptoms)
-    strange = [gap for gap in _gaps(symptoms, told, mark) if gap > max(UNITS, SHARE_OF_MARK * mark)]
+    strange = [gap for gap in _gaps(symptoms, told, mark) if gap > _blur(mark)]
     if len(strange) < max(2.0, OFTEN * len(told)):
         return
     says = (
@@ -104,10 +108,15 @@ def shared_token(symptoms: Symptoms) -> Iterator[Cause]:
     yield Cause("shared_token", min(0.98, 0.6 + 0.4 * len(strange) / len(told)), says, argued(signs, against), advice)
 
 
+def _blur(mark: float) -> float:
+    """Units by which a level may differ from what explains it."""
+    return max(UNITS, SHARE_OF_MARK * mark)
+
+
 def _mark(symptoms: Symptoms) -> float:
-    """The highest level that was seen twice, to a unit: one odd header is no mark."""
+    """The highest level that was seen again, within the blur: one odd header is no mark."""
     told = sorted((o.remaining for o in symptoms.seen if o.remaining is not None), reverse=True)
-    return next((high for high, next_one in pairwise(told) if high - next_one <= 1.0), told[0])
+    return next((high for high, next_one in pairwise(told) if high - next_one <= _blur(high)), told[0])
 
 
 def _is_level(symptoms: Symptoms) -> bool:
@@ -117,17 +126,30 @@ def _is_level(symptoms: Symptoms) -> bool:
 
 
 def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[float]:
-    """Of each answer alone: units below the mark that our own calls cannot have left behind, were the leak slow and all still held."""
-    ours = sorted((o for o in symptoms.seen if o.received_s is not None), key=lambda o: o.received_s or 0.0)
-    leak = SLOWEST_LEAK * mark
-    reservation = CANVAS.up_front_cost / CANVAS.high_water_mark * mark
-    level, last_s, gaps, wanted = 0.0, 0.0, [], {id(o) for o in told}
+    """Of each answer alone, the first left out: units below the mark that our own calls cannot have left, were the leak slow.
+
+    Where the level was seen lower than that, it started anew from there. A call that brought no answer may hold its reservation still.
+    """
+    wanted = {id(o) for o in told}
+    ours = sorted((o for o in symptoms.seen if o.received_s is not None or o.sent_s is not None), key=_when_s)
+    level, last_s, gaps = math.inf, 0.0, []
     for o in ours:
-        now_s = o.received_s or 0.0
-        level = max(0.0, level - leak * (now_s - last_s)) + (o.cost or 0.0)
-        together = int(o.facts.get("together", 1))
-        held = 2.0 * reservation * (together - 1)
-        level, last_s = max(level, held), now_s
+        level = max(0.0, level - SLOWEST_LEAK * mark * (_when_s(o) - last_s)) + (o.cost or 0.0)
+        level, last_s = _held(o, level, mark), _when_s(o)
         if id(o) in wanted:
-            gaps.append(mark - (o.remaining or 0.0) - level)
-    return gaps
+            found = max(0.0, mark - (o.remaining or 0.0))
+            gaps.append(found - level)
+            level = min(level, found)
+    return gaps[1:]
+
+
+def _when_s(o: Observation) -> float:
+    return o.received_s if o.received_s is not None else o.sent_s or 0.0
+
+
+def _held(o: Observation, level: float, mark: float) -> float:
+    """`level` with what our calls beside this one may have reserved, twice the usual; or this one, where it was given up."""
+    reserved = 2.0 * CANVAS.up_front_cost / CANVAS.high_water_mark * mark
+    if o.received_s is None:
+        return level + reserved
+    return max(level, reserved * (int(o.facts.get("together", 1)) - 1))
