@@ -8,17 +8,18 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from probes.addresses import without_secrets
 from probes.errors import UsageError
-from probes.explain import credentials, filters, rules, writing
+from probes.explain import credentials, filters, paths, rules, writing
 from probes.explain.headers import HeaderLine, header_lines, status_means
-from probes.explain.lists import is_list, list_facts
+from probes.explain.lists import is_list, is_single, list_facts
 from probes.explain.paste import read
 from probes.explain.questions import QUESTIONS, Question, this_term
 from probes.explain.request import Request
 from probes.explain.rules import Remark, Rule, Weight
-from probes.explain.snippets import link_snippets
+from probes.explain.snippets import link_snippets, plain_call
 
 if TYPE_CHECKING:
     from probes.observation import Observation
@@ -36,10 +37,12 @@ RULES: tuple[Rule, ...] = (
     writing.blanks,
     rules.html_ampersands,
     rules.query_mark,
-    rules.placeholder,
-    rules.capitals,
-    rules.version,
-    rules.not_api,
+    paths.placeholder,
+    paths.slashes,
+    paths.capitals,
+    paths.version,
+    paths.not_api,
+    paths.names,
     rules.plain_http,
     credentials.authorization,
     credentials.token_in_url,
@@ -55,6 +58,7 @@ RULES: tuple[Rule, ...] = (
     filters.new_enrollment_type,
     filters.course_states,
     filters.enrollment_states,
+    filters.includes,
     rules.page_size,
     rules.page_number,
     rules.task,
@@ -101,12 +105,17 @@ class Explanation:
         """The right URL, or the question's; none where its author has to choose something first."""
         if self.question is not None:
             return [self.origin + path for path in self.question.paths]
-        return [] if self.right is None or self.right.undecided else [without_secrets(self.right.url)]
+        return [] if self.right is None or self.right.first else [without_secrets(self.right.url)]
+
+    @property
+    def read(self) -> str | None:
+        """The URL that may be read: none of a call that writes."""
+        return self.urls[0] if self.urls and (self.right is None or self.right.reads) else None
 
     @property
     def paged(self) -> str | None:
-        """The URL whose pages may be read: none of a call that writes."""
-        return self.urls[0] if self.urls and (self.right is None or self.right.reads) else None
+        """The URL whose pages may be read: none of a single object, of a page or of a call that writes."""
+        return None if self.read is None or is_single(Request(path=urlsplit(self.read).path).segments) else self.read
 
     def document(self) -> dict[str, Any]:
         """`probes.explain/1`."""
@@ -174,7 +183,7 @@ def told(explanation: Explanation, *, snippets: bool = True) -> str:
         lines += _remarks(explanation.remarks)
     if explanation.question is not None:
         lines += [explanation.question.asks, ""]
-    lines += _urls(explanation.urls, _method(explanation))
+    lines += _urls(explanation.urls, _method(explanation), "" if explanation.right is None else explanation.right.first)
     lines += [f"  {fact}" for fact in explanation.facts]
     if explanation.question is not None:
         lines += [*(f"  keep where {rule}" for rule in explanation.question.keep), *(f"  {note}" for note in explanation.question.notes)]
@@ -182,6 +191,8 @@ def told(explanation: Explanation, *, snippets: bool = True) -> str:
         lines += ["", *_seen(explanation.seen)]
     if snippets and explanation.paged is not None:
         lines += ["", *_snippets(explanation.paged)]
+    elif snippets and explanation.read is not None:
+        lines += ["", "How to ask for it:", "", f"    {plain_call(explanation.read)}"]
     return "\n".join(lines)
 
 
@@ -191,9 +202,9 @@ def _method(explanation: Explanation) -> str:
     return "" if given is None or right is None or given.method == right.method else f", by {right.method}"
 
 
-def _urls(urls: Sequence[str], by: str = "") -> list[str]:
+def _urls(urls: Sequence[str], by: str, first: str) -> list[str]:
     if not urls:
-        return ["There is no right URL until you have chosen what it shall do."]
+        return [f"There is no right URL until you have {first}."]
     return [f"The right URL{by}:" if len(urls) == 1 else "The right URLs:", *(f"  {url}" for url in urls)]
 
 

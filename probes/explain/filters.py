@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from probes.explain.lists import (
     ARRAYS,
@@ -11,7 +11,12 @@ from probes.explain.lists import (
     ENROLLMENT_CLASSES,
     ENROLLMENT_STATES,
     ENROLLMENT_TYPES,
+    INCLUDES,
+    NEAR,
+    STUDENT_VIEW,
+    is_id,
     is_my_courses,
+    nearest_word,
 )
 from probes.explain.request import Request
 from probes.explain.rules import Remark, Weight
@@ -25,9 +30,11 @@ def enrollment_type(request: Request) -> Iterator[Remark]:
         if key not in ("enrollment_type", "enrollment_type[]") or value in ENROLLMENT_TYPES:
             continue
         short = _LONG.get(value.lower()) or (value.lower() if value.lower() in ENROLLMENT_TYPES else None)
+        if value == STUDENT_VIEW and not is_my_courses(request.segments):
+            continue
         if short is None:
-            words = ", ".join(ENROLLMENT_TYPES)
-            yield Remark("enrollment_type", Weight.WRONG, f"{key}={value} matches nothing, without an error.", f"Use one of {words}.")
+            says = f"{key}={value} matches nothing, without an error."
+            yield Remark("enrollment_type", Weight.WRONG, says, _chosen(request, index, ENROLLMENT_TYPES))
         else:
             request.pairs[index] = (key, short)
             yield Remark(
@@ -85,12 +92,19 @@ def course_states(request: Request) -> Iterator[Remark]:
         elif key in ("enrollment_state", "state", "state[]"):
             known = COURSE_ENROLLMENT_STATES if key == "enrollment_state" else COURSE_STATES
             if value not in known:
-                yield Remark(
-                    "unknown_state",
-                    Weight.WRONG,
-                    f"{key}={value} is not a state that Canvas knows here.",
-                    f"Use one of {', '.join(known)}.",
-                )
+                says = f"{key}={value} is not a state that Canvas knows here."
+                yield Remark("unknown_state", Weight.WRONG, says, _chosen(request, index, known))
+
+
+def _chosen(request: Request, index: int, known: Sequence[str]) -> str:
+    """The advice on a word of a closed list that is none of it; it is mended where plain what is meant, else there is no right URL yet."""
+    key, value = request.pairs[index]
+    near = nearest_word(value, known)
+    if near is None:
+        request.first = "chosen a word that Canvas knows"
+        return f"Use one of {', '.join(known)}."
+    request.pairs[index] = (key, near)
+    return f"Did you mean {near}? Canvas knows {', '.join(known)}."
 
 
 def _mixed_up(key: str, value: str, what: str, right: str) -> Remark:
@@ -106,12 +120,20 @@ def enrollment_states(request: Request) -> Iterator[Remark]:
             request.pairs[index] = ("state[]", value)
             yield Remark("state_filter", Weight.WRONG, f"Lists of enrolments do not know {key} and ignore it.", f"Write state[]={value}.")
         elif key in ("state", "state[]") and value not in ENROLLMENT_STATES:
-            yield Remark(
-                "unknown_state",
-                Weight.WRONG,
-                f"{key}={value} is not a state of an enrolment (400 'Invalid state' on your own).",
-                f"Use one of {', '.join(ENROLLMENT_STATES)}.",
-            )
+            says = f"{key}={value} is not a state of an enrolment (400 'Invalid state' on your own)."
+            yield Remark("unknown_state", Weight.WRONG, says, _chosen(request, index, ENROLLMENT_STATES))
+
+
+def includes(request: Request) -> Iterator[Remark]:
+    """include[] with a slip in a word that the list knows; of other words nothing is said, newer ones are not known here."""
+    named = [segment for segment in request.segments[-2:] if not is_id(segment)][-1:]
+    known = INCLUDES.get(named[0] if named else "", ())
+    for index, (key, value) in enumerate(request.pairs):
+        near = nearest_word(value, known, NEAR) if key == "include[]" and value not in known else None
+        if near is not None:
+            request.pairs[index] = (key, near)
+            says = f"include[]={value} is not known here: Canvas leaves out what it does not know, without an error."
+            yield Remark("unknown_include", Weight.WRONG, says, f"Did you mean {near}?")
 
 
 def brackets(request: Request) -> Iterator[Remark]:

@@ -5,8 +5,13 @@ Source: `lib/api.rb`, `gems/bookmarked_collection`, `courses_controller.rb`, `en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from probes.calls import without_ids
 
 DEFAULT_PER_PAGE = 10
 MAX_PER_PAGE = 100
@@ -22,6 +27,15 @@ _LIST_NAMES = """
 """
 LIST_NAMES = frozenset(_LIST_NAMES.split())
 """Last segments of paths that answer with a list."""
+_SINGLE_NAMES = """
+    analytics audit brand_variables custom_data front_page group_membership health late_policy permissions ping profile progress quota
+    settings submission sync unread_count view
+"""
+SINGLE_NAMES = frozenset(_SINGLE_NAMES.split())
+"""Other words of the API, whose answers are single objects or that are no last segments."""
+API_NAMES = LIST_NAMES | SINGLE_NAMES
+NEAR, NEAR_WORD = 0.85, 0.75
+"""How alike (difflib's ratio) a slip is: of a name of the API, whose names are not all known here; of a word of a closed list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +66,10 @@ ENROLLMENT_CLASSES = {
     "observer": "ObserverEnrollment",
     "designer": "DesignerEnrollment",
 }
+STUDENT_VIEW = "student_view"
+"""A type of lists of users only."""
+OTHER_WORDS = {"published": "available", "concluded": "completed", "invited": "invited_or_pending", "pending": "invited_or_pending"}
+"""Words that people use -> the one of Canvas, where a filter knows that."""
 COURSE_STATES = ("unpublished", "available", "completed", "deleted")
 COURSE_ENROLLMENT_STATES = ("active", "invited_or_pending", "completed")
 ENROLLMENT_STATES = (
@@ -68,6 +86,20 @@ ARRAYS = {
     "sis_imports": ("workflow_state",),
 }
 """Parameters that are arrays, by list: they need brackets."""
+_INCLUDES = {
+    "courses": """
+        account account_name all_courses banner_image concluded course_image course_progress current_grading_period_scores favorites
+        grading_periods lti_context_id needs_grading_count observed_users passback_status permissions post_manually public_description
+        sections storage_quota_used_mb syllabus_body tabs teachers term total_scores total_students
+    """,
+    "users": """
+        avatar_url bio can_be_removed current_grading_period_scores custom_links email enrollments group_ids last_login locked
+        observed_users test_student time_zone ui_invoked uuid
+    """,
+    "enrollments": "avatar_url can_be_removed current_points group_ids locked observed_users user uuid",
+}
+INCLUDES = {name: tuple(words.split()) for name, words in _INCLUDES.items()}
+"""What include[] of a list, and of one of its items, is known to take."""
 SIZE_NAMES = ("limit", "page_size", "pagesize", "perpage", "per-page", "size", "count", "rows", "max_results")
 """What other APIs call per_page; Canvas ignores them here."""
 
@@ -75,6 +107,38 @@ SIZE_NAMES = ("limit", "page_size", "pagesize", "perpage", "per-page", "size", "
 def is_list(segments: Sequence[str]) -> bool:
     """Whether the path (parts behind /api/v1) answers with a list, as far as its name tells."""
     return bool(segments) and segments[-1] in LIST_NAMES
+
+
+def is_id(segment: str) -> bool:
+    """Whether a part of a path names one thing: an id of any kind, self, or what stands for an id."""
+    return segment in ("self", "default") or segment[:1] in (":", "{", "<", "$", "%") or without_ids(segment) == ":id"
+
+
+def is_single(segments: Sequence[str]) -> bool:
+    """Whether the path answers with a single object, as far as its name tells."""
+    return not segments or is_id(segments[-1]) or segments[-1] in SINGLE_NAMES
+
+
+def is_known(segments: Sequence[str]) -> bool:
+    """Whether the path's first name and its last are of the API; behind pages stands a title."""
+    names = [segment for before, segment in pairwise(["", *segments]) if before != "pages" and not is_id(segment)]
+    return bool(names) and {names[0], names[-1]} <= API_NAMES
+
+
+def nearest_name(word: str) -> str | None:
+    """The name of a list that `word`, no name of the API, nearly is; None where there is none."""
+    small = word.lower()
+    if word in API_NAMES or not re.fullmatch(r"[a-z_]{4,}", small):
+        return None
+    plural = next((name for name in (small, small + "s") if name in LIST_NAMES), None)
+    return plural or next(iter(difflib.get_close_matches(small, sorted(LIST_NAMES), 1, NEAR)), None)
+
+
+def nearest_word(word: str, known: Iterable[str], near: float = NEAR_WORD) -> str | None:
+    """The word of a closed list that is meant by `word`; None where that is not plain."""
+    meant = {**{ours: theirs for ours, theirs in OTHER_WORDS.items() if theirs in known}, **{one: one for one in known}}
+    found = difflib.get_close_matches(word.lower().strip(), sorted(meant), 1, near)
+    return meant[found[0]] if found else None
 
 
 def list_facts(segments: Sequence[str]) -> ListFacts:

@@ -25,8 +25,8 @@ class Request:
 
     `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off, `cookie_file`
     whether it takes cookies from a file; `unquoted` whether a shell would cut the URL at an & outside quotes; `within` whether it was
-    found in a longer text; `host_untold` whether a variable stands for its host; `undecided` whether there is no right one until its
-    author has chosen something. `text` is the whole that was given.
+    found in a longer text; `host_untold` whether a variable stands for its host; `first` what its author has to do, as "chosen a
+    word", before there is a right one. `text` is the whole that was given.
     """
 
     method: str = "GET"
@@ -41,7 +41,7 @@ class Request:
     unquoted: bool = False
     within: bool = False
     host_untold: bool = False
-    undecided: bool = False
+    first: str = ""
     text: str = ""
 
     @property

@@ -67,53 +67,6 @@ def query_mark(request: Request) -> Iterator[Remark]:
             yield Remark("query_mark", Weight.WRONG, says, "Join parameters with &.")
 
 
-def placeholder(request: Request) -> Iterator[Remark]:
-    """`:course_id`, `{id}`, `<id>` left from the documentation."""
-    found = re.findall(r"/(:[a-z_]+|\{[^}/]*\}|<[^>/]*>|%7B[^/]*%7D)", request.path)
-    if found:
-        yield Remark(
-            "placeholder", Weight.WRONG, f"{', '.join(found)} stands for an id and was not filled in.", "Put the number there, or self."
-        )
-
-
-def capitals(request: Request) -> Iterator[Remark]:
-    """/API/V1: the server's paths are told apart by case."""
-    match = re.match(r"/+api(?:/v\d+)?(?=/|$)", request.path, re.IGNORECASE)
-    if match and match[0] != match[0].lower():
-        small = match[0].lower()
-        request.path = small + request.path[match.end() :]
-        yield Remark(
-            "capitals", Weight.WRONG, f"Canvas knows no {match[0]}: capitals count in a path, and it answers 404.", f"Write {small}."
-        )
-
-
-def version(request: Request) -> Iterator[Remark]:
-    """Any version but v1."""
-    match = re.match(r"/+api/v(\d+)(?=/|$)", request.path)
-    if match and match[1] != "1":
-        request.path = request.path.replace(match[0], "/api/v1", 1)
-        yield Remark(
-            "wrong_version",
-            Weight.WRONG,
-            f"There is no version {match[1]} of the REST API: Canvas answers 404 with a web page (HTML), not with JSON. "
-            "What answered you with data was v1, or not Canvas.",
-            "Use /api/v1.",
-        )
-
-
-def not_api(request: Request) -> Iterator[Remark]:
-    """A page for people in place of the API."""
-    if re.match(r"/(api|login/oauth2|doc/api|health_check|readiness|deep)\b", request.path) or request.path == "/":
-        return
-    request.path = "/api/v1/" + request.path.lstrip("/")
-    yield Remark(
-        "not_api",
-        Weight.WRONG,
-        "This is a page for people, not the API: a token does not count there, and it answers HTML.",
-        "Put /api/v1 before it.",
-    )
-
-
 def by_post(request: Request) -> Iterator[Remark]:
     """GET of what answers POST alone: the token of OAuth, whose secrets then stand in the URL, and GraphQL."""
     if request.method != "GET" or request.path.rstrip("/") not in _BY_POST:
@@ -240,11 +193,18 @@ def page_number(request: Request) -> Iterator[Remark]:
 
 def task(request: Request) -> Iterator[Remark]:
     """DELETE enrolment without a task, or with one that Canvas does not know: what it shall do is for its author to say."""
-    if request.method != "DELETE" or "enrollments" not in request.segments[-2:-1]:
+    if "enrollments" not in request.segments[-2:-1]:
         return
     given = request.said("task")
+    if given and request.method in ("PUT", "POST", "PATCH"):
+        says = f"{request.method} of an enrolment takes no task: Canvas has no such route and answers 404."
+        request.method = "DELETE"
+        yield Remark("task_by_delete", Weight.WRONG, says, "Send DELETE: it takes task.")
+    if request.method != "DELETE":
+        return
     unknown = [word for word in given if word not in ENROLLMENT_TASKS]
-    request.undecided = bool(unknown) or not given
+    if unknown or not given:
+        request.first = "chosen what it shall do"
     choose = f"Choose task={', task='.join(sorted(ENROLLMENT_TASKS))}."
     if unknown:
         says = f"task={unknown[0]} is unknown to Canvas, which then concludes the enrolment without an error."

@@ -5,6 +5,8 @@ from __future__ import annotations
 _CURL = """curl -sS -D - -o /dev/null -H "Authorization: Bearer $CANVAS_API_TOKEN" '{url}'
 # -D - prints the header fields, -o /dev/null drops the body; look for the line that begins with link:"""
 
+_PLAIN = """curl -sS -i -H "Authorization: Bearer $CANVAS_API_TOKEN" '{url}'"""
+
 _PYTHON = """import os
 import requests
 
@@ -16,7 +18,8 @@ while url:
     answer = session.get(url, timeout=60)
     answer.raise_for_status()
     print(answer.headers.get("Link"))            # names are the same in any case
-    items += answer.json()
+    page = answer.json()
+    items += page if isinstance(page, list) else next(part for part in page.values() if isinstance(part, list))
     url = answer.links.get("next", {{}}).get("url")  # none on the last page"""
 
 _R = """library(httr2)
@@ -54,3 +57,8 @@ _SNIPPETS = {"curl": _CURL, "python": _PYTHON, "r": _R, "vba": _VBA}
 def link_snippets(url: str) -> dict[str, str]:
     """Tool -> lines that show the Link header of `url` and, but for curl, read every page."""
     return {tool: text.format(url=url) for tool, text in _SNIPPETS.items()}
+
+
+def plain_call(url: str) -> str:
+    """A line that asks for `url` once and shows its header fields and its body."""
+    return _PLAIN.format(url=url)

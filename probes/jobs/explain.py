@@ -41,9 +41,12 @@ def _explained(text: str | None, question: str | None, term: str, origin: str) -
 
 
 def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> Explanation:
-    """The explanation with what `instance` answers to the right URL; a call that writes is not sent."""
+    """The explanation with what `instance` answers to the right URL; nothing is sent of a call that writes, or without a right URL."""
     if explanation.right is not None and not explanation.right.reads:
         settings.say(f"{explanation.right.method} changes something: it was not sent.")
+        return explanation
+    if not explanation.urls:
+        settings.say("There is no right URL yet: nothing was sent.")
         return explanation
     url = explanation.urls[0]
     if origin(url) != origin(instance.url):
