@@ -68,9 +68,13 @@ _WAITING = (ssl.SSLWantReadError, ssl.SSLWantWriteError)
 """How TLS says that it waits for the network; they stay in the chain of causes of whatever ends the wait."""
 
 
+ALL_FAILED = "All connection attempts failed"
+"""What httpx says where every address of a host failed, whatever the reason."""
+
+
 def failure(error: BaseException) -> tuple[Outcome, str]:
     """The outcome that `error` stands for, and it in a few words, without a token."""
-    words = redact(f"{type(error).__name__}: {error}".rstrip(": "))[:300]
+    words = redact(f"{type(error).__name__}: {_said(error)}".rstrip(": "))[:300]
     if not isinstance(error, httpx.TimeoutException):
         chain = list(_causes(error))
         if any(isinstance(cause, socket.gaierror) for cause in chain):
@@ -78,6 +82,14 @@ def failure(error: BaseException) -> tuple[Outcome, str]:
         if any(isinstance(cause, ssl.SSLError) and not isinstance(cause, _WAITING) for cause in chain):
             return Outcome.TLS_ERROR, words
     return next((FAILURES[kind] for kind in type(error).__mro__ if kind in FAILURES), Outcome.PROTOCOL_ERROR), words
+
+
+def _said(error: BaseException) -> str:
+    """What `error` says; what the system said below it, where it says nothing of its own."""
+    if str(error) not in ("", ALL_FAILED):
+        return str(error)
+    of_system = (str(cause) for cause in _causes(error) if isinstance(cause, OSError) and cause.errno is not None)
+    return next(of_system, str(error))
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -616,6 +616,15 @@ def test_a_cause_decides() -> None:
     assert failure(error) == (Outcome.TLS_ERROR, "ConnectError: failed for [token]")
 
 
+@pytest.mark.parametrize("says", ["", "All connection attempts failed"])
+def test_the_system_says_what_the_library_does_not(says: str) -> None:
+    """Where httpx tells no reason the words of the system below it are told."""
+    error = httpx.ConnectError(says)
+    error.__cause__ = RuntimeError("between")
+    error.__cause__.__cause__ = ConnectionRefusedError(111, "Connect call failed")
+    assert failure(error) == (Outcome.CONNECT_ERROR, "ConnectError: [Errno 111] Connect call failed")
+
+
 # Ceilings, limiter, cancelling
 
 

@@ -110,13 +110,24 @@ def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: 
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port on which nobody listens is the network's fault; the command ends at once and well."""
+    """A port on which nobody listens is told as such; the command ends at once and well."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         configured(tmp_path, monkeypatch, test={"url": f"http://127.0.0.1:{taken.getsockname()[1]}", "token": "t"})
         ended = command(tmp_path, "diagnose", "--json", "--quiet")
     assert causes(ended) == ["network"]
+    assert ended.document["instances"][0]["causes"][0]["says"].startswith("Nothing listens at test: ")
     assert ended.err == ""
+
+
+def test_without_a_token(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> None:
+    """Where no token is configured, and the server wants one, it is said that none was sent; its own words are quoted."""
+    body = {"status": "unauthenticated", "errors": [{"message": "user authorization required"}]}
+    httpserver.expect_request(re.compile("/.*")).respond_with_json(body, status=401)
+    configured(tmp_path, monkeypatch, test={"url": httpserver.url_for("").rstrip("/"), "max_in_flight": 1})
+    found = command(tmp_path, "diagnose", "--json", "--quiet").document["instances"][0]["causes"][0]
+    assert found["says"].startswith("No token was sent to test: it answered 401 to ")
+    assert "for: the answer says: user authorization required" in found["evidence"]
 
 
 def test_name_that_does_not_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,7 +208,11 @@ def test_every_call_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, https
     finding = next(finding for finding in ended.run.manifest["findings"] if finding["kind"] == "no_cause")
     assert finding["severity"] == "warning"
     assert finding["says"] == "No cause was found at test, though 10 of 11 requests failed (server_error 10)."
-    assert ended.run.manifest["diagnosis"] == [{"instance": "test", "causes": [], "n": 11, "failed": {"server_error": 10}, "remarks": []}]
+    quote = "The application itself failed on 10 of 11 requests (status 500); quote the request ids to support: r."
+    assert f"    {quote}" in ended.out.splitlines()
+    assert ended.run.manifest["diagnosis"] == [
+        {"instance": "test", "causes": [], "n": 11, "failed": {"server_error": 10}, "remarks": [quote]}
+    ]
 
 
 def test_a_body_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -205,9 +205,87 @@ def test_busy_machine() -> None:
     found = causes(alone(10), lag_s=(0.3,) * 100)
     assert list(found) == ["client"]
     assert found["client"].says == (
-        "Our own side holds the job back: our own loop woke 0.30 s late in one of ten cases, n = 100: this machine is busy."
+        "Our own side holds the job back: our own loop woke 0.30 s late in one of ten cases, 0.30 s at the longest, n = 100: "
+        "this machine is busy, or the process stood still."
     )
     assert causes(alone(10), lag_s=(0.005,) * 100) == {}
+
+
+def test_a_process_that_stood_still() -> None:
+    """Of a loop that was late seldom and for long the share of the time and the longest are told."""
+    found = causes(alone(10), lag_s=(*(0.004,) * 198, 3.0, 3.0))
+    assert found["client"].evidence == (
+        "for: our own loop was late for 63 % of the time, 3.0 s at the longest, n = 200: this machine is busy, or the process stood still",
+    )
+
+
+def test_nobody_listens() -> None:
+    """Connections that are all refused end where nothing listens; one that fails otherwise leaves it to the way."""
+    refused = lost(Outcome.CONNECT_ERROR, error="ConnectError: [Errno 111] Connect call failed ('127.0.0.1', 1)")
+    found = causes([refused] * 2, well=("sandbox",))["network"]
+    assert (found.says, found.confidence) == ("Nothing listens at test: 2 of 2 requests found the connection refused.", 0.9)
+    assert found.evidence == (
+        "for: ConnectError: [Errno 111] Connect call failed ('127.0.0.1', 1)",
+        "against: sandbox answered at the same time from this machine",
+    )
+    assert found.advice == (
+        "Check the host and the port in the url of test, whether the server runs, and whether a firewall turns this machine away."
+    )
+    assert "against: 9 requests were answered: it listens at times" in causes([*alone(9), refused, refused])["network"].evidence
+    mixed = causes([refused, lost(Outcome.CONNECT_ERROR, error="[Errno 113] No route to host")])["network"]
+    assert mixed.says == "The way to test costs the job its answers: 2 of 2 connections failed (connect_error 2)."
+
+
+def test_a_port_without_tls() -> None:
+    """A handshake that fails for no certificate may meet a port that speaks no TLS."""
+    found = causes([lost(Outcome.TLS_ERROR, error="ConnectError: [SSL: WRONG_VERSION_NUMBER] wrong version number")])["tls"]
+    assert found.advice.startswith("The other end may not speak TLS at this port: check the port in url")
+    assert causes([lost(Outcome.TLS_ERROR, error="certificate has expired")])["tls"].advice.startswith("Look at the certificate")
+
+
+def test_no_token_was_sent() -> None:
+    """Where no token is configured a 401 is no token's fault: it is said that none was sent, and which setting is missing."""
+    found = causes(alone(4, status=401, outcome=Outcome.UNAUTHORIZED), tokenless=True)["credentials"]
+    assert found.says == "No token was sent to test: it answered 401 to 4 of 4 requests."
+    assert found.advice == (
+        "Name where the token stands: token_env or token_file is missing at [instances.test] in probes.toml; without a configuration file "
+        "it is the variable CANVAS_API_TOKEN."
+    )
+
+
+def test_a_scope_that_is_missing() -> None:
+    """The server's own sentence is quoted; one on scopes sends to the developer key, not to a permission."""
+    refused = {"status": 401, "outcome": Outcome.FORBIDDEN}
+    found = causes(alone(2, **refused, facts={"said": "Insufficient scopes on access token."}))["permission"]
+    assert found.evidence == (f"for: '{SELF}' 2 times, status 401", "for: the answer says: Insufficient scopes on access token.")
+    assert found.advice.startswith("The developer key of this token lacks the scope of this call, whatever its user may do:")
+    other = causes(alone(2, **refused, facts={"said": "user not authorized to perform that action"}))["permission"]
+    assert other.advice.startswith("Ask an administrator for the permission")
+
+
+@pytest.mark.parametrize(
+    ("levels_seen", "apart_s", "never"), [((40.0, 40.0), 5.0, True), ((40.0, 40.0), 1.0, False), ((0, 45.0), 5.0, False)]
+)
+def test_a_bucket_too_small_for_one_call(levels_seen: tuple[float, ...], apart_s: float, never: bool) -> None:
+    """Where no call passes and the level stands while we wait, waiting is not advised."""
+    seen = [
+        made(at_s=apart_s * n, remaining=level, status=429, outcome=Outcome.THROTTLED, facts={"phase": "alone", "together": 1})
+        for n, level in enumerate(levels_seen)
+    ]
+    assert causes(seen)["throttle"].advice.startswith("Waiting does not help, in probes.Limiter or elsewhere:") is never
+    answered = made(at_s=-1.0, remaining=40.0, facts={"phase": "alone", "together": 1})
+    assert causes([answered, *seen])["throttle"].advice.startswith("Send through probes.Limiter")
+
+
+def test_failures_inside_the_application_are_quoted() -> None:
+    """Calls that fail inside the application have no cause of the list: status and request ids are told, three at most."""
+    bad = [made(status=500, outcome=Outcome.SERVER_ERROR, request_id=f"r{n}", facts={"phase": "alone"}) for n in range(5)]
+    assert remarks([*alone(5), *bad], JOB) == [
+        "The application itself failed on 5 of 10 requests (status 500); quote the request ids to support: r0, r1, r2."
+    ]
+    assert remarks(alone(2, status=500, outcome=Outcome.SERVER_ERROR), JOB) == [
+        "The application itself failed on 2 of 2 requests (status 500); they carry no request id: tell support the times."
+    ]
 
 
 def test_no_free_slot_and_a_dead_proxy() -> None:

@@ -44,5 +44,6 @@ def failed(observations: Sequence[Observation], job: Job) -> dict[str, int]:
 
 
 def remarks(observations: Sequence[Observation], job: Job) -> list[str]:
-    """What the observations cannot tell of such a job, one sentence each. Pure."""
-    return list(budget.untold(Symptoms.of(observations, job, Surroundings())))
+    """What the observations cannot tell of such a job, and what to quote of failures inside the application, one sentence each. Pure."""
+    symptoms = Symptoms.of(observations, job, Surroundings())
+    return [*answers.inside(symptoms), *budget.untold(symptoms)]

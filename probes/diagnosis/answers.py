@@ -11,6 +11,8 @@ from probes.observation import Observation, Outcome
 from probes.rules.base import plural, seconds, times
 from probes.stats import median
 
+QUOTED = 3
+"""Request ids that are quoted of calls that failed."""
 HELD_S, HELD_SHARE = 0.25, 0.3
 """Time that neither the application nor two round trips explain, from which something between is blamed: seconds, share of a flight."""
 
@@ -22,6 +24,22 @@ def _told(bad: Sequence[Observation], symptoms: Symptoms) -> str:
 def _calls(bad: Sequence[Observation]) -> list[str]:
     seen = Counter((o.call, o.status) for o in bad).most_common(3)
     return [f"'{call}' {times(count)}, status {status}" for (call, status), count in seen]
+
+
+def _sentences(bad: Sequence[Observation]) -> list[str]:
+    """What the answers themselves say, each sentence once."""
+    said = Counter(str(o.facts["said"]) for o in bad if o.facts.get("said"))
+    return [f"the answer says: {sentence}" for sentence, _ in said.most_common(2)]
+
+
+def inside(symptoms: Symptoms) -> Iterator[str]:
+    """What to quote where the application itself failed: no cause of the list, and nobody but its owner can look there."""
+    bad = [o for o in symptoms.of_job if o.outcome is Outcome.SERVER_ERROR]
+    ids = list(dict.fromkeys(o.request_id for o in bad if o.request_id))[:QUOTED]
+    if bad:
+        statuses = ", ".join(str(status) for status in sorted({o.status for o in bad if o.status is not None}))
+        quote = f"quote the request ids to support: {', '.join(ids)}." if ids else "they carry no request id: tell support the times."
+        yield f"The application itself failed on {_told(bad, symptoms)} (status {statuses}); {quote}"
 
 
 def edge(symptoms: Symptoms) -> Iterator[Cause]:
@@ -83,10 +101,17 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
         return
     good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
     challenge = next((str(o.facts["challenge"]) for o in relevant if o.facts.get("challenge")), None)
-    signs = [*_calls(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
-    against = [f"{plural(len(good), 'other call was', 'other calls were')} answered with the same token"] if good else []
+    signs = [*_calls(relevant), *_sentences(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
+    same = "without one" if symptoms.around.tokenless else "with the same token"
+    against = [f"{plural(len(good), 'other call was', 'other calls were')} answered {same}"] if good else []
     says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
     advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
+    if symptoms.around.tokenless:
+        says = f"No token was sent to {symptoms.instance}: it answered 401 to {_told(relevant, symptoms)}."
+        advice = (
+            f"Name where the token stands: token_env or token_file is missing at [instances.{symptoms.instance}] in probes.toml; without "
+            "a configuration file it is the variable CANVAS_API_TOKEN."
+        )
     yield Cause("credentials", 0.8 if good else 0.98, says, argued(signs, against), advice)
 
 
@@ -103,8 +128,17 @@ def permission(symptoms: Symptoms) -> Iterator[Cause]:
             f"The token may not make {len({o.call for o in bad})} of the job's calls at "
             f"{symptoms.instance}: {_told(bad, symptoms)} refused."
         )
-        signs = [*_calls(bad), *([f"the token itself is good: {plural(len(good), 'call was', 'calls were')} answered"] if good else [])]
+        signs = [
+            *_calls(bad),
+            *_sentences(bad),
+            *([f"the token itself is good: {plural(len(good), 'call was', 'calls were')} answered"] if good else []),
+        ]
         advice = "Ask an administrator for the permission, or use the token of somebody who has it; trying again does not help."
+        if any("scope" in str(o.facts.get("said", "")).lower() for o in bad):
+            advice = (
+                "The developer key of this token lacks the scope of this call, whatever its user may do: ask whoever keeps the key to "
+                "add the scope, then make a new token with it, or use a token that a user made under Account > Settings."
+            )
         yield Cause("permission", 0.96 if good else 0.85, says, argued(signs), advice)
 
 

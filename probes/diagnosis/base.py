@@ -45,7 +45,7 @@ TICK_S = 0.02
 class Surroundings:
     """What was seen of our own side: how late our loop woke (seconds, many samples), how long names took, which proxy, why names failed.
 
-    `well` are the other instances that answered from here at the same time.
+    `well` are the other instances that answered from here at the same time; `tokenless` is whether no token is configured to be sent.
     """
 
     lag_s: tuple[float, ...] = ()
@@ -54,6 +54,7 @@ class Surroundings:
     proxy: str | None = None
     max_rate: float | None = None
     well: tuple[str, ...] = ()
+    tokenless: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,8 @@ OFTEN = 0.2
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
 SHARE_OF_MARK = 0.015
+WAITED_S = 4.0
+"""Seconds in which any known bucket gives back units enough to be seen."""
 SLOWEST_LEAK = 2.0 / CANVAS.high_water_mark
 """Units a second for each unit of the mark: a leak slower than any known, so that what our own calls left behind is never underrated."""
 
@@ -47,8 +49,23 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
     if max(ours, default=1) <= 1:
         signs.append("they came to calls made one at a time: what fills the bucket is not the number of our calls in flight")
     says = f"{name} refused {len(refused)} of {len(symptoms.seen)} requests for its rate limit."
+    if _never_passes(symptoms, refused):
+        signs.append("none made with the token was answered, and the level did not change while we waited")
+        advice = (
+            "Waiting does not help, in probes.Limiter or elsewhere: the limit of this token is smaller than what one call reserves, or the "
+            "token is blocked. Ask whoever runs the instance to raise it."
+        )
+        return Cause("throttle", 0.99, says, argued(signs), advice)
     advice = f"Send through probes.Limiter, which waits exactly as long as the bucket needs; how fast is safe: probes rate -i {name}"
     return Cause("throttle", 0.99, says, argued(signs), advice)
+
+
+def _never_passes(symptoms: Symptoms, refused: Sequence[Observation]) -> bool:
+    """Whether even a call made alone is refused by a bucket that is as empty as it gets: its level stands, refusal after refusal."""
+    levels = [o.remaining for o in refused if o.remaining is not None]
+    waited_s = max(map(_when_s, refused)) - min(map(_when_s, refused))
+    told = [o for o in symptoms.answered if o.facts.get("phase") != "health"]
+    return len(levels) > 1 and len(told) == len(refused) and waited_s >= WAITED_S and max(levels) - min(levels) <= 1.0
 
 
 def _odds(symptoms: Symptoms, call: str) -> float:

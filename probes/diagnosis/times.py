@@ -8,7 +8,7 @@ from probes.diagnosis.base import TICK_S, Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.rules.base import plural, seconds
-from probes.stats import median, point
+from probes.stats import median, percent, point
 
 LAG_S, LAG_SHARE, LEAST_LAGS = 0.04, 0.35, 10
 """From how late a loop that wakes makes this machine busy, seconds; or as a share of the time in between; and by how many samples."""
@@ -17,6 +17,13 @@ CROWD_POOL_S, CROWD_POOL_SHARE, LEAST_CROWD = 0.3, 0.3, 6
 """Wait on our side from which it is blamed, seconds and share of the whole call, and by how many: alone, and three or more together."""
 DNS_S = 0.5
 TLS_S = 0.4
+
+
+OF_CERTIFICATE = "Look at the certificate: ended, for another host, or signed by a company proxy whose root this machine does not know."
+OF_NO_TLS = (
+    "The other end may not speak TLS at this port: check the port in url (a server without TLS is http://, on loopback only here), then "
+    "whether a proxy or firewall between breaks the handshake off."
+)
 
 
 Weighed = tuple[str, float]
@@ -38,8 +45,12 @@ def _late_loop(symptoms: Symptoms) -> Weighed | None:
     lag = symptoms.around.lag_s
     if len(lag) < LEAST_LAGS or (point(lag, 0.9) <= LAG_S and sum(lag) / (sum(lag) + TICK_S * len(lag)) <= LAG_SHARE):
         return None
-    late_s = point(lag, 0.9)
-    return f"our own loop woke {seconds(late_s)} late in one of ten cases, n = {len(lag)}: this machine is busy", max(late_s / LAG_S, 2.0)
+    late_s, longest_s = point(lag, 0.9), max(lag)
+    late = f"our own loop woke {seconds(late_s)} late in one of ten cases"
+    if late_s <= LAG_S:
+        late = f"our own loop was late for {percent(sum(lag) / (sum(lag) + TICK_S * len(lag)))} of the time"
+    sign = f"{late}, {seconds(longest_s)} at the longest, n = {len(lag)}: this machine is busy, or the process stood still"
+    return sign, max(late_s / LAG_S, 2.0)
 
 
 def _waits_alone(symptoms: Symptoms) -> Weighed | None:
@@ -97,7 +108,7 @@ def tls(symptoms: Symptoms) -> Iterator[Cause]:
     if failed:
         said = sorted({o.error for o in failed if o.error})
         says = f"The TLS handshake with {symptoms.instance} failed on {len(failed)} of {len(symptoms.seen)} requests."
-        advice = "Look at the certificate: ended, for another host, or signed by a company proxy whose root this machine does not know."
+        advice = OF_CERTIFICATE if any("certificate" in (o.error or "").lower() for o in failed) else OF_NO_TLS
         yield Cause("tls", 0.98, says, argued(said[:3]), advice)
         return
     times = [o.tls_s for o in symptoms.seen if o.reused is False and o.tls_s]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
@@ -15,6 +16,8 @@ FAR_S, FAR_SHARE = 0.25, 0.3
 UNSTEADY_S = 0.5
 TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
 BROKEN = (Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR, Outcome.WRITE_TIMEOUT)
+_REFUSED = re.compile(r"Errno (?:61|111)\b|WinError (?:1225|10061)\b|connection refused", re.IGNORECASE)
+"""How Linux, macOS and Windows say that a connection was refused."""
 LEAST, LEAST_SHARE = 2.0, 0.04
 """So many requests in vain, and such a share of all, are more than chance."""
 
@@ -27,7 +30,9 @@ def network(symptoms: Symptoms) -> Iterator[Cause]:
     failed = [*_counted(symptoms, "connections failed", refused)]
     lost = [*_counted(symptoms, "answers broke off", resets), *_counted(symptoms, _ways(late), late)]
     slow = [*_slow_way(symptoms)]
-    if lost and not failed and not slow:
+    if failed and all(_REFUSED.search(o.error or "") for o in refused) and not lost and not slow:
+        yield _nobody_listens(symptoms, refused)
+    elif lost and not failed and not slow:
         yield _unanswered(symptoms, [*resets, *late], lost)
     elif failed or slow:
         signs = [*failed, *lost, *(line for line, _ in slow)]
@@ -35,6 +40,17 @@ def network(symptoms: Symptoms) -> Iterator[Cause]:
         sure = surer(max(effect for _, effect in slow), 1.0, max(4, len(symptoms.unexplained_s))) if slow else 0.9
         advice = "Try from another network; run the job near the instance, keep connections open, send several calls at once."
         yield Cause("network", sure, says, argued(signs, _well(symptoms) if failed else ()), advice)
+
+
+def _nobody_listens(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
+    """Connections that the other end's system refuses at once: the way stands, and ends where nothing listens."""
+    name = symptoms.instance
+    says = f"Nothing listens at {name}: {len(refused)} of {plural(len(symptoms.seen), 'request')} found the connection refused."
+    signs = sorted({o.error for o in refused if o.error})[:3]
+    came = len(symptoms.answered)
+    against = [*([f"{plural(came, 'request was', 'requests were')} answered: it listens at times"] if came else []), *_well(symptoms)]
+    advice = f"Check the host and the port in the url of {name}, whether the server runs, and whether a firewall turns this machine away."
+    return Cause("network", 0.9, says, argued(signs, against), advice)
 
 
 def _ways(late: Sequence[Observation]) -> str:

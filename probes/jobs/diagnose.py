@@ -105,7 +105,7 @@ async def _one(client: Client, calls: Sequence[Call], timeout_s: float | None, s
             if others is not None:
                 raise others from None
             stops.extend(stop for stop in stopped.exceptions if isinstance(stop, GuardStop)) if stopped else None
-    return Surroundings(tuple(lags), tuple(names), error, client.proxy, client.instance.max_rate)
+    return Surroundings(tuple(lags), tuple(names), error, client.proxy, client.instance.max_rate, tokenless=client.instance.token() is None)
 
 
 @contextlib.asynccontextmanager

@@ -92,9 +92,7 @@ def calls_about(paths: Sequence[str], course: str | None) -> list[Call]:
 
 def reason_of(answer: Answer) -> dict[str, str]:
     """`{"reason": ...}`: the server's own words on why it does not answer; empty where it has none but that this token may not."""
-    if answer.observation.ok:
-        return {}
-    words = next(_complaints(record_of(answer.json())), "")
+    words = complaint(answer)
     return {"reason": words} if words and "authorized" not in words.lower() else {}
 
 
@@ -103,10 +101,15 @@ def _not_as_asked(answer: Answer) -> dict[str, str]:
     return reason_of(answer) if answer.observation.outcome in (Outcome.NOT_FOUND, Outcome.CLIENT_ERROR) else {}
 
 
+def complaint(answer: Answer) -> str:
+    """The server's own words on why it does not answer, the first of them; empty where it answered, or has none."""
+    return "" if answer.observation.ok else next(_complaints(record_of(answer.json())), "")
+
+
 def _complaints(body: Mapping[str, Any]) -> Iterator[str]:
     """Error texts of an answer, in the shapes that Canvas has for them."""
     errors = body.get("errors")
-    for one in [*(errors if isinstance(errors, list) else ()), body.get("message"), body.get("error")]:
+    for one in [*(errors if isinstance(errors, list) else (errors,)), body.get("message"), body.get("error")]:
         text = scalar(record_of(one).get("message") if isinstance(one, Mapping) else one)
         if isinstance(text, str) and text.strip():
             yield text.strip()

@@ -14,7 +14,7 @@ from probes.bucket import CANVAS
 from probes.calls import Call
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
 from probes.retreat import BLIND_WAIT_S
-from probes.scenarios.asking import get, scalar
+from probes.scenarios.asking import complaint, get, scalar
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client
@@ -61,7 +61,8 @@ class Suspicion:
 
         def note(answer: Answer) -> dict[str, Any]:
             challenge = scalar(answer.headers.get("www-authenticate"))
-            return {"phase": phase, "together": together, **({} if challenge is None else {"challenge": challenge})}
+            told = {"challenge": challenge, "said": complaint(answer)}
+            return {"phase": phase, "together": together, **{name: text for name, text in told.items() if text}}
 
         wait_s = self.timeout_s if timeout_s is None else timeout_s
         answer = await self.client.ask(
