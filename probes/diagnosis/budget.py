@@ -21,6 +21,8 @@ OFTEN = 0.2
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
 SHARE_OF_MARK = 0.015
+GIVEN_UP = (Outcome.READ_TIMEOUT, Outcome.PROTOCOL_ERROR)
+"""Calls that went out whole and brought no answer: the server may be at work on them still."""
 WAITED_S = 4.0
 """Seconds in which any known bucket gives back units enough to be seen."""
 SLOWEST_LEAK = 2.0 / CANVAS.high_water_mark
@@ -143,7 +145,7 @@ def _is_level(symptoms: Symptoms) -> bool:
 
 
 def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[float]:
-    """Of each answer alone, the first left out: units below the mark that our own calls cannot have left, were the leak slow.
+    """Of each answer alone: units below the mark that our own calls cannot have left, were the leak slow; -inf for the very first level.
 
     Where the level was seen lower than that, it started anew from there. A call that brought no answer may hold its reservation still.
     """
@@ -153,11 +155,12 @@ def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[
     for o in ours:
         level = max(0.0, level - SLOWEST_LEAK * mark * (_when_s(o) - last_s)) + (o.cost or 0.0)
         level, last_s = _held(o, level, mark), _when_s(o)
+        found = max(0.0, mark - (o.remaining or 0.0))
         if id(o) in wanted:
-            found = max(0.0, mark - (o.remaining or 0.0))
             gaps.append(found - level)
+        if id(o) in wanted or (o.facts.get("phase") == "patient" and o.remaining is not None):
             level = min(level, found)
-    return gaps[1:]
+    return gaps
 
 
 def _when_s(o: Observation) -> float:
@@ -168,5 +171,5 @@ def _held(o: Observation, level: float, mark: float) -> float:
     """`level` with what our calls beside this one may have reserved, twice the usual; or this one, where it was given up."""
     reserved = 2.0 * CANVAS.up_front_cost / CANVAS.high_water_mark * mark
     if o.received_s is None:
-        return level + reserved
+        return level + (reserved if o.outcome in GIVEN_UP else 0.0)
     return max(level, reserved * (int(o.facts.get("together", 1)) - 1))
