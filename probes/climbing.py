@@ -25,6 +25,8 @@ PACED, PACED_CALLS, MOST_PACES = 0.7, 40, 4
 """Of what a crowded server answered a second so much is tried evenly, with so many calls, and again of that, at most so often."""
 WORTH_CLIMBING = 2
 """Pairs of calls on top of those that fit, from which a climb leads further than a burst that risks as many refusals as it adds calls."""
+REST_SHARE = 0.6
+"""Of the calls left so many may go into a burst from rest."""
 UNRESTED_FROM = 22
 """Where so many calls fit larger bursts do not wait until costs have drained: with a rest before each they would take most of the budget
 and tell nothing of costs; without, a refusal that comes late shows that many calls in little time filled next to nothing."""
@@ -88,9 +90,14 @@ class Climbing(Probing, ABC):
         last = self._fits = max(self._fits, most_at_once(self._latest()))
         self._rests = self._settles or last < (UNRESTED_CLIMB_FROM if self._steps() >= WORTH_CLIMBING else UNRESTED_FROM)
         size, rest = min(last + self._growth(last), self._widest), self._rest_s(last) if self._rests else network_by_refusals_s(self.seen)
-        if size <= last or size > max(0.6 * self._left, FIRST_BURST) or (self._settles and self._spare < 2):
+        if size <= last or size > self._affordable or (self._settles and self._spare < 2):
             return self._limited_at_least(last) if self._settles else self._unlimited()
         return self._climb(last, rest, self._grow) or self._burst(size, rest, self._grow)
+
+    @property
+    def _affordable(self) -> float:
+        """Calls of a burst at most: after one from rest as many again are needed to tell what costs do, which others told by the way."""
+        return max(REST_SHARE * self._left, FIRST_BURST) if self._rests else self._left
 
     def _growth(self, size: int) -> int:
         """By so many a burst grows, which may all be refused."""
@@ -107,7 +114,7 @@ class Climbing(Probing, ABC):
         further than a burst that risks as many refusals as it adds calls.
         """
         risked = (self._spare - 1) // 2 if self._guessed else self._steps()
-        pairs = min(self._steps(), risked, ((self.limit or self._widest) + 1 - size) // 2, (int(0.6 * self._left) - size) // 2)
+        pairs = min(self._steps(), risked, ((self.limit or self._widest) + 1 - size) // 2, (int(REST_SHARE * self._left) - size) // 2)
         if pairs < WORTH_CLIMBING or self._spare < 2:
             return None
         self._climbs, self._next = True, then
