@@ -119,14 +119,13 @@ class Design(Pricing):
 
     def _together(self, size: int, found: Estimate | None, seen: Sequence[Observation]) -> Round:
         size = int(min(size, self.max_in_flight or size, _passed_together(seen)))
-        unclear = found is None or not found.determined
+        unclear = found is None or not found.determined or (_refused_once(seen) and not found.identified)
         size = min(size, self._unclear_size) if unclear or found is None else max(1, min(size, self._room(found, size)))
         return self._round(self._spread(size, seen), found, seen)
 
     def _spread(self, size: int, seen: Sequence[Observation]) -> list[float]:
         """All at once; but after one refusal a pair half a call apart, as what leaked between the two then tells the outflow."""
-        once = sum(o.outcome is Outcome.THROTTLED for o in since_rest(seen)) == 1
-        return [0.0, usual_s([o for o in seen if o.ok]) / 2.0] if once and size == 2 else [0.0] * size
+        return [0.0, usual_s([o for o in seen if o.ok]) / 2.0] if _refused_once(seen) and size == 2 else [0.0] * size
 
     def _train(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
         """Evenly spaced calls that overlap, so that reservations or costs keep the level off its floor.
@@ -212,6 +211,11 @@ def _least_share(seen: Sequence[Observation]) -> float:
 def _median_time(found: Estimate) -> float:
     times = [p.times_s for p in found.prices.values()]
     return float(np.median(np.concatenate(times))) if times else 0.2
+
+
+def _refused_once(seen: Sequence[Observation]) -> bool:
+    """Whether one call was refused: it is asked once more, as it may have been another job's doing."""
+    return sum(o.outcome is Outcome.THROTTLED for o in since_rest(seen)) == 1
 
 
 def _passed_together(seen: Sequence[Observation]) -> float:

@@ -32,6 +32,8 @@ MEND_FROM = 4
 """Turns of the regression before a header's reservations are taken out, where a guess is a rough one."""
 CLOCK_BIAS_S = 0.0015
 """What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
+AT_ONCE = 0.1
+"""What leaks while a call is refused, units: no more than this says nothing of the outflow."""
 UNTOLD = 0.5
 """A constant whose standard error is a greater share of it is not told."""
 FEWEST_TELLING, MOST_MISSED = 4, 0.35
@@ -171,6 +173,8 @@ def _covariance(found: Solution) -> NDArray[np.float64]:
     """Sandwich over groups that share a touch of the floor, as their times share its error; inf where the data say nothing."""
     used = found.rows * np.array([0.0 if found.exact_mark else 1.0, 1.0, 1.0])
     used[found.weight == 0.0] *= (1.0, 0.0, 1.0)  # a refusal alone: a reservation beyond the maximum would be counted by it
+    at_once = (found.weight > 1.0) & (np.abs(found.rows[:, 2]) * found.bucket.outflow_per_s < AT_ONCE)
+    used[at_once] *= (1.0, 1.0, 0.0)
     used[found.at_mark & (found.rows[:, 1] == 0.0)] *= (1.0, 0.0, 0.0)  # at the floor: the outflow may be any that is greater
     alone = found.residuals[None, :]
     heavy = weights(alone, found.swaps[None, :], scales(alone, found.rows[None, :]))[0]

@@ -220,14 +220,12 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
 def _unclear(found: Estimate, rate: Interval, slopes: Elasticities) -> str | None:
     """Why what the rate rests on is not known well enough; None where it is."""
     assert found.fit is not None
-    least = LEAST_ALONE if found.fit.bucket.burst < 2 else LEAST_SAFE
-    if rate.n < least:
-        return f"Only {plural(rate.n, 'call')} were priced, where a safe rate takes {least}."
     if _bound_by(slopes) is BoundBy.OUTFLOW and not (math.isfinite(found.fit.errors[2]) or found.fit.unbound):
         return "What a job may pay depends on the outflow, and no header told it: the calls cost too little, or were too far apart."
     if rate.high > WIDEST * rate.low:
         return f"{plural(rate.n, 'call')} allow anything from {rounded_down(rate.low)} to {rounded_down(rate.high)} calls/s: none is told."
-    return None
+    least = LEAST_ALONE if found.fit.bucket.burst < 2 else LEAST_SAFE
+    return f"Only {plural(rate.n, 'call')} were priced, where a safe rate takes {least} of them." if rate.n < least else None
 
 
 def _lasting(window: Window, job_calls: int, bounds: Bounds) -> Safe | None:
