@@ -139,13 +139,16 @@ def _nothing_passes(touches: Sequence[Touch]) -> str | None:
 
 def _without_reservation(fitted: Fit, touches: Sequence[Touch]) -> str | None:
     """Why there is no reservation to tell: most headers lack just what their own call cost, which else is repaid from its reservation."""
-    told = [t.remaining + t.cost for t in touches if t.usable and t.remaining is not None and t.cost > RISE / 10.0 and not t.refused]
-    own = sum(abs(level - max(told)) < OWN_COST for level in told)
-    if fitted.bucket.up_front_cost > LEAST_COUNTED or len(told) < FEWEST_TELLING or 2 * own < len(told):
+    told = [(t.remaining + t.cost, t.cost) for t in touches if t.usable and t.remaining is not None and not t.refused]
+    top = max((level for level, _ in told), default=0.0)
+    own = [cost for level, cost in told if abs(level - top) < OWN_COST]
+    if fitted.bucket.up_front_cost > LEAST_COUNTED or len(told) < FEWEST_TELLING or 2 * len(own) < len(told):
+        return None
+    if max(own) - min(own) < 2.0 * OWN_COST:  # headers at the mark look so where all calls cost the same
         return None
     return (
-        f"{own} of {len(touches)} headers lack just what their own call cost: nothing is reserved beforehand, and only what calls cost "
-        "fills the bucket. No safe rate is told of such a one."
+        f"{len(own)} of {len(touches)} headers lack just what their own call cost: nothing is reserved beforehand, and only what calls "
+        "cost fills the bucket. No safe rate is told of such a one."
     )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.guesses import combs, doubtful_orders, grid
-from probes.regression import Solution, refined, scales, weights
+from probes.regression import LEAST_COUNTED, Solution, refined, scales, weights
 from probes.replay import Touch
 from probes.timeline import Timeline, timeline
 
@@ -90,9 +90,9 @@ class Fit:
 
     @property
     def checked(self) -> bool:
-        """Whether more headers agree on the reservation than any two constants could be fitted to."""
+        """Whether more headers agree on the reservation than any two constants could be fitted to, and it is more than their scatter."""
         told, beside = self.solution.explained, int(np.sum(self.solution.beside))
-        return told >= FEWEST_TELLING and told >= (1.0 - MOST_MISSED) * beside
+        return self.bucket.up_front_cost > LEAST_COUNTED and told >= FEWEST_TELLING and told >= (1.0 - MOST_MISSED) * beside
 
     @property
     def unbound(self) -> bool:

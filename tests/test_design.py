@@ -296,12 +296,12 @@ def test_a_bucket_that_leaks_most_of_what_a_few_calls_reserve(seed: int) -> None
 def test_a_bucket_that_holds_one_call() -> None:
     """Two together are refused, once more half a call apart, and then calls go one by one: the rate is safe and one worker is told."""
     world = World(BucketSettings.of(150.0, 10.0, 90.0), Law(0.3, 0.15, spread=0.4), seed=1)
-    world.carry_out(Design((SELF,), 27))
+    world.carry_out(Design((SELF,), 33))
     told = estimate(world.seen)
     assert told is not None
     assert told.fit is not None
     assert told.fit.bucket.up_front_cost == pytest.approx(90.0, rel=0.002)
-    assert (world.refused, len(world.seen), told.signs) == (2, 27, ())
+    assert (world.refused, len(world.seen), told.signs) == (2, 33, ())
     safe = rate_document(told, SELF.name)["safe"]
     assert (safe["in_flight"], safe["burst"], safe["bound_by"]) == (1, 1, "reservations")
     assert safe["rate_per_s"]["low"] < 0.86 < safe["rate_per_s"]["high"]
