@@ -7,6 +7,7 @@ then at or above the mark; a departure adds cost - up-front cost (a refused requ
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -44,6 +45,11 @@ class BucketSettings:
     def constants(self) -> dict[str, float]:
         """The three that headers can tell, by name."""
         return {name: getattr(self, name) for name in ("high_water_mark", "outflow_per_s", "up_front_cost")}
+
+    @property
+    def burst(self) -> int:
+        """Calls that may be sent at one instant from rest: ceil(mark / reservation) - 1."""
+        return max(0, math.ceil(self.high_water_mark / self.up_front_cost - 1e-9) - 1)
 
     def scaled(self, **changes: Any) -> BucketSettings:
         """A copy with some constants, named as the fields are, changed."""

@@ -8,13 +8,16 @@ from dataclasses import replace
 
 import numpy as np
 
+from probes.bucket import usual_maximum
 from probes.changes import drifting, moved
 from probes.distance import Distance
-from probes.identify import FIRST_CALLS, Fit, fit
+from probes.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
+from probes.regression import LEAST_COUNTED
 from probes.replay import Touch, jitter_s, predicted
+from probes.resting import RISE
 from probes.rules.base import seconds
-from probes.signatures import Regime, Sign, Signs, jumping, less_outflow
+from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
 from probes.slowing import queued_s
 from probes.windows import counts_down
 
@@ -32,6 +35,10 @@ COSTS_MISSING = 0.1
 """Share of answers without a usable cost from which it is said."""
 FREE_AT_REFUSALS = 2.2
 """Reservations that by the fit were free at every refusal, above which the fit is wrong."""
+FREE_BY_HEADERS = 1.05
+"""The same by the headers of the refusals themselves."""
+OWN_COST = 0.05
+"""How exactly a header lacks what its call cost, units, where nothing is reserved."""
 OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
 ROUNDED = 0.5
@@ -55,17 +62,21 @@ def judged(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance
 
 def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance) -> tuple[Fit | None, Fit | None, Signs]:
     """The fit; the same, None where it is not to be believed; and why it is not."""
+    if nothing_passes := _nothing_passes(touches):
+        return None, None, (Sign("nothing_passes", nothing_passes),)
     found = fit(touches)
     signs: Signs = ()
     if found is not None and not _explains(found) and _out_of_order(seen):
         found, signs = _by_the_first(found, touches)
+    if found is not None and (free := _without_reservation(found, touches)):
+        return None, None, (Sign("no_reservation", free),)
     if found is None or not _explains(found):
         return found, None, signs
     if unforeseen := _unforeseen(found, touches):
         return found, None, (*signs, Sign("unforeseen_refusals", unforeseen))
     if not _out_of_order(seen) and (change := moved(found, touches)):
         return found, None, (*signs, Sign("limit_changed", change))
-    return found, _whole(found, away), signs
+    return found, _either(_whole(found, away), touches), signs
 
 
 def signs_of_calls(seen: Sequence[Observation]) -> Signs:
@@ -101,11 +112,60 @@ def _explains(fitted: Fit) -> bool:
 
 
 def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
-    """Why the fit is not believed: refusals, two at least, all at levels where by it two reservations and more were still free."""
+    """Why the fit is not believed: refusals, two at least, all at levels where by it, or by their own headers, there was room.
+
+    By the fit two reservations and more: the order of calls may be lost. A refusal's own header shows less than a reservation whatever the
+    order.
+    """
+    reservation = fitted.bucket.up_front_cost
     free = [left for left, t in zip(predicted(fitted.bucket, touches), touches, strict=True) if t.refused]
-    if len(free) < 2 or min(free) <= FREE_AT_REFUSALS * fitted.bucket.up_front_cost:
+    shown = [t.remaining for t in touches if t.refused and t.remaining is not None]
+    by_headers = len(shown) >= 2 and min(shown) > FREE_BY_HEADERS * reservation
+    if not by_headers and (len(free) < 2 or min(free) <= FREE_AT_REFUSALS * reservation):
         return None
     return f"{len(free)} calls were refused where the bucket that the headers show had room: none of its constants is told."
+
+
+def _nothing_passes(touches: Sequence[Touch]) -> str | None:
+    """Why there is nothing to fit: all calls were refused, two at least, by a bucket at rest."""
+    left = [t.remaining for t in touches if t.refused and t.remaining is not None]
+    if len(left) < 2 or len(left) < len(touches) or min(left) <= 0.0 or max(left) - min(left) > RISE:
+        return None
+    return (
+        f"All {len(left)} calls were refused though {left[0]:.3g} units remained each time and nothing drained: one call reserves as "
+        "much as the whole limit, so that not even one call passes."
+    )
+
+
+def _without_reservation(fitted: Fit, touches: Sequence[Touch]) -> str | None:
+    """Why there is no reservation to tell: most headers lack just what their own call cost, which else is repaid from its reservation."""
+    told = [(t.remaining + t.cost, t.cost) for t in touches if t.usable and t.remaining is not None and not t.refused]
+    top = max((level for level, _ in told), default=0.0)
+    own = [cost for level, cost in told if abs(level - top) < OWN_COST]
+    if fitted.bucket.up_front_cost > LEAST_COUNTED or len(told) < FEWEST_TELLING or 2 * len(own) < len(told):
+        return None
+    if max(own) - min(own) < 2.0 * OWN_COST:  # headers at the mark look so where all calls cost the same
+        return None
+    return (
+        f"{len(own)} of {len(touches)} headers lack just what their own call cost: nothing is reserved beforehand, and only what calls "
+        "cost fills the bucket. No safe rate is told of such a one."
+    )
+
+
+def _either(fitted: Fit, touches: Sequence[Touch]) -> Fit:
+    """The fit, with a reservation in doubt where refusals alone tell it, beside one call, and the maximum may have cut what they show.
+
+    Remaining is then the mark less one reservation, or one reservation less what the maximum is above the mark.
+    """
+    bucket, told = fitted.bucket, fitted.solution.beside
+    left = [t.remaining for t in touches if t.refused and t.usable and t.remaining is not None]
+    leaked = bool(left) and max(left) - min(left) > RISE  # a level that was cut shows no leak
+    if bucket.burst != 1 or not left or leaked or np.any(told & (fitted.solution.weight == 1.0)):
+        return fitted
+    mark = bucket.high_water_mark
+    either = [size for size in (mark - left[0], left[0] + usual_maximum(mark) - mark) if max(left[0], mark / 2.0) <= size < mark]
+    doubt = max((abs(size - bucket.up_front_cost) for size in either), default=0.0)
+    return replace(fitted, covariance=fitted.covariance + np.diag([0.0, doubt**2 / 4.0, 0.0]))
 
 
 def _whole(fitted: Fit, away: Distance) -> Fit:
@@ -131,8 +191,8 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     # what calls without a header paid is a guess, and the guess may be the misfit
     if others is not None and not (others.kind == "shared_token" and missing is not None):
         yield others
-    if fitted is not None and not math.isfinite(fitted.errors[1]):
-        yield Sign("no_overlap", _no_overlap(fitted))
+    if fitted is not None and (not math.isfinite(fitted.errors[1]) or (_explains(fitted) and not fitted.checked)):
+        yield Sign("no_overlap", _no_overlap(fitted, touches))
     if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None:
         yield Sign("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script.")
     if missing is not None:
@@ -183,9 +243,17 @@ def _queues(waited_s: float) -> str:
     )
 
 
-def _no_overlap(fitted: Fit) -> str:
+def _no_overlap(fitted: Fit, touches: Sequence[Touch]) -> str:
     """Why the reservation is unknown."""
-    beside = int(np.sum(fitted.solution.rows[:, 1] != 0.0))
+    beside, crossed = int(np.sum(fitted.solution.beside)), overlapped(touches)
+    top = max(t.remaining for t in touches if t.remaining is not None)
+    below = sum(t.remaining is not None and top - t.remaining > t.cost + RISE for t in touches)
+    if crossed > 2 * below:
+        shown = {0: "none shows", 1: "only 1 shows"}.get(below, f"only {below} show")
+        return (
+            f"{crossed} of {fitted.n} headers were read while another call was in flight, but {shown} what that reserves: it leaks before "
+            "the answer comes. The reservation and the safe rate are unknown."
+        )
     if beside > fitted.n // 2:
         return (
             f"The {beside} headers read while other calls were in flight do not agree on a reservation: it and the safe rate are unknown."

@@ -10,10 +10,11 @@ import numpy as np
 
 from probes.distance import Distance, distance, with_times
 from probes.doubts import judged, signs_of_calls
-from probes.identify import Fit
+from probes.identify import UNTOLD, Fit
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices
 from probes.replay import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
+from probes.resting import since_rest
 from probes.signatures import Regime, Signs, regime_of
 from probes.stats import Interval
 from probes.twin import Twin
@@ -50,9 +51,14 @@ class Estimate:
         return self.away.round_trip_s + self.spare_s
 
     @property
+    def determined(self) -> bool:
+        """Whether mark and reservation follow from the headers, though perhaps from no more of them than fit any bucket."""
+        return self.fit is not None and all(math.isfinite(e) for e in self.fit.errors[:2])
+
+    @property
     def identified(self) -> bool:
         """Whether mark, reservation and outflow are all known."""
-        return self.fit is not None and all(math.isfinite(e) for e in self.fit.errors[:2])
+        return self.determined and self.fit is not None and self.fit.checked
 
     def shows(self, kind: str) -> bool:
         """Whether there is a sign of this kind."""
@@ -72,7 +78,9 @@ class Estimate:
             return None
         names = ("high_water_mark", "up_front_cost", "outflow_per_s")
         values = (self.fit.bucket.high_water_mark, self.fit.bucket.up_front_cost, self.fit.bucket.outflow_per_s)
-        return {n: _constant(v, e, self.fit.n) for n, v, e in zip(names, values, self.fit.errors, strict=True)}
+        mark, *others = self.fit.errors
+        errors = [mark, *(others if self.fit.checked else [math.inf] * len(others))]
+        return {n: _constant(v, e, self.fit.n) for n, v, e in zip(names, values, errors, strict=True)}
 
 
 def estimate(observations: Iterable[Observation], instance: str | None = None) -> Estimate | None:
@@ -83,10 +91,11 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
         return None
     if (window := window_of(answered)) is not None:
         return _counted(mine, answered, window)
-    away = distance(mine)
-    touches = touches_of(mine, away.round_trip_s)
-    regime, signs = regime_of(answered, touches)
-    fitted, doubts = judged(touches, mine, away, regime)
+    rested = since_rest(mine)
+    away = distance(rested)
+    touches = touches_of(rested, away.round_trip_s)
+    regime, signs = regime_of([o for o in rested if o.status is not None], touches)
+    fitted, doubts = judged(touches, rested, away, regime)
     return Estimate(
         answered[0].instance,
         regime,
@@ -135,7 +144,7 @@ def _prices(observations: Sequence[Observation], base: float) -> dict[str, Price
 
 
 def _constant(value: float, error: float, n: int) -> Interval | None:
-    if not math.isfinite(error) or error > 0.5 * abs(value):
+    if not math.isfinite(error) or error > UNTOLD * abs(value):
         return None
     half = 1.96 * error
     return Interval(value, value - half, value + half, n)

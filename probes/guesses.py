@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import combinations, pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from probes.bucket import CANVAS, BucketSettings
+from probes.bucket import CANVAS, BucketSettings, usual_maximum
 from probes.replay import Touch
 from probes.timeline import Timeline, timeline
 
@@ -22,6 +22,8 @@ OUTFLOW_STARTS = (CANVAS.outflow_per_s, 3.0, 5.0, 7.0, 13.0, 16.0, 20.0, 30.0)
 """First guesses of the outflow, units/s."""
 RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 32))
 """First guesses of mark / reservation."""
+CROSSED = 8
+"""So many headers that show a level are taken two by two, each pair telling a reservation and an outflow."""
 GRID_CALLS = 40
 """The grid of first guesses looks at this many calls only: over a longer time a wrong outflow blurs everything."""
 
@@ -32,6 +34,8 @@ def grid(touches: Sequence[Touch]) -> list[BucketSettings]:
     top = max(t.remaining for t in touches if t.remaining is not None)
     pairs = [(top / parts, outflow) for outflow in OUTFLOW_STARTS for parts in RESERVATION_PARTS]
     pairs += [(value, CANVAS.outflow_per_s) for value in _first_reservations(touches, top)]
+    pairs += [(value, CANVAS.outflow_per_s) for value in _clamped_reservations(touches, top)]
+    pairs += _crossed(touches, top)
     misses, marks = _scored(sample, top, np.array(pairs))
     best = np.argsort(misses, kind="stable")[:3]
     return [BucketSettings.of(float(marks[n]), outflow_per_s=pairs[n][1], up_front_cost=pairs[n][0]) for n in best]
@@ -58,6 +62,43 @@ def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 
             began = min(touch.arrived_s, others[0].arrived_s)
             found.append(mark - touch.remaining - touch.cost + outflow * (touch.departed_s - began))
     return [value for value in found if 0.01 * mark < value < mark]
+
+
+def _crossed(touches: Sequence[Touch], top: float) -> list[tuple[float, float]]:
+    """(reservation, outflow) by each two headers below `top`, if the level was off its floor while any call was in flight.
+
+    A header then misses held * reservation - seconds * outflow, and what was paid: an outflow far from all first guesses shows so.
+    """
+    below = [t for t in touches if t.usable and t.remaining is not None and top - t.remaining > 0.5][:CROSSED]
+    rows = [_since_rest(touch, touches, top) for touch in below]
+    found = []
+    for (held, since_s, missing), (held_then, since_then_s, missing_then) in combinations(rows, 2):
+        turn = held_then * since_s - held * since_then_s
+        if abs(turn) > 1e-3:
+            reservation = (missing_then * since_s - missing * since_then_s) / turn
+            outflow = (missing_then * held - missing * held_then) / turn
+            found.append((reservation, outflow))
+    return [(reservation, outflow) for reservation, outflow in found if 0.01 * top < reservation < top and 0.1 < outflow < top]
+
+
+def _since_rest(touch: Touch, touches: Sequence[Touch], top: float) -> tuple[float, float, float]:
+    """(calls in flight at its departure, seconds since none was, units that these reservations less the leak left out of its header)."""
+    busy = [t for t in touches if t.arrived_s < touch.departed_s]
+    began = touch.arrived_s
+    for t in sorted(busy, key=lambda t: t.arrived_s, reverse=True):
+        if t.departed_s >= began:
+            began = min(began, t.arrived_s)
+    held = sum(t.departed_s > touch.departed_s for t in busy)
+    paid = sum(t.cost for t in busy if began <= t.departed_s <= touch.departed_s)
+    assert touch.remaining is not None
+    return float(held), touch.departed_s - began, top - touch.remaining - paid
+
+
+def _clamped_reservations(touches: Sequence[Touch], mark: float) -> list[float]:
+    """The reservation by refusals that filled the bucket to its maximum: Remaining shows that less the reservation taken back."""
+    beside = [t for t in touches if t.refused and any(o.arrived_s < t.departed_s < o.departed_s for o in touches)]
+    shown = [t.remaining + usual_maximum(mark) - mark for t in beside if t.remaining is not None]
+    return [value for value in dict.fromkeys(shown) if 0.0 < value < mark][:2]
 
 
 def combs(touches: Sequence[Touch]) -> list[BucketSettings]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.guesses import combs, doubtful_orders, grid
-from probes.regression import Solution, refined, scales, weights
+from probes.regression import LEAST_COUNTED, Solution, refined, scales, weights
 from probes.replay import Touch
 from probes.timeline import Timeline, timeline
 
@@ -32,6 +32,13 @@ MEND_FROM = 4
 """Turns of the regression before a header's reservations are taken out, where a guess is a rough one."""
 CLOCK_BIAS_S = 0.0015
 """What is common to all estimated instants and cannot be seen: X-Runtime is not quite the time between the two touches; seconds."""
+AT_ONCE = 0.1
+"""What leaks while a call is refused, units: no more than this says nothing of the outflow."""
+UNTOLD = 0.5
+"""A constant whose standard error is a greater share of it is not told."""
+FEWEST_TELLING, MOST_MISSED = 4, 0.35
+"""A reservation is checked once so many headers that count any agree on it, and no greater share of them does not: two headers always agree
+on a reservation and an outflow, a wrong pair as well."""
 ORDER_DOUBT = (0.02, 0.03, 0.06, 0.1), (1.0, 1.0, 1.5, 1.9), (1.6, 2.5, 3.0, 3.0)
 """Scatter of the headers, units; how much larger than by the formula the errors of reservation and outflow then are, by 600 random buckets.
 
@@ -80,6 +87,18 @@ class Fit:
     def moved(self) -> float:
         """Events taken for swapped by each header that counts reservations."""
         return self.solution.moved
+
+    @property
+    def checked(self) -> bool:
+        """Whether more headers agree on the reservation than any two constants could be fitted to, and it is more than their scatter."""
+        told, beside = self.solution.explained, int(np.sum(self.solution.beside))
+        return self.bucket.up_front_cost > LEAST_COUNTED and told >= FEWEST_TELLING and told >= (1.0 - MOST_MISSED) * beside
+
+    @property
+    def unbound(self) -> bool:
+        """Whether the outflow is not known and does not bind: each call made alone left the bucket at rest."""
+        solution = self.solution
+        return self.errors[2] > UNTOLD * self.bucket.outflow_per_s and bool(np.all(solution.at_mark | solution.beside))
 
     @property
     def possible(self) -> bool:
@@ -153,11 +172,15 @@ def _reordered(line: Timeline, best: Solution, guesses: Sequence[BucketSettings]
 def _covariance(found: Solution) -> NDArray[np.float64]:
     """Sandwich over groups that share a touch of the floor, as their times share its error; inf where the data say nothing."""
     used = found.rows * np.array([0.0 if found.exact_mark else 1.0, 1.0, 1.0])
+    used[found.weight == 0.0] *= (1.0, 0.0, 1.0)  # a refusal alone: a reservation beyond the maximum would be counted by it
+    at_once = (found.weight > 1.0) & (np.abs(found.rows[:, 2]) * found.bucket.outflow_per_s < AT_ONCE)
+    used[at_once] *= (1.0, 1.0, 0.0)
+    used[found.at_mark & (found.rows[:, 1] == 0.0)] *= (1.0, 0.0, 0.0)  # at the floor: the outflow may be any that is greater
     alone = found.residuals[None, :]
     heavy = weights(alone, found.swaps[None, :], scales(alone, found.rows[None, :]))[0]
     informed = np.sum(np.abs(used), axis=0) > 1e-6
     informed &= ~_undetermined(used * np.sqrt(heavy)[:, None])
-    informed[1] &= bool(np.any(found.rows[:, 1] != found.swaps))  # a swap alone, where no calls overlapped, is an odd header
+    informed[1] &= bool(np.any(used[:, 1] != found.swaps))  # a swap alone, where no calls overlapped, is an odd header
     normal = used.T @ (used * heavy[:, None])
     bread = np.linalg.pinv(normal, rcond=1e-10)
     scores = used * (heavy * found.residuals)[:, None]

@@ -33,6 +33,8 @@ LONE, SLOWEST_PER_S = 0.5, 0.02
 dearer than the rest hardly any rate is safe for a job, and steps at a part of that would price next to nothing."""
 UNDER_CEILING = 0.98
 """Share of `max_rate` at which calls go evenly, so that the ceiling itself never holds one back."""
+ALONE_CALLS = 120
+"""Answers that price the calls where only one at a time passes."""
 LEAST_JUDGED = 8
 """Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
 PRICING_S = 300.0
@@ -94,12 +96,14 @@ class Pricing:
     def _price(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
         """The next step of pricing; None when the budget is spent, the server slowed down, or there is nothing to step on."""
         twin = pooled_twin(found) if found is not None else None
-        if not self.price or twin is None or found is None or self._slowed(seen):
+        if not self.price or twin is None or found is None or not found.identified or self._slowed(seen):
             return None
         if elapsed_s(seen) > PRICING_S:
             return None
         if self._suspected is None and self._step >= len(STEPS):
             return self._sprint(seen, found, left)
+        if twin.bucket.burst < 2:
+            return self._alone(seen, found)
         self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
         share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
         calls = self._calls_of(part, left)
@@ -111,6 +115,10 @@ class Pricing:
         calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - elapsed_s(seen)))))
         self._step -= self._suspected is not None  # looked at once more
         return self._evenly(rate, calls, found, seen)
+
+    def _alone(self, seen: Sequence[Observation], found: Estimate) -> Round | None:
+        """One call after another, where two at one time are refused; None once so many priced the calls."""
+        return self._round([0.0], found, seen) if sum(o.ok for o in seen) < ALONE_CALLS else None
 
     @property
     def _ceiling_per_s(self) -> float:
@@ -218,7 +226,7 @@ def rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
 
 def pooled_twin(found: Estimate) -> Twin | None:
     """A twin over the prices of all calls together, as the design sends them in turn."""
-    if not found.identified or not found.prices:
+    if not found.determined or not found.prices:
         return None
     assert found.fit is not None
     costs = np.concatenate([p.costs for p in found.prices.values()])

@@ -13,7 +13,7 @@ from probes.estimate import Estimate, estimate
 from probes.foreign import foreign_budget
 from probes.mixture import mixture
 from probes.observation import Observation
-from probes.prices import LEAST_PRICED, Prices, mean_of
+from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices, mean_of
 from probes.rules.base import plural, rounded_down
 from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
 from probes.signatures import Regime, Sign, Signs
@@ -23,6 +23,8 @@ from probes.windows import Window
 
 UNTRIED = 1.3
 """By how many times a rate may be faster than any that was tried, unsaid."""
+LEAST_SAFE, LEAST_ALONE = 15, LEAST_SMOOTHED
+"""Fewest priced calls from which a safe rate is told; and where two at one time are refused, as it then rests on the longest of a job."""
 MOST_LOST = 0.01
 """Above this share of calls that timed out no rate is told: what they hold at the server is not known."""
 TOO_FAST, SELDOM, SELDOM_OUTFLOW = 1.05, 2.326, 1.96
@@ -39,6 +41,8 @@ UNSEEN = 1.08
 """What a few hundred smoothed pairs do not show of the tails: intervals without it held the truth in 92.6 % of 390 random buckets."""
 UNSEEN_TAIL = 2.0
 """The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
+UNSEEN_ALONE = 1.4
+"""The same where two calls at one time are refused: there the rate rests on the longest call of the whole job."""
 PILED = 0.75
 """Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
 CLEARLY = 0.75
@@ -171,7 +175,8 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
     if middle >= FASTEST_PER_S or middle <= 0.0:
         return None
     slopes = elasticities(twin, job_calls, ODDS, middle)
-    error = (UNSEEN_TAIL if prices.heavy else UNSEEN) * math.sqrt(
+    unseen = UNSEEN_TAIL if prices.heavy else UNSEEN_ALONE if twin.burst < 2 else UNSEEN
+    error = unseen * math.sqrt(
         _variance_of_prices(prices, slopes)
         + _variance_of_bucket(found, slopes)
         + _variance_of_distance(found, twin, slopes)
@@ -215,11 +220,12 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
 def _unclear(found: Estimate, rate: Interval, slopes: Elasticities) -> str | None:
     """Why what the rate rests on is not known well enough; None where it is."""
     assert found.fit is not None
-    if _bound_by(slopes) is BoundBy.OUTFLOW and not math.isfinite(found.fit.errors[2]):
+    if _bound_by(slopes) is BoundBy.OUTFLOW and not (math.isfinite(found.fit.errors[2]) or found.fit.unbound):
         return "What a job may pay depends on the outflow, and no header told it: the calls cost too little, or were too far apart."
     if rate.high > WIDEST * rate.low:
         return f"{plural(rate.n, 'call')} allow anything from {rounded_down(rate.low)} to {rounded_down(rate.high)} calls/s: none is told."
-    return None
+    least = LEAST_ALONE if found.fit.bucket.burst < 2 else LEAST_SAFE
+    return f"Only {plural(rate.n, 'call')} were priced, where a safe rate takes {least} of them." if rate.n < least else None
 
 
 def _lasting(window: Window, job_calls: int, bounds: Bounds) -> Safe | None:
@@ -276,6 +282,8 @@ def _variance_of_bucket(found: Estimate, slopes: Elasticities) -> float:
             slopes.outflow_per_s / bucket.outflow_per_s,
         ]
     )
+    if found.fit.unbound:
+        weights[2] = 0.0
     covariance = np.where(np.isfinite(found.fit.covariance), found.fit.covariance, (0.5 * bucket.outflow_per_s) ** 2)
     return max(0.0, float(weights @ covariance @ weights))
 

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 TURNS = 16
 USUAL_NOISE = 0.02
 """Smallest scale of residuals that is taken for noise, units."""
+LEAST_COUNTED = 1.0
+"""Reservations no larger than this, units, cannot be told from the scatter of headers: none is taken out."""
+DENIAL, ROOM = 2.0, 1.05
+"""Cost of a fit that contradicts each refusal; reservations that a refusal's header shows at most."""
 RIDGE = np.diag([1e-9, 1e-9, 1e-7])
 """Holds a constant where the data say nothing of it."""
 
@@ -35,6 +39,8 @@ class Solution:
     """Constants at rest, `rows` of d header / d (mark, reservation, outflow), and what each of the n headers says of them.
 
     `residuals` are in units, header minus replay, modulo reservations; `swaps` the reservations taken out; `noise` is their robust scale.
+    `at_mark` reads the mark itself; `weight` is what a header is worth to the reservation; `denied` is the share of refusals whose header
+    shows more than a reservation, which refuses nobody.
     """
 
     bucket: BucketSettings
@@ -42,6 +48,9 @@ class Solution:
     residuals: Floats
     swaps: Floats
     origins: NDArray[np.int64]
+    weight: Floats
+    denied: float
+    at_mark: NDArray[np.bool_]
     noise: float
     exact_mark: bool
 
@@ -53,7 +62,21 @@ class Solution:
     @property
     def outliers(self) -> float:
         """Share of headers that the replay does not explain."""
-        return float(np.mean(np.abs(self.residuals) > 6.0 * self.noise + 0.5)) if self.n else 0.0
+        return float(np.mean(self._missed)) if self.n else 0.0
+
+    @property
+    def beside(self) -> NDArray[np.bool_]:
+        """Which headers count reservations of other calls; the rest show the floor, or what costs left behind."""
+        return np.asarray(self.rows[:, 1] != 0.0)
+
+    @property
+    def explained(self) -> int:
+        """How many headers that count reservations the replay explains, by their weight."""
+        return int(np.sum(self.weight[self.beside & ~self._missed]))
+
+    @property
+    def _missed(self) -> NDArray[np.bool_]:
+        return np.asarray(np.abs(self.residuals) > 6.0 * self.noise + 0.5)
 
     @property
     def possible(self) -> bool:
@@ -62,16 +85,16 @@ class Solution:
 
     @property
     def cost(self) -> float:
-        """How badly the headers are explained: mean of a bounded loss, and a fine for reservations taken out; smaller is better."""
+        """How badly the headers are explained: mean of a bounded loss, and fines for reservations taken out and refusals denied."""
         if not self.possible:
             return np.inf
         scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
-        return float(np.mean(scaled) + 0.8 * self.moved) if self.n else 0.0
+        return float(np.mean(scaled) + 0.8 * self.moved + DENIAL * self.denied) if self.n else 0.0
 
     @property
     def moved(self) -> float:
         """Reservations taken out of the residuals for each header that counts any."""
-        return float(np.sum(np.abs(self.swaps)) / max(1, int(np.sum(self.rows[:, 1] != 0.0))))
+        return float(np.sum(np.abs(self.swaps)) / max(1, int(np.sum(self.beside))))
 
 
 @dataclass(frozen=True)
@@ -114,11 +137,19 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
             residuals=found.residuals[n],
             swaps=found.swaps[n],
             origins=found.origins[n],
+            weight=line.weight,
+            denied=_denied(line, buckets[n]),
+            at_mark=np.abs(line.headers - constants[n, 0]) < 1e-6,
             noise=float(noise[n]),
             exact_mark=bool(exact[n]),
         )
         for n in range(len(buckets))
     ]
+
+
+def _denied(line: Timeline, bucket: BucketSettings) -> float:
+    left = line.headers[line.refused]
+    return float(np.mean(left > ROOM * bucket.up_front_cost)) if len(left) else 0.0
 
 
 def _exact_marks(line: Timeline, marks: Floats) -> tuple[float, NDArray[np.bool_]]:
@@ -151,7 +182,8 @@ def _linearised(line: Timeline, constants: Floats, floor_after_leak: bool, mend:
     mark, reservation, outflow = constants.T[:, :, None]
     target = line.headers + courses.constants
     raw = target - mark + courses.reservations * reservation - courses.seconds * outflow
-    swaps = np.where((np.abs(raw) > 0.4 * reservation) & mend[:, None], np.round(raw / reservation), 0.0)
+    counted = mend[:, None] & (reservation > LEAST_COUNTED)
+    swaps = np.where((np.abs(raw) > 0.4 * reservation) & counted, np.round(raw / reservation), 0.0)
     swaps = np.clip(swaps, -line.neighbours, line.neighbours)
     rows = np.empty((*raw.shape, 3))
     rows[:, :, 0], rows[:, :, 1], rows[:, :, 2] = 1.0, swaps - courses.reservations, courses.seconds

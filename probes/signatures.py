@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
+import numpy as np
+
 from probes.bucket import CANVAS, HOSTED_MARK, BucketSettings
 from probes.observation import Observation, Outcome
 from probes.replay import Touch, usable_remaining
@@ -13,6 +15,8 @@ from probes.replay import Touch, usable_remaining
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""
 CANVAS_MARKS = (CANVAS.high_water_mark, HOSTED_MARK)
+LONG_S = 10.0
+"""Where calls usually take longer, s, what a few of them reserve may leak before the first returns: a level that stays says nothing."""
 LESS = 0.97
 """Where mark and reservation are Canvas's own, an outflow surely below this share of Canvas's is what another job leaves."""
 ABOVE, JUST_BEFORE_S = 5.0, 0.5
@@ -65,7 +69,7 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
         said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
         return Regime.REFUSALS if refused else Regime.UNTHROTTLED, (Sign("no_headers", said),)
     still = _constant_although_overlapping(touches)
-    if still and not refused:
+    if still and not refused and usual_s(answered) <= LONG_S:
         said = (
             f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls, up to {_together(touches)} at one time: "
             "no bucket is kept for this token, or it leaks what so many reserve before the first returns."
@@ -82,12 +86,21 @@ def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0
     values = {t.remaining for t in touches if t.remaining is not None}
     if len(values) != 1:
         return 0
-    sure = [
-        t
+    sure = overlapped(touches, margin_s)
+    return sure if sure >= 2 else 0
+
+
+def overlapped(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
+    """How many calls left the bucket while another was surely in flight."""
+    return sum(
+        any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
         for t in touches
-        if any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
-    ]
-    return len(sure) if len(sure) >= 2 else 0
+    )
+
+
+def usual_s(seen: Sequence[Observation]) -> float:
+    """How long a call usually takes, s; 0 where none came back."""
+    return float(np.median([o.flight_s for o in seen if o.flight_s is not None] or [0.0]))
 
 
 def _together(touches: Sequence[Touch]) -> int:

@@ -77,6 +77,19 @@ class Timeline:
         return np.array([touch.remaining for touch in self.touches if touch.usable], dtype=float)
 
     @cached_property
+    def refused(self) -> NDArray[np.bool_]:
+        """Which of the usable touches are refusals."""
+        return np.array([touch.refused for touch in self.touches if touch.usable], dtype=bool)
+
+    @cached_property
+    def weight(self) -> Floats:
+        """How many headers each usable touch is worth to a reservation: a refusal beside another call is worth two, one alone none."""
+        return np.array([(2.0 * self._met(touch) if touch.refused else 1.0) for touch in self.touches if touch.usable])
+
+    def _met(self, touch: Touch) -> bool:
+        return any(other.arrived_s < touch.departed_s < other.departed_s for other in self.touches)
+
+    @cached_property
     def neighbours(self) -> Floats:
         """For each usable touch, how many events of other calls lie so near its departure that they may have swapped with it."""
         at = self.departures[self.usable]

@@ -64,7 +64,7 @@ class Twin:
     @property
     def burst(self) -> int:
         """Calls that may be sent at one instant from rest: ceil(mark / reservation) - 1."""
-        return max(0, math.ceil(self.bucket.high_water_mark / self.bucket.up_front_cost - 1e-9) - 1)
+        return self.bucket.burst
 
     def scaled(self, *, cost: float = 1.0, time: float = 1.0, **bucket: float) -> Twin:
         """A twin with costs and times multiplied and some constants of the bucket replaced; the same draws."""

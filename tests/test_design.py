@@ -279,3 +279,82 @@ def test_a_bucket_that_leaks_what_a_few_calls_reserve(ceiling: int) -> None:
         assert told.fit is not None
         constants = (told.fit.bucket.high_water_mark, told.fit.bucket.outflow_per_s, told.fit.bucket.up_front_cost)
         assert constants == pytest.approx((250.0, 16.0, 7.0), rel=0.01)
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_bucket_that_leaks_most_of_what_a_few_calls_reserve(seed: int) -> None:
+    """200 units/s and calls of 2 s: nearly all headers are at rest, six and more together show the bucket, and no wrong one is told."""
+    world = World(BucketSettings.of(600.0, 200.0, 50.0), Law(2.0, 1.0, spread=0.4), seed=seed)
+    world.carry_out(Design((SELF,), price=False))
+    told = estimate(world.seen)
+    assert told is not None
+    assert told.fit is not None
+    assert (told.identified, world.refused, world.most_in_flight >= 6) == (True, 0, True)
+    assert (told.fit.bucket.outflow_per_s, told.fit.bucket.up_front_cost) == pytest.approx((200.0, 50.0), rel=0.01)
+
+
+def test_a_bucket_that_holds_one_call() -> None:
+    """Two together are refused, once more half a call apart, and then calls go one by one: the rate is safe and one worker is told."""
+    world = World(BucketSettings.of(150.0, 10.0, 90.0), Law(0.3, 0.15, spread=0.4), seed=1)
+    world.carry_out(Design((SELF,), 33))
+    told = estimate(world.seen)
+    assert told is not None
+    assert told.fit is not None
+    assert told.fit.bucket.up_front_cost == pytest.approx(90.0, rel=0.002)
+    assert (world.refused, len(world.seen), told.signs) == (2, 33, ())
+    safe = rate_document(told, SELF.name)["safe"]
+    assert (safe["in_flight"], safe["burst"], safe["bound_by"]) == (1, 1, "reservations")
+    assert safe["rate_per_s"]["low"] < 0.86 < safe["rate_per_s"]["high"]
+
+
+@pytest.mark.parametrize(("level", "refused", "waited_s"), [(60.0, 0, 4.8), (300.0, 0, 28.6), (590.0, 2, 58.3)])
+def test_a_bucket_that_others_had_filled(level: float, refused: int, waited_s: float) -> None:
+    """Remaining that only rises is waited out as long as its rise says, and the bucket is told from rest without a remark."""
+    world, design, waits = World(law=Law(0.3, 0.2), seed=2), Design((SELF,), price=False), []
+    world._bucket.touch(level, 0.0)
+
+    def decide(seen: Sequence[Observation]) -> Round | None:
+        asked = design(seen)
+        waits.append(design.drains_s)
+        assert not design.drains_s or asked is None or (len(asked.calls), asked.after_s) == (1, design.drains_s)
+        return asked
+
+    world.carry_out(decide)
+    told = estimate(world.seen)
+    assert told is not None
+    assert told.fit is not None
+    assert sum(waits) == pytest.approx(waited_s, rel=0.02)
+    assert (world.refused, told.refused, told.n, told.identified, told.signs) == (refused, refused, len(world.seen), True, ())
+    assert told.fit.bucket.outflow_per_s == pytest.approx(10.0, rel=0.01)
+
+
+def test_another_job_that_goes_on_is_not_waited_for() -> None:
+    """A level that others hold up while it is asked is another job as ever, after a bounded wait."""
+    world, design = World(law=Law(0.3, 0.2), seed=2, others=(9.0, 1.0)), Design((SELF,), price=False)
+    world.carry_out(design)
+    told = estimate(world.seen)
+    assert told is not None
+    assert [sign.kind for sign in told.signs] == ["shared_token"]
+    assert world.now_s < 60.0
+
+
+@pytest.mark.parametrize(("time_s", "identified", "longest_s"), [(5.0, True, 60.0), (14.0, False, 130.0), (30.0, False, 130.0)])
+def test_calls_that_all_take_long(time_s: float, identified: bool, longest_s: float) -> None:
+    """Pairs that leak what they reserve are followed by three together; calls of more than 10 s end within two minutes, unknown."""
+    world = World(law=Law(time_s, 1.0, spread=0.01), seed=1)
+    world.carry_out(Design((SELF,), price=False))
+    told = estimate(world.seen)
+    assert told is not None
+    assert (told.regime, told.identified, world.refused) == ("headers", identified, 0)
+    assert world.now_s < longest_s
+
+
+@pytest.mark.parametrize(("mark", "reservation", "kind", "most"), [(40.0, 50.0, "nothing_passes", 2), (600.0, 0.0, "no_reservation", 12)])
+def test_buckets_that_are_not_to_be_told(mark: float, reservation: float, kind: str, most: int) -> None:
+    """A reservation as large as the mark, or none at all, ends it early, by its name."""
+    world = World(BucketSettings.of(mark, 10.0, reservation), Law(0.3, 0.3), seed=1)
+    world.carry_out(Design((SELF,)))
+    told = estimate(world.seen)
+    assert told is not None
+    assert ([sign.kind for sign in told.signs], told.fit, told.regime) == ([kind], None, "headers")
+    assert len(world.seen) <= most

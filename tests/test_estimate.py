@@ -405,3 +405,46 @@ def test_headers_told_as_whole_numbers() -> None:
     world.answers = lambda _, told: {**told, "remaining": float(round(told["remaining"]))}
     world.carry_out(Design((SELF,), 120))
     assert "shared_token" not in kinds(found(world.seen))
+
+
+def test_a_reservation_that_two_headers_agree_on_is_not_told() -> None:
+    """Two headers off the floor fit some reservation and some outflow whatever they are: neither is told before more agree."""
+    world = World(law=Law(0.3, 0.2), seed=5)
+    for size in (1, 1, 2, 2):
+        world.round([0.0] * size, 0.3)
+    one = found(world.seen)
+    assert (one.determined, one.identified, told_by(one), one.twin(SELF.name)) == (True, False, ["high_water_mark"], None)
+    assert "Only 2 of 6 headers were read while another call was in flight" in dict(one.signs)["no_overlap"]
+
+
+def test_calls_that_overlap_and_leak_what_they_reserve() -> None:
+    """Headers that stay at the mark while calls of 12 s overlap are no approved token: it is said why nothing is known."""
+    world = World(law=Law(12.0, 1.0, spread=0.2), seed=5)
+    for size in (1, 2, 2):
+        world.round([0.0] * size, 0.3)
+    one = found(world.seen)
+    assert (one.regime, told_by(one)) == ("headers", ["high_water_mark"])
+    assert dict(one.signs)["no_overlap"] == (
+        "2 of 5 headers were read while another call was in flight, but none shows what that reserves: it leaks before the answer comes. "
+        "The reservation and the safe rate are unknown."
+    )
+
+
+def test_a_bucket_where_not_even_one_call_passes() -> None:
+    """Refusals one after another that all show the same Remaining are a reservation as large as the mark."""
+    seen = [observed(n, n + 0.1, status=429, outcome=Outcome.THROTTLED, remaining=40.0) for n in range(3)]
+    assert dict(found(seen).signs) == {
+        "nothing_passes": "All 3 calls were refused though 40 units remained each time and nothing drained: one call reserves as much as "
+        "the whole limit, so that not even one call passes."
+    }
+
+
+def test_refusals_that_show_more_than_a_reservation() -> None:
+    """Room that the refusals' own headers show contradicts a smaller reservation, which the maximum of the bucket would fake."""
+    world = World(BucketSettings.of(100.0, 10.0, 90.0), Law(0.3, 0.15, spread=0.4), seed=3)
+    for size in (1, 1, 2, 2):
+        world.round([0.0] * size, 0.3)
+    one = found(world.seen)
+    assert one.fit is not None
+    assert world.refused == 2
+    assert one.fit.bucket.up_front_cost == pytest.approx(90.0, rel=0.002)

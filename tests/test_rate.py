@@ -18,6 +18,7 @@ import pytest
 from asked import place
 from commanded import command, configured
 from test_diagnose import Server
+from worlds import observed
 
 from probes.calls import Call
 from probes.client import Client
@@ -28,7 +29,7 @@ from probes.errors import GuardStop, RunFolderError
 from probes.jobs import confirm as confirming
 from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
-from probes.jobs.rate_asking import may_be_refused
+from probes.jobs.rate_asking import may_be_refused, telling
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation, Outcome
 from probes.rules.base import rounded_down
@@ -142,6 +143,17 @@ def test_long_pricing_is_announced(tmp_path: Path, capsys: pytest.CaptureFixture
     assert int(line[2]) == pytest.approx(one.measured.seconds - seconds, rel=0.25)
     rated(tmp_path, said=Settings())
     assert capsys.readouterr().err == "", "short pricing speaks for itself"
+
+
+def test_a_wait_for_the_bucket_is_announced() -> None:
+    """How long a bucket that other calls had filled is waited for is said before the wait."""
+    said: list[str] = []
+    decide = telling(Design((SELF,)), said.append)
+    seen = [observed(n, n + 0.5, remaining=400.0 + 9.5 * n, cost=0.5) for n in range(2)]
+    decide(seen[:1])
+    assert said == []
+    decide(seen)
+    assert said == ["The bucket still drains what other calls left in it: waiting 19 s until it is at rest."]
 
 
 @pytest.mark.untraced

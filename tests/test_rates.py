@@ -321,3 +321,15 @@ def test_a_rate_that_may_be_anything_is_not_told(outflow: Estimate) -> None:
     document = rate_document(wild, SELF.name)
     assert (document["safe"], document["signs"][-1]["kind"]) == (None, "rate_unclear")
     assert document["signs"][-1]["says"].startswith("6 calls allow anything from ")
+
+
+def test_few_priced_calls_tell_no_safe_rate() -> None:
+    """From twelve calls the bucket is known, and what a call costs, but not how long a job's longest call takes: no rate is told."""
+    world = World(law=Law(0.3, 0.2), seed=5)
+    for size in (1, 1, 2, 2, 3, 3):
+        world.round([0.0] * size, 0.3)
+    found = estimate(world.seen)
+    assert found is not None
+    document = rate_document(found, SELF.name)
+    assert (found.identified, document["cost"]["n"], document["safe"]) == (True, 12, None)
+    assert document["signs"] == [{"kind": "rate_unclear", "says": "Only 12 calls were priced, where a safe rate takes 15 of them."}]

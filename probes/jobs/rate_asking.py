@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 KINDS_WITH_REFUSALS = frozenset({Kind.TEST, Kind.BETA, Kind.SANDBOX, Kind.SIMULATED})
 """Where the few refusals that a server without budget headers needs may be caused without being allowed by name."""
-LONG_S = 20.0
-"""Pricing that takes longer is announced."""
+LONG_S, LEAST_SAID_S = 20.0, 2.0
+"""Pricing, and a wait for the bucket, that take longer are announced, s."""
 Stop = GuardStop | RunFolderError | KeyboardInterrupt
 """What ends the asking before it has enough, and leaves something to tell."""
 
@@ -109,12 +109,14 @@ def heeding(decide: Decide) -> Decide:
 
 
 def telling(design: Design, say: Callable[[str], None]) -> Decide:
-    """`design`, which says once how long pricing will take, as soon as it knows: a bar alone would look as if it stood still."""
+    """`design`, which says how long it waits, and once how long pricing will take: a bar alone would look as if it stood still."""
     said = False
 
     def decide(seen: Sequence[Observation]) -> Round | None:
         nonlocal said
         asked = design(seen)
+        if design.drains_s > LEAST_SAID_S:
+            say(f"The bucket still drains what other calls left in it: waiting {seconds(design.drains_s)} until it is at rest.")
         if not said and design.pricing_s > LONG_S:
             said = True
             say(f"The bucket is known after {len(seen)} calls; pricing takes about {seconds(design.pricing_s)} more.")

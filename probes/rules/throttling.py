@@ -59,6 +59,7 @@ REMEDIES = {
     "still_counter": "Ask whoever runs it for its limits; until then go one by one, and wait as long as Retry-After says.",
     "refusals_ended": "Ask again when nothing else runs with this token; until then go one by one.",
     "no_overlap": "Allow more in flight, a higher rate or a greater --budget, or ask with a call of about a second.",
+    "no_reservation": "Go one by one, and watch X-Rate-Limit-Remaining: what calls cost must not exceed what drains.",
     "headers_missing": "Look at what stands between: a proxy or an edge that drops headers, or answers from a cache.",
     "cost_missing": "Its cost header cannot be used: go carefully, with few calls at one time, and watch X-Rate-Limit-Remaining.",
 }
