@@ -21,7 +21,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         frozenset(
             (
                 "errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace "
-                "hearing losses silence retreat agreement stats clock"
+                "hearing losses silence retreat agreement stats clock line"
             ).split()
         ),
     ),

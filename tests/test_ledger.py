@@ -611,6 +611,37 @@ def test_unknown_buckets_unlike_the_guess(constants: tuple[float, float, float, 
     assert refused <= 1
 
 
+def job_of(constants: tuple[float, float, float], time_s: float, calls: int, share: float = 0.5) -> Case:
+    """So many calls of about `time_s` each to a bucket of this mark, outflow and reservation; a call costs a share of its time."""
+    draw = random.Random(1)
+    times = tuple(time_s * math.exp(draw.gauss(0.0, 0.5)) for _ in range(calls))
+    return Case(BucketSettings.of(*constants), tuple(share * each for each in times), times, time_s, 0.02, 0.003)
+
+
+@pytest.mark.parametrize(
+    ("constants", "time_s", "calls", "most"),
+    [((279.0, 8.4, 99.0), 0.35, 800, 5.0), ((321.0, 10.0, 132.0), 1.0, 400, 4.5), ((722.0, 36.9, 122.0), 0.8, 800, 2.0)],
+)
+def test_unknown_buckets_of_few_or_quick_reservations(
+    constants: tuple[float, float, float], time_s: float, calls: int, most: float
+) -> None:
+    """A bucket that holds two calls, or leaks 37 units/s, is learnt too, and hardly a call is refused."""
+    case = job_of(constants, time_s, calls)
+    book = unknown(case)
+    value, refused = ratio(case, book)
+    assert (value < most, refused <= 1) == (True, True)
+    learnt = (book.settings.high_water_mark, book.settings.outflow_per_s, book.settings.up_front_cost)
+    assert (book.known, learnt) == (True, pytest.approx(constants, rel=0.03))
+
+
+def test_a_bucket_that_does_not_hold_two_calls() -> None:
+    """Where the second of two is refused, calls go one after another, and two are tried again ever more rarely."""
+    case = job_of((224.0, 13.0, 145.0), 0.7, 600)
+    value, refused = ratio(case, unknown(case))
+    assert refused <= 5
+    assert value < 1.2
+
+
 def test_first_headers_below_zero() -> None:
     """Of an unknown bucket that is above its mark at first nothing is learnt from that, and no storm follows."""
     book = unknown(FAMILIES["canvas"](1))
