@@ -203,6 +203,12 @@ class Limiter:
             )
         self._pump()
 
+    def withdraw(self, ticket: int) -> None:
+        """Hands a ticket back unused: its call never left, since there was no connection, say."""
+        with self._lock:
+            self.ledger.unsend(ticket, self._clock())
+        self._pump()
+
     def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:
         """An httpx transport that sends through this gate; `options` go to httpx.HTTPTransport when no inner one is given."""
         from probes.gates import sync_transport
@@ -233,9 +239,7 @@ class Limiter:
         """Takes a cancelled waiter out; a ticket it was just given is handed back unused."""
         with self._lock:
             self._waiting.leave(waiter)
-            if waiter.ticket is not None:
-                self.ledger.unsend(waiter.ticket, self._clock())
-        self._pump()
+        self.withdraw(-1 if waiter.ticket is None else waiter.ticket)
 
     def _wait_of(self, waiter: Waiter) -> float | None:
         """Seconds until the first in the queue should look again; None for everybody whom the pump alone wakes."""
