@@ -73,6 +73,8 @@ class Learner:
     last: tuple[float, float] | None = None
     """When the last answer came, and its level, in this burst."""
     sent_together: int = 0
+    at_rest: bool = True
+    """Whether no call is out that was sent before there was anything to learn: it would blur what the others tell."""
     opening: tuple[int, float, float] = (0, 0.0, 0.0)
     rows: list[tuple[int, float, float]] = field(default_factory=list)
     """(reservations, seconds, change of the level without its cost)."""
@@ -133,6 +135,9 @@ class Learner:
             return self._goes_on(now_s, cost, remaining) or self.mark > before
         if self.mark <= 0.0:  # a bucket above its mark tells nothing of it yet
             return False
+        if not self.at_rest:
+            self.at_rest, self.sent_together = not out, int(bool(out))
+            return full
         if not self.sent_together:
             self.sent_together, self.last = len(out) + 1, None
             self._opens(now_s - sent_s, now_s, cost, remaining)
