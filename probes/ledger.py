@@ -170,7 +170,7 @@ class Ledger(Balance):
     def _read(self, sent_s: float, now_s: float, paid: float, remaining: float, refused: bool) -> None:
         self._take_back(sent_s, now_s)
         if self.known and not refused:
-            self._revise(now_s, remaining)
+            self._revise(sent_s, now_s, remaining)
         if not self.known and not refused and self.learner.learn(self.passage.expected(self.out, now_s), sent_s, now_s, paid, remaining):
             self._relearn(now_s, remaining)
         if self.known or self.learner.free:
@@ -181,10 +181,11 @@ class Ledger(Balance):
             self._set(level, min(self._own_at(now_s), level), now_s)
         self.neighbours.header(now_s)
 
-    def _revise(self, now_s: float, remaining: float) -> None:
+    def _revise(self, sent_s: float, now_s: float, remaining: float) -> None:
         """Constants that stood may be others by now."""
-        arrived = self._own_at(now_s) - self.settings.up_front_cost * self.passage.hardly_unseen(self.out, now_s)
-        if self.revision.gone(remaining, arrived, self.settings):
+        hangs = self.passage.expected(self.out, now_s) is not self.out  # what hangs may be nowhere, and the book fuller than the bucket
+        filled = 0.0 if hangs else self._own_at(now_s) - self.settings.up_front_cost * self.passage.hardly_unseen(self.out, now_s)
+        if self.revision.gone(sent_s, now_s, remaining, self.passage.quickest_s, filled, self.settings):
             self._begin_again()
         elif (mark := self.revision.mark(now_s, remaining, self.settings)) is not None:
             self._take_mark(mark, now_s)
@@ -194,13 +195,11 @@ class Ledger(Balance):
         self._move_mark(mark, now_s)
         self.learner.mark = mark
         self.agreement.clear()
-        self.neighbours = Neighbours()
-        self.passage = Passage(self.passage.quickest_s, self.passage.longest_s)
+        self.neighbours, self.passage = Neighbours(), Passage(self.passage.quickest_s, self.passage.longest_s)
 
     def _begin_again(self) -> None:
         """The constants are not those of this bucket: they are learnt, with the mark as a first guess."""
-        mark = self.settings.high_water_mark
-        self.known = self.learned_once = False
+        self.known, self.learned_once, mark = False, False, self.settings.high_water_mark
         self.learner, self.revision = Learner(at_rest=not self.out, sent_together=int(bool(self.out))), Revision()
         self.settings = BucketSettings.of(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE)
 

@@ -22,8 +22,12 @@ ROOM = 1.05
 """A Remaining of more reservations than this lets a call pass: one that was refused there shows a greater reservation."""
 PROOFS, WITHIN_CALLS = 2, 1500
 """So many such refusals within so many calls: one alone may be a departure between the verdict and its header."""
-UNTOUCHED, UNTOUCHED_RESERVATIONS = 12, 1.5
-"""So many headers in a row that show an empty bucket although our calls must have filled it by this much: no bucket is kept."""
+UNTOUCHED = 12
+"""So many calls in a row that were at the server while another's header showed the mark, and by the book the bucket was not empty ..."""
+FILLED = 1.5
+"""... but held so many reservations: then none is kept."""
+LEAKED_SHARE = 0.5
+"""A call is sure to be seen until this part of its reservation has leaked."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class Revision:
     """(since when, Remaining, headers) that did not move."""
     proofs: deque[int] = field(default_factory=lambda: deque(maxlen=PROOFS))
     """How many calls were sent when refusals came that Remaining had room for."""
+    empty_s: deque[float] = field(default_factory=lambda: deque(maxlen=JUDGED))
+    """When headers at the mark came, of late and in a row."""
     untouched: int = 0
 
     def mark(self, now_s: float, remaining: float, settings: BucketSettings) -> float | None:
@@ -66,8 +72,18 @@ class Revision:
         self.proofs.append(sent)
         return len(self.proofs) == PROOFS and self.proofs[-1] - self.proofs[0] < WITHIN_CALLS
 
-    def gone(self, remaining: float, filled: float, settings: BucketSettings) -> bool:
-        """A header, when calls that must have arrived fill at least `filled` units: whether no bucket is kept for this token any more."""
-        empty = abs(remaining - settings.high_water_mark) <= STILL_UNITS
-        self.untouched = self.untouched + 1 if empty and filled >= UNTOUCHED_RESERVATIONS * settings.up_front_cost else 0
+    def gone(self, sent_s: float, now_s: float, remaining: float, way_s: float, filled: float, settings: BucketSettings) -> bool:
+        """The header of a call: whether no bucket is kept for this token any more.
+
+        A call and its answer travel less than `way_s`; calls that must have arrived fill `filled` units by the book. Only calls that
+        came back count: a ticket that nobody releases is at no server.
+        """
+        if abs(remaining - settings.high_water_mark) > STILL_UNITS:
+            self.empty_s.clear()
+            self.untouched = 0
+            return False
+        until_s = min(now_s - way_s, sent_s + LEAKED_SHARE * settings.up_front_cost / settings.outflow_per_s)
+        there = any(sent_s + way_s < when < until_s for when in self.empty_s)
+        self.untouched += there and filled >= FILLED * settings.up_front_cost
+        self.empty_s.append(now_s)
         return self.untouched >= UNTOUCHED
