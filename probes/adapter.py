@@ -8,12 +8,16 @@ from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
 from requests.exceptions import RequestException, RetryError
-from urllib3.exceptions import HTTPError, MaxRetryError, ProtocolError
+from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, HTTPError, MaxRetryError, NewConnectionError, ProtocolError
 from urllib3.util.request import set_file_position
 from urllib3.util.retry import Retry
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter
+
+
+NEVER_SENT = (NewConnectionError, ConnectTimeoutError, EmptyPoolError)
+"""Failures before a request was sent: the server knows nothing of it."""
 
 
 class Gate(HTTPAdapter):
@@ -66,20 +70,30 @@ class Gate(HTTPAdapter):
         try:
             response = super().send(request, *args, **kwargs)
             body = response.content if response.status_code == 403 else b""
-        except BaseException:
-            self._limiter.release(ticket, lost=True)
+        except BaseException as error:
+            if isinstance(_cause(error), NEVER_SENT):
+                self._limiter.withdraw(ticket)
+            else:
+                self._limiter.release(ticket, lost=True)
             raise
         told = self._limiter.hosts.answered(host, time.monotonic() - sent_s, response.status_code, response.headers, body)
         self._limiter.release(ticket, **told)
         return response
 
 
+def _cause(error: BaseException) -> object:
+    """What urllib3 raised, as requests hands it on."""
+    causes = [getattr(each, "reason", each) for each in error.args]
+    return next((each for each in causes if isinstance(each, HTTPError)), None)
+
+
 def _after_error(retries: Retry, request: Any, error: RequestException) -> Retry | None:
     """What is left of `retries` after an error, its pause over; None when it is to be raised."""
-    causes = [getattr(each, "reason", each) for each in error.args]
-    cause = next((each for each in causes if isinstance(each, HTTPError)), ProtocolError("Connection broken", error))
+    cause = _cause(error)
     try:
-        left = retries.increment(request.method, request.url, error=cause)
+        left = retries.increment(
+            request.method, request.url, error=cause if isinstance(cause, HTTPError) else ProtocolError("Connection broken", error)
+        )
     except HTTPError:
         return None
     left.sleep()

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from probes.limiter import Limiter
 
 
+NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+"""Failures before a request was sent: the server knows nothing of it."""
+
+
 class _SyncGate(httpx.BaseTransport):
     def __init__(self, limiter: Limiter, inner: httpx.BaseTransport) -> None:
         self._limiter = limiter
@@ -31,6 +35,9 @@ class _SyncGate(httpx.BaseTransport):
             if response.status_code == 403 and not response.is_stream_consumed:
                 response = _unread(response, b"".join(response.iter_raw()))
             body = _body(response)
+        except NEVER_SENT:
+            self._limiter.withdraw(ticket)
+            raise
         except BaseException:
             self._limiter.release(ticket, lost=True)
             raise
@@ -60,6 +67,9 @@ class _AsyncGate(httpx.AsyncBaseTransport):
             if response.status_code == 403 and not response.is_stream_consumed:
                 response = _unread(response, b"".join([part async for part in response.aiter_raw()]))
             body = _body(response)
+        except NEVER_SENT:
+            self._limiter.withdraw(ticket)
+            raise
         except BaseException:
             self._limiter.release(ticket, lost=True)
             raise

@@ -8,22 +8,26 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from probes.bucket import CANVAS, BucketSettings
+from probes.bucket import BucketSettings
 from probes.lattice import unit
+from probes.line import USUAL_OUTFLOW_PER_S, drawn
 
 CAUTIOUS_OUTFLOW_PER_S = 5.0
 CAUTIOUS_SHARE = 1 / 3
 """An unknown bucket is taken for one that leaks slowly and holds few reservations."""
-GREATEST_OUTFLOW_PER_S = 25.0
-USUAL_OUTFLOW_PER_S = CANVAS.outflow_per_s
-USUAL_SPREAD_PER_S = 3.0
-"""The usual outflow counts as evidence with this standard error."""
+MOST_SHARE = 0.9
+SHARE_GROWS = 1.25
+"""After each burst that was refused a reservation is taken for so many times as large a share of the mark, up to the most."""
+FIRST_ALONE, MOST_ALONE = 64, 8192
+"""Where not even two calls fit, so many go one after another before two are tried again, and twice as many each time."""
+HIGH_OUTFLOW_PER_S = 25.0
+"""Bursts are sized for an outflow up to this, with caution ..."""
+GREATEST_OUTFLOW_PER_S = 50.0
+"""... and none beyond this is thought of."""
 SHARP_PER_S = 0.4
 """The outflow stands when its standard error is below this."""
 MOST_ROWS = 160
 """Of more rows those over the shortest times are dropped."""
-LEAST_BLUR = 0.4
-"""A change is taken for this many units off at least: arrivals and departures are not seen to the millisecond."""
 FREE_AFTER = 4
 """Pairs of neighbouring departures before more calls may follow the first full burst."""
 ENOUGH = 80
@@ -45,6 +49,8 @@ AGREEING_SHARE = 0.75
 """So many of the first rows must agree, or a neighbour is among them and the unit of many changes is looked for."""
 AGREEING_STEPS = 3
 """So many of those that agree must be departures one after another, which no mistake about the mark can falsify."""
+AGREEING_PAIRS = 12
+"""... or so many bursts, where the bucket holds only two calls: the second to come back leaves it empty, which shows the mark."""
 KEPT = 48
 """Changes that are kept to find their unit."""
 JUDGED = 24
@@ -62,9 +68,13 @@ class Learner:
 
     mark: float = -math.inf
     bound: float = math.inf
+    greatest: float = math.inf
+    """The reservation is hardly more than `bound`, and not more than `greatest`, by what two calls showed; units."""
     last: tuple[float, float] | None = None
     """When the last answer came, and its level, in this burst."""
     sent_together: int = 0
+    at_rest: bool = True
+    """Whether no call is out that was sent before there was anything to learn: it would blur what the others tell."""
     opening: tuple[int, float, float] = (0, 0.0, 0.0)
     rows: list[tuple[int, float, float]] = field(default_factory=list)
     """(reservations, seconds, change of the level without its cost)."""
@@ -73,6 +83,11 @@ class Learner:
     blur_per_s: float = math.inf
     """Standard error of the line's outflow."""
     free: bool = False
+    share: float = CAUTIOUS_SHARE
+    """A reservation is no more than this share of the mark, as far as is known."""
+    alone: int = 0
+    """So many calls are still to go one after another."""
+    alone_next: int = FIRST_ALONE
     still: int = 0
     """Bursts without a trace: no bucket is kept for this token, or it leaks what so few calls reserve before the first returns."""
     most_doubled: int = MOST_DOUBLED
@@ -87,6 +102,8 @@ class Learner:
         """How many calls may be out as far as learning goes: two, then bursts that are not refilled too early, then any number."""
         if self.free:
             return UNBOUNDED
+        if self.alone:
+            return 1
         if self.sent_together:
             return 0
         if self.bound < math.inf or self._doubled == MOST_DOUBLED:
@@ -104,19 +121,23 @@ class Learner:
 
     def settings(self) -> BucketSettings:
         """The constants as far as they are known, the reservation on the high side while little is."""
-        cautious = min(BURST_CAUTION * self.bound, CAUTIOUS_SHARE * self.mark / (1 << self._doubled))
+        cautious = min(BURST_CAUTION * self.bound, self.share * self.mark / (1 << self._doubled))
         reservation, outflow = self.line if self.free else (cautious, CAUTIOUS_OUTFLOW_PER_S)
         return BucketSettings.of(self.mark, outflow, reservation)
 
     def learn(self, out: Mapping[int, float], sent_s: float, now_s: float, cost: float, remaining: float) -> bool:
         """Takes one answer in; whether the constants changed."""
         before = self.mark
+        self.alone = max(0, self.alone - 1)
         self.mark = max(self.mark, remaining)
         full = self._at_the_brim(now_s, remaining)
         if self.free:
             return self._goes_on(now_s, cost, remaining) or self.mark > before
         if self.mark <= 0.0:  # a bucket above its mark tells nothing of it yet
             return False
+        if not self.at_rest:
+            self.at_rest, self.sent_together = not out, int(bool(out))
+            return full
         if not self.sent_together:
             self.sent_together, self.last = len(out) + 1, None
             self._opens(now_s - sent_s, now_s, cost, remaining)
@@ -174,12 +195,21 @@ class Learner:
         self.rows.append((count, seconds, taken))
         if taken < SMALL_SHARE * self.mark * count and len(self.rows) < (3 if seconds < QUICK_S else 2):
             return False
-        most = max((change + GREATEST_OUTFLOW_PER_S * t) / n for n, t, change in self.rows)
-        self.bound = min(most, CAUTIOUS_SHARE * self.mark)
+        self.bound = min(self._most(HIGH_OUTFLOW_PER_S), self.share * self.mark)
+        self.greatest = min(self._most(GREATEST_OUTFLOW_PER_S), self.share * self.mark)
         return True
+
+    def _most(self, outflow_per_s: float) -> float:
+        return max((change + outflow_per_s * seconds) / count for count, seconds, change in self.rows)
 
     def refused(self) -> None:
         """A call of a burst was refused before the bucket was known: never so many together again until it is."""
+        if self.bound < math.inf:
+            self.share = min(SHARE_GROWS * self.share, MOST_SHARE)
+            self.bound = min(SHARE_GROWS * self.bound, self.share * self.mark)
+            self.greatest = min(SHARE_GROWS * self.greatest, self.share * self.mark)
+        elif self._doubled == 0:
+            self.alone, self.alone_next = self.alone_next, min(2 * self.alone_next, MOST_ALONE)
         self.most_doubled = max(0, self._doubled - 1)
         self.still = 0
 
@@ -192,19 +222,19 @@ class Learner:
         if len(self.rows) >= SURE and self._explains and not proven:
             return
         self.rows.clear()
-        self._begin(min(1.1 * self.line[0], CAUTIOUS_SHARE * self.mark), self.line[1])
+        self._begin(min(1.1 * self.line[0], MOST_SHARE * self.mark), self.line[1])
 
     def _begin(self, reservation: float, outflow: float) -> None:
         self.usual, self.line = reservation, (reservation, outflow)
 
     def _agree(self) -> None:
         """Drops rows whose calls were taken in another order than they came, then draws the line."""
-        rows = [row for row in self.rows if row[2] / row[0] <= 1.02 * self.bound]
+        rows = [row for row in self.rows if row[2] / row[0] <= 1.02 * self.greatest]
         if len(rows) < FREE_AFTER:
             return
         usual = statistics.median_high(change / count for count, _, change in rows)
         near = [row for row in rows if abs(row[2] / row[0] - usual) < NEAR * usual]
-        if len(near) < AGREEING_SHARE * len(rows) or sum(count == -1 for count, _, _ in near) < AGREEING_STEPS:
+        if len(near) < AGREEING_SHARE * len(rows) or not _many(near):
             found = unit(self.changes, self.mark)
             if found is None:
                 return
@@ -248,18 +278,9 @@ class Learner:
         return True
 
     def _draw(self) -> None:
-        """The line, drawn twice: rows far off the first one are left out of the second."""
+        """The line through the rows of late; near the usual reservation it stays."""
         self._forget()
-        rows = [*self.rows, (1, 0.0, self.usual)]
-        reservation, outflow = self.line
-        off = [abs(y - n * reservation + t * outflow) for n, t, y in rows]
-        blur = max(LEAST_BLUR, 1.5 * statistics.median(off))
-        reservation, outflow = _line(rows, blur)
-        off = [abs(y - n * reservation + t * outflow) for n, t, y in rows]
-        far = max(0.5, 4.0 * statistics.median(off))
-        near = [row for row, error in zip(rows, off, strict=True) if error <= far]
-        reservation, outflow = _line(near, blur)
-        self.blur_per_s = blur / math.sqrt(sum(t * t for _, t, _ in near) + 1e-9)
+        reservation, outflow, self.blur_per_s = drawn([*self.rows, (1, 0.0, self.usual)], self.line)
         self.line = min(max(reservation, 0.9 * self.usual), 1.1 * self.usual), min(max(outflow, 1.0), GREATEST_OUTFLOW_PER_S)
 
     def _forget(self) -> None:
@@ -270,13 +291,6 @@ class Learner:
             self.rows.remove(min(pool, key=lambda row: row[1]))
 
 
-def _line(rows: Sequence[tuple[int, float, float]], blur: float) -> tuple[float, float]:
-    """Least squares of change = u * count - o * seconds; changes are `blur` units off, the usual outflow is evidence beside them."""
-    weight = (blur / USUAL_SPREAD_PER_S) ** 2
-    nn = sum(n * n for n, _, _ in rows) + 1e-9
-    nt = sum(n * t for n, t, _ in rows)
-    tt = sum(t * t for _, t, _ in rows) + weight
-    ny = sum(n * y for n, _, y in rows)
-    ty = sum(t * y for _, t, y in rows) - weight * USUAL_OUTFLOW_PER_S
-    width = nn * tt - nt * nt
-    return (ny * tt - nt * ty) / width, (nt * ny - nn * ty) / width
+def _many(rows: Sequence[tuple[int, float, float]]) -> bool:
+    steps = sum(count == -1 for count, _, _ in rows)
+    return steps >= AGREEING_STEPS or len(rows) - steps >= AGREEING_PAIRS

@@ -1,26 +1,29 @@
 """The limiter's book: an upper bound of the bucket's level from what was sent, what came back, and what the headers say. Time is passed in.
 
 A call counts from when it is sent until its answer is received, which is longer than the bucket holds its reservation: as far as our own
-calls go the book is never below the bucket. Each header tells the true level at one instant; it lacks the calls that had not arrived by
-then. One header can raise the book at once. To lower it takes several that agree, since one can mistake the order of an arrival and a
-departure. Departures are not gambled on: a call leaves when it would pass even if nothing left the bucket meanwhile.
+calls go the book is never below the bucket, but for a call that costs more than it reserved, of which nobody knows before its answer.
+Each header tells the true level at one instant; it lacks the calls that had not arrived by then. One header can raise the book at once.
+To lower it takes several that agree, since one can mistake the order of an arrival and a departure. Departures are not gambled on: a call
+leaves when it would pass even if nothing left the bucket meanwhile.
 """
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from probes.agreement import Agreement
+from probes.balance import Balance
 from probes.bucket import BucketSettings
 from probes.hearing import Hearing
-from probes.learner import Learner
+from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
 from probes.losses import Losses
 from probes.neighbours import Neighbours
 from probes.overtaking import Overtaking
 from probes.passage import Passage
 from probes.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
+from probes.revision import Revision
 from probes.silence import Silence
+from probes.surcharges import Surcharges
 
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
@@ -29,20 +32,12 @@ BLUR_KEPT = 1.5
 
 
 @dataclass(slots=True)
-class Ledger:
+class Ledger(Balance):
     """The book of one bucket. `known`: its constants were given, or are learnt by now; `margin` (units) is kept free below the mark."""
 
-    settings: BucketSettings
     known: bool = True
     margin: float = 2.0
-    level: float = 0.0
-    touched_s: float = 0.0
-    out: dict[int, float] = field(default_factory=dict)
-    """When each call that is out was sent, in the order of sending."""
-    sent: int = 0
     learned_once: bool = False
-    own: float = 0.0
-    """The level by our own calls alone, units at `touched_s`; what headers showed above it is a neighbour's."""
     agreement: Agreement = field(default_factory=Agreement)
     hearing: Hearing = field(default_factory=Hearing)
     retreat: Retreat = field(default_factory=Retreat)
@@ -52,13 +47,11 @@ class Ledger:
     neighbours: Neighbours = field(default_factory=Neighbours)
     passage: Passage = field(default_factory=Passage)
     overtaking: Overtaking = field(default_factory=Overtaking)
-
-    def level_at(self, now_s: float) -> float:
-        """Upper bound of the level at `now_s`, units."""
-        return max(0.0, self.level - self.settings.outflow_per_s * max(0.0, now_s - self.touched_s))
+    surcharges: Surcharges = field(default_factory=Surcharges)
+    revision: Revision = field(default_factory=Revision)
 
     def wait_s(self, now_s: float) -> float:
-        """Seconds until one more call may be sent if nothing comes back until then; 0 now; inf when only an answer can make room."""
+        """Seconds until one more call may be sent if nothing comes back until then; 0 now."""
         if now_s < self.retreat.until_s:
             return self.retreat.until_s - now_s
         if self.retreat.in_a_row and (expected := self.passage.expected(self.out, now_s)):  # one goes ahead alone, to see how things stand
@@ -72,11 +65,9 @@ class Ledger:
         return over / self.settings.outflow_per_s + 1e-6
 
     def _crowded(self, now_s: float) -> float:
-        """Seconds for which an unknown bucket has as many calls out as it may; inf when only an answer can change that."""
-        if self._silent:
-            return math.inf if len(self.out) >= self.silence.together else 0.0
+        """Seconds for which an unknown bucket has as many calls out as it may, or until the oldest of them seems to hang."""
         expected = self.passage.expected(self.out, now_s)
-        if len(expected) < self.learner.most_together:
+        if len(expected) < (self.silence.together if self._silent else self.learner.most_together):
             return 0.0
         if not expected:
             self.learner.sent_together = 0  # the burst is over, though one of its calls hangs
@@ -97,19 +88,8 @@ class Ledger:
         drift = self.neighbours.drift(now_s, late_s)
         if not self.known:
             drift += BLUR_KEPT * self.learner.blur_per_s * min(now_s - self.neighbours.last_header_s, LONGEST_BLIND_WAIT_S)
-        return self.margin + min(unseen + drift, 0.4 * self.settings.high_water_mark)
-
-    def send(self, now_s: float) -> int:
-        """Books one call that is sent now; its number."""
-        self._touch(self.settings.up_front_cost, now_s)
-        self.sent += 1
-        self.out[self.sent] = now_s
-        return self.sent
-
-    def unsend(self, number: int, now_s: float) -> None:
-        """Takes back a call that was booked and never left."""
-        if self.out.pop(number, None) is not None:
-            self._touch(-self.settings.up_front_cost, now_s)
+        surcharge = self.surcharges.greatest if self.out else 0.0
+        return self.margin + min(unseen + drift + surcharge, 0.4 * self.settings.high_water_mark)
 
     def answer(
         self,
@@ -135,6 +115,8 @@ class Ledger:
         cost, remaining = self.hearing.believed(cost, remaining, mark)
         hung = now_s - sent_s >= self.passage.patience_s
         paid = self._book(now_s, now_s - sent_s, cost, lost=failed, refused=refused)
+        if not (refused or failed) and (remaining is not None or not headers_usual):  # what answers in the bucket's stead may be nearer
+            self.passage.flown(now_s - sent_s)
         if not (refused or lost):
             self._heard(now_s, bare=remaining is None)
         if not self.passage.expected(self.out, now_s) and (remaining is None or refused):
@@ -173,13 +155,12 @@ class Ledger:
         """
         held = self.settings.up_front_cost
         paid = 0.0 if refused else flight_s if cost is None else cost
+        self.surcharges.paid(paid - held)
         if lost:
             self.losses.lost(held, now_s)
             self._set(self.level_at(now_s) + paid, max(0.0, self._own_at(now_s) + paid - held), now_s)
         else:
             self._touch(paid - held, now_s)
-        if not (refused or lost):
-            self.passage.flown(flight_s)
         return paid
 
     @property
@@ -188,6 +169,8 @@ class Ledger:
 
     def _read(self, sent_s: float, now_s: float, paid: float, remaining: float, refused: bool) -> None:
         self._take_back(sent_s, now_s)
+        if self.known and not refused:
+            self._revise(sent_s, now_s, remaining)
         if not self.known and not refused and self.learner.learn(self.passage.expected(self.out, now_s), sent_s, now_s, paid, remaining):
             self._relearn(now_s, remaining)
         if self.known or self.learner.free:
@@ -197,6 +180,28 @@ class Ledger:
             level = max(self.level_at(now_s), shown) if self.out else shown
             self._set(level, min(self._own_at(now_s), level), now_s)
         self.neighbours.header(now_s)
+
+    def _revise(self, sent_s: float, now_s: float, remaining: float) -> None:
+        """Constants that stood may be others by now."""
+        hangs = self.passage.expected(self.out, now_s) is not self.out  # what hangs may be nowhere, and the book fuller than the bucket
+        filled = 0.0 if hangs else self._own_at(now_s) - self.settings.up_front_cost * self.passage.hardly_unseen(self.out, now_s)
+        if self.revision.gone(sent_s, now_s, remaining, self.passage.quickest_s, filled, self.settings):
+            self._begin_again()
+        elif (mark := self.revision.mark(now_s, remaining, self.settings)) is not None:
+            self._take_mark(mark, now_s)
+
+    def _take_mark(self, mark: float, now_s: float) -> None:
+        """What headers showed by the old mark says nothing of neighbours and of the way."""
+        self._move_mark(mark, now_s)
+        self.learner.mark = mark
+        self.agreement.clear()
+        self.neighbours, self.passage = Neighbours(), Passage(self.passage.quickest_s, self.passage.longest_s)
+
+    def _begin_again(self) -> None:
+        """The constants are not those of this bucket: they are learnt, with the mark as a first guess."""
+        self.known, self.learned_once, mark = False, False, self.settings.high_water_mark
+        self.learner, self.revision = Learner(at_rest=not self.out, sent_together=int(bool(self.out))), Revision()
+        self.settings = BucketSettings.of(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE)
 
     def _relearn(self, now_s: float, remaining: float | None) -> None:
         """Takes the learner's constants; the calls that are out are booked anew at the new reservation."""
@@ -221,7 +226,7 @@ class Ledger:
         excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
         self.overtaking.judge(now_s, excess + overtaken)
         if shown <= 0.0:  # an empty bucket forgave all that was in it: what is out is all there can be
-            empty = min(mine, cost * len(self.out))
+            empty = min(mine, cost * len(self.passage.expected(self.out, now_s)))
             self._set(max(empty, cost * self.passage.maybe_unseen(self.out, now_s)), min(self.own, empty), now_s)
         elif excess > 0.0:
             self._raise(excess, now_s)
@@ -256,7 +261,10 @@ class Ledger:
         A Remaining that shows room, or that nothing is known of yet, explains no refusal.
         """
         again = self.retreat.refused(sent_s, now_s)
-        if again:
+        if self.known and not self.learner.free and self.revision.refused(self.sent, remaining, self.settings):
+            self.neighbours.jump(1.0, now_s)
+            self._begin_again()
+        elif again:
             self._doubt(now_s, remaining)
         understood = remaining is not None and (self.known or self.learner.free) and remaining <= 2.0 * self.settings.up_front_cost
         if retry_after_s is not None and retry_after_s > 0.0:
@@ -288,12 +296,3 @@ class Ledger:
             self.silence.refused()
         elif not self.known:
             self.learner.refused()
-
-    def _touch(self, amount: float, now_s: float) -> None:
-        self._set(max(0.0, self.level_at(now_s) + amount), max(0.0, self._own_at(now_s) + amount), now_s)
-
-    def _own_at(self, now_s: float) -> float:
-        return max(0.0, self.own - self.settings.outflow_per_s * max(0.0, now_s - self.touched_s))
-
-    def _set(self, level: float, own: float, now_s: float) -> None:
-        self.level, self.own, self.touched_s = level, own, max(now_s, self.touched_s)

@@ -14,7 +14,6 @@ import math
 import os
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,7 +29,7 @@ from probes.ledger import Ledger
 from probes.pace import Pace
 from probes.runs import Run
 from probes.silence import Silence
-from probes.waiters import TaskWaiter, ThreadWaiter, Waiter
+from probes.waiters import Queue, TaskWaiter, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:
     import httpx
@@ -85,7 +84,7 @@ class Limiter:
         self._pace = Pace(max_rate)
         self._clock = clock
         self._lock = threading.RLock()
-        self._waiting: OrderedDict[Waiter, None] = OrderedDict()
+        self._waiting = Queue()
         _LIMITERS.add(self)
 
     @classmethod
@@ -204,6 +203,12 @@ class Limiter:
             )
         self._pump()
 
+    def withdraw(self, ticket: int) -> None:
+        """Hands a ticket back unused: its call never left, since there was no connection, say."""
+        with self._lock:
+            self.ledger.unsend(ticket, self._clock())
+        self._pump()
+
     def transport(self, inner: httpx.BaseTransport | None = None, **options: Any) -> httpx.BaseTransport:
         """An httpx transport that sends through this gate; `options` go to httpx.HTTPTransport when no inner one is given."""
         from probes.gates import sync_transport
@@ -227,27 +232,22 @@ class Limiter:
 
     def _join(self, waiter: Waiter) -> None:
         with self._lock:
-            self._waiting[waiter] = None
+            self._waiting.join(waiter)
         self._pump()
 
     def _leave(self, waiter: Waiter) -> None:
         """Takes a cancelled waiter out; a ticket it was just given is handed back unused."""
         with self._lock:
-            self._waiting.pop(waiter, None)
-            if waiter.ticket is not None:
-                self.ledger.unsend(waiter.ticket, self._clock())
-        self._pump()
+            self._waiting.leave(waiter)
+        self.withdraw(-1 if waiter.ticket is None else waiter.ticket)
 
     def _wait_of(self, waiter: Waiter) -> float | None:
-        """Seconds until the first in the queue should look again; None for everybody else, whom the pump wakes."""
+        """Seconds until the first in the queue should look again; None for everybody whom the pump alone wakes."""
         with self._lock:
-            if self._first() is not waiter:
-                return None
+            if self._waiting.first() is not waiter:
+                return self._waiting.behind_s
             wait = self._delay()
             return None if wait == math.inf else max(wait, SHORTEST_WAIT_S)
-
-    def _first(self) -> Waiter | None:
-        return next(iter(self._waiting), None)
 
     def _delay(self) -> float:
         if self._max_in_flight is not None and len(self.ledger.out) >= self._max_in_flight:
@@ -258,19 +258,18 @@ class Limiter:
     def _pump(self, awake: Waiter | None = None) -> None:
         """Hands out tickets in the order of asking while the bucket allows, then wakes the first that waits, unless it calls."""
         with self._lock:
-            while (first := self._first()) is not None and self._delay() <= 0.0:
-                del self._waiting[first]
+            while (first := self._waiting.first()) is not None and self._delay() <= 0.0:
+                self._waiting.leave(first)
                 first.ticket = self.ledger.send(self._clock())
                 self._pace.sent(self._clock())
                 if not first.wake():
                     self.ledger.unsend(first.ticket, self._clock())
-            while (first := self._first()) is not None and first is not awake and not first.wake():
-                del self._waiting[first]
+            self._waiting.wake(awake)
 
     def _forked(self) -> None:
         """In a child process: those who waited or hold tickets are in the parent; the level they left is as good as it was there."""
         self._lock = threading.RLock()
-        self._waiting.clear()
+        self._waiting = Queue()
         self.ledger.out.clear()
 
 

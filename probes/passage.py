@@ -13,6 +13,8 @@ SAFE_SHARE = 0.4
 PATIENCE_S, PATIENCE_FLIGHTS, MOST_PATIENCE_S = 5.0, 5.0, 30.0
 """A call seems to hang when it is out for so long, and for so many times the longest flight; or for as long as the last."""
 FEW = 8
+FORGOTTEN = 512
+"""The shortest flight is that of so many flights at least, and of twice as many at most: who was nearer once may be no more."""
 LEAST = 32
 """Headers before a lower bound of the round trip is believed."""
 
@@ -30,6 +32,8 @@ class Passage:
     longest_s: float = 0.0
     round_trip_s: float = 0.0
     latest_s: float = 0.0
+    flights: int = 0
+    quickest_lately_s: float = math.inf
     unseen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
     seen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
 
@@ -37,6 +41,10 @@ class Passage:
         """A call came back after `seconds`."""
         self.quickest_s = min(self.quickest_s, seconds)
         self.longest_s = max(self.longest_s, seconds)
+        self.flights += 1
+        self.quickest_lately_s = min(self.quickest_lately_s, seconds)
+        if self.flights % FORGOTTEN == 0:
+            self.quickest_s, self.quickest_lately_s = self.quickest_lately_s, math.inf
 
     @property
     def patience_s(self) -> float:

@@ -270,12 +270,13 @@ def test_a_call_that_brought_no_answer_is_booked_as_lost() -> None:
     asyncio.run(main())
     with httpx.Client(transport=gate.transport(httpx.MockTransport(late))) as client, pytest.raises(httpx.ReadTimeout):
         client.get("http://here/")
-    with requests.Session() as session, socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
+    with requests.Session() as session, socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
         session.trust_env = False
         session.mount("http://", gate.requests_adapter())
-        with pytest.raises(requests.ConnectionError):
-            session.get(f"http://127.0.0.1:{closed.getsockname()[1]}/", timeout=5)
+        with pytest.raises(requests.ReadTimeout):
+            session.get(f"http://127.0.0.1:{mute.getsockname()[1]}/", timeout=0.1)
     assert (gate.lost, gate.in_flight) == ([True, True, True], 0)
 
 
@@ -500,3 +501,41 @@ def test_a_file_is_sent_again_from_where_it_began(httpserver: HTTPServer) -> Non
     body.seek(4)
     assert session.post(httpserver.url_for("/"), data=body).status_code == 200
     assert [data for data, _ in seen] == [b"x" * 100] * 3
+
+
+def test_a_call_that_never_left_is_not_booked() -> None:
+    """Where no connection came about, or none was free, the server knows nothing: the ticket goes back and the bucket stays empty."""
+    gate = Noting()
+
+    async def refused(url: str) -> None:
+        async with httpx.AsyncClient(transport=gate.async_transport()) as client:
+            with pytest.raises(httpx.ConnectError):
+                await client.get(url)
+
+    with socket.socket() as closed, requests.Session() as session:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+        session.trust_env = False
+        session.mount("http://", gate.requests_adapter())
+        asyncio.run(refused(url))
+        with httpx.Client(transport=gate.transport()) as client, pytest.raises(httpx.ConnectError):
+            client.get(url)
+        with pytest.raises(requests.ConnectionError):
+            session.get(url, timeout=5)
+    assert (gate.lost, gate.in_flight, gate.ledger.level_at(time.monotonic())) == ([], 0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("error", "lost"),
+    [(httpx.ConnectTimeout, []), (httpx.PoolTimeout, []), (httpx.WriteTimeout, [True]), (httpx.RemoteProtocolError, [True])],
+)
+def test_which_failures_may_have_reached_the_server(error: type[httpx.TransportError], lost: list[bool]) -> None:
+    """A call that found no connection in time never left; one that broke off while it was written or read may be at work."""
+    gate = Noting()
+
+    def fail(request: httpx.Request) -> httpx.Response:
+        raise error("failed", request=request)
+
+    with httpx.Client(transport=gate.transport(httpx.MockTransport(fail))) as client, pytest.raises(error):
+        client.get("http://here/")
+    assert (gate.lost, gate.in_flight) == (lost, 0)

@@ -21,7 +21,8 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         frozenset(
             (
                 "errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace "
-                "hearing losses silence retreat agreement stats clock"
+                "hearing losses silence retreat agreement stats clock line "
+                "balance surcharges revision"
             ).split()
         ),
     ),

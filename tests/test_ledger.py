@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import random
 import statistics
+from collections import deque
 from collections.abc import Callable
 
 import pytest
@@ -236,7 +237,7 @@ def test_a_lone_call_that_is_refused_again_waits_longer() -> None:
     book, now, waits = ledger(), 0.0, []
     for _ in range(4):
         now += book.wait_s(now) + 1e-6
-        book.answer(book.send(now), now, remaining=60.0, refused=True)
+        book.answer(book.send(now), now, remaining=52.4, refused=True)
         waits.append(book.retreat.until_s - now)
     assert waits[1:] == pytest.approx([5.0, 10.0, 20.0])
 
@@ -609,6 +610,134 @@ def test_unknown_buckets_unlike_the_guess(constants: tuple[float, float, float, 
     seconds, refused = ratio(case, unknown(case))
     assert seconds < 3.5
     assert refused <= 1
+
+
+def job_of(constants: tuple[float, float, float], time_s: float, calls: int, share: float = 0.5) -> Case:
+    """So many calls of about `time_s` each to a bucket of this mark, outflow and reservation; a call costs a share of its time."""
+    draw = random.Random(1)
+    times = tuple(time_s * math.exp(draw.gauss(0.0, 0.5)) for _ in range(calls))
+    return Case(BucketSettings.of(*constants), tuple(share * each for each in times), times, time_s, 0.02, 0.003)
+
+
+@pytest.mark.parametrize(
+    ("constants", "time_s", "calls", "most"),
+    [((279.0, 8.4, 99.0), 0.35, 800, 5.0), ((321.0, 10.0, 132.0), 1.0, 400, 4.5), ((722.0, 36.9, 122.0), 0.8, 800, 2.0)],
+)
+def test_unknown_buckets_of_few_or_quick_reservations(
+    constants: tuple[float, float, float], time_s: float, calls: int, most: float
+) -> None:
+    """A bucket that holds two calls, or leaks 37 units/s, is learnt too, and hardly a call is refused."""
+    case = job_of(constants, time_s, calls)
+    book = unknown(case)
+    value, refused = ratio(case, book)
+    assert (value < most, refused <= 1) == (True, True)
+    learnt = (book.settings.high_water_mark, book.settings.outflow_per_s, book.settings.up_front_cost)
+    assert book.known
+    assert learnt == pytest.approx(constants, rel=0.03)
+
+
+CHANGED = {"mark halved": (300.0, 10.0, 50.0), "reservation x3": (600.0, 10.0, 150.0), "all three": (300.0, 5.0, 100.0)}
+
+
+@pytest.mark.parametrize("name", CHANGED)
+def test_constants_that_changed_since_are_found_out(name: str) -> None:
+    """Where the bucket is another than was given a few calls are refused, then its true constants hold; a mark is read off Remaining."""
+    case = job_of(CHANGED[name], 2.0, 500, 0.9)
+    book = Ledger(DEFAULT)
+    value, refused = ratio(case, book)
+    assert (value < 1.6, refused <= 5) == (True, True)
+    if name != "mark halved":
+        assert book.settings.up_front_cost == pytest.approx(CHANGED[name][2], rel=0.05)
+
+
+def test_a_mark_that_was_raised_is_followed() -> None:
+    """Headers above the mark that was given raise it, and the job uses what the bucket holds more."""
+    book = Ledger(DEFAULT)
+    assert ratio(job_of((1200.0, 10.0, 50.0), 0.4, 1000), book)[1] == 0
+    assert 850.0 < book.settings.high_water_mark <= 1200.0
+
+
+def test_a_few_headers_above_the_mark_are_nonsense() -> None:
+    """Where one header in four shows more than the mark the mark stays."""
+    book = ledger()
+    for step in range(60):
+        book.answer(book.send(float(step)), step + 0.1, cost=0.1, remaining=900.0 if step % 4 == 0 else 600.0)
+    assert book.settings.high_water_mark == 600.0
+
+
+def test_a_remaining_that_stands_still_is_the_mark() -> None:
+    """A level leaks: the same Remaining six times over 2.5 seconds is an empty bucket's; one that moves, or shows no room, is a level."""
+    for shown, mark in (((550.0,) * 7, 550.0), ((550.0, 552.0) * 4, 600.0), ((40.0,) * 7, 600.0)):
+        book = ledger()
+        for step, remaining in enumerate(shown):
+            book.answer(book.send(0.5 * step), 0.5 * step + 0.1, cost=0.0, remaining=remaining)
+        assert book.settings.high_water_mark == mark
+
+
+def test_a_refusal_where_remaining_had_room() -> None:
+    """Two refusals at a Remaining of more than a reservation show a greater one, which is learnt; what shows less room is a neighbour's."""
+    for remaining, stands in ((52.0, True), (80.0, False)):
+        book = ledger()
+        for now in (0.0, 20.0):
+            book.answer(book.send(now), now + 0.1, remaining=remaining, refused=True)
+        assert book.known == stands
+
+
+def test_an_approve_listed_token_is_found_out() -> None:
+    """Where call after call is out while another's header shows an empty bucket none is kept: the limiter learns that, and goes faster.
+
+    Tickets that nobody releases show nothing of the kind.
+    """
+    for released, stands in ((True, False), (False, True)):
+        book, others = ledger(), deque[int]()
+        for step in range(60):
+            now = 0.2 * step
+            others.append(book.send(now))
+            book.answer(book.send(now), now + 0.1, cost=0.1, remaining=600.0)
+            if released and step > 3:
+                book.answer(others.popleft(), now + 0.15, cost=0.1, remaining=600.0)
+        assert book.known == stands
+
+
+def test_a_surcharge_is_kept_free() -> None:
+    """Once a call cost 150 more than it had reserved another may: with calls out so much stays free, until 512 answers cost less."""
+    book = ledger()
+    book.answer(book.send(0.0), 0.1, cost=200.0, remaining=450.0)
+    for step in range(511):
+        book.answer(book.send(20.0 + step), 20.1 + step, cost=0.1, remaining=600.0)
+    alone = book.reserve(531.1)
+    book.send(531.1)
+    assert book.reserve(531.1) == pytest.approx(alone + 150.0)
+    book.answer(book.send(531.1), 531.1, cost=0.1, remaining=550.0)
+    assert book.surcharges.greatest == 0.0
+
+
+def test_what_answers_in_the_buckets_stead_is_no_flight() -> None:
+    """Where headers are usual an answer without one tells nothing of the way to the bucket; the shortest flight is forgotten in time."""
+    book = ledger()
+    assert book.passage.quickest_s == pytest.approx(0.01)
+    book.answer(book.send(0.0), 0.001, cost=0.001)
+    assert book.passage.quickest_s == pytest.approx(0.01)
+    for step in range(1024):
+        book.answer(book.send(1.0 + step), 1.2 + step, cost=0.1, remaining=600.0)
+    assert book.passage.quickest_s == pytest.approx(0.2)
+
+
+def test_tickets_that_are_never_released_to_a_silent_server() -> None:
+    """Of a server that tells nothing a call that never returns counts for so long as a call may hang, then others go on."""
+    book = unknown(FAMILIES["canvas"](1))
+    still(book, 4, None)
+    lost = sent_at_once(book, 100.0)
+    assert book.wait_s(100.0) == pytest.approx(5.0)
+    assert len(sent_at_once(book, 105.1)) == len(lost)
+
+
+def test_a_bucket_that_does_not_hold_two_calls() -> None:
+    """Where the second of two is refused, calls go one after another, and two are tried again ever more rarely."""
+    case = job_of((224.0, 13.0, 145.0), 0.7, 600)
+    value, refused = ratio(case, unknown(case))
+    assert refused <= 5
+    assert value < 1.2
 
 
 def test_first_headers_below_zero() -> None:

@@ -300,6 +300,100 @@ def test_a_loop_that_was_closed_holds_nobody_up() -> None:
     task._log_destroy_pending = False  # type: ignore[attr-defined]  # it is meant to be left
 
 
+def waiting_in(loop: asyncio.AbstractEventLoop, limiter: Limiter, count: int) -> list[asyncio.Task[int]]:
+    """So many tasks of a loop that has stopped and is not closed wait for a ticket."""
+
+    async def begin() -> list[asyncio.Task[int]]:
+        tasks = [loop.create_task(limiter.acquire_async()) for _ in range(count)]
+        await asyncio.sleep(0.01)
+        return tasks
+
+    return loop.run_until_complete(begin())
+
+
+def test_a_loop_that_stands_still_holds_nobody_up() -> None:
+    """Tasks of a stopped loop keep their place at the head and a thread goes past them; when the loop runs again they get their tickets."""
+    limiter = full()
+    held = [limiter.acquire(), limiter.acquire()]
+    loop = asyncio.new_event_loop()
+    tasks = waiting_in(loop, limiter, 2)
+    threading.Timer(0.05, limiter.release, (held[0],), {"cost": 0.0, "remaining": 600.0}).start()
+    limiter.release(limiter.acquire(), cost=0.0, remaining=600.0)
+    limiter.release(held[1], cost=0.0, remaining=600.0)
+    assert len(limiter._waiting) == 2
+    assert sorted(loop.run_until_complete(asyncio.wait_for(asyncio.gather(*tasks), 2.0))) == [4, 5]
+    loop.close()
+
+
+def test_a_loop_that_stops_meanwhile_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that waits behind a task finds out by itself that the task's loop has stopped."""
+    monkeypatch.setattr("probes.waiters.BEHIND_S", 0.05)
+    limiter = full()
+    held = [limiter.acquire(), limiter.acquire()]
+    loop, got = asyncio.new_event_loop(), []
+    thread = threading.Thread(target=lambda: got.append(limiter.acquire()), daemon=True)
+
+    async def begin() -> asyncio.Task[int]:
+        task = loop.create_task(limiter.acquire_async())
+        await asyncio.sleep(0.01)
+        thread.start()
+        await asyncio.sleep(0.1)
+        limiter.ledger.unsend(held[0], time.monotonic())  # room comes by itself, as by a leak: nobody is woken for it
+        return task
+
+    task = loop.run_until_complete(begin())
+    thread.join(2.0)
+    assert got == [3]
+    task.cancel()
+    loop.run_until_complete(asyncio.wait([task]))
+    loop.close()
+
+
+def test_a_thread_that_holds_up_a_loop_goes_before_its_tasks() -> None:
+    """A synchronous acquire inside a running loop, as in a notebook, gets the next ticket although a task of the loop came first."""
+
+    async def job() -> tuple[int, int]:
+        limiter = full()
+        held = [limiter.acquire(), limiter.acquire()]
+        task = asyncio.create_task(limiter.acquire_async())
+        await asyncio.sleep(0.01)
+        threading.Timer(0.05, limiter.release, (held[0],), {"cost": 0.0, "remaining": 600.0}).start()
+        ticket = limiter.acquire()
+        limiter.release(ticket, cost=0.0, remaining=600.0)
+        return ticket, await task
+
+    got: list[tuple[int, int]] = []
+    thread = threading.Thread(target=lambda: got.append(asyncio.run(job())), daemon=True)
+    thread.start()
+    thread.join(3.0)
+    assert got == [(3, 4)]
+
+
+def test_a_loop_that_is_held_up_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A loop that waits for a thread which waits behind its tasks: the thread goes past them."""
+    monkeypatch.setattr("probes.waiters.BEHIND_S", 0.02)
+    monkeypatch.setattr("probes.waiters.DEAF_S", 0.05)
+    limiter = full(max_in_flight=1)
+    first = limiter.acquire()
+    got: list[int] = []
+
+    def work() -> None:
+        got.append(limiter.acquire())
+
+    async def job() -> None:
+        task = asyncio.create_task(limiter.acquire_async())
+        await asyncio.sleep(0.01)
+        thread = threading.Thread(target=work, daemon=True)
+        threading.Timer(0.3, limiter.release, (first,), {"cost": 0.0, "remaining": 600.0}).start()
+        thread.start()
+        thread.join(2.0)
+        assert (got, task.done()) == ([2], False)
+        limiter.release(2, cost=0.0, remaining=600.0)
+        assert await task == 3
+
+    asyncio.run(job())
+
+
 def test_an_interrupted_thread_leaves_the_queue() -> None:
     """A wait that ends by an exception, as Ctrl-C makes one, leaves nobody in the queue."""
     limiter = full(max_in_flight=1)
