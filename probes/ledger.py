@@ -58,6 +58,8 @@ class Ledger(Balance):
             return max(next(iter(expected.values())) + self.passage.patience_s - now_s, 1e-3)
         if not self.known and (wait := self._crowded(now_s)) > 0.0:
             return wait
+        if self.known and self.out and not self.hearing.bare and (wait := self.passage.first_s(self.out, now_s)) > 0.0:
+            return wait
         level = self.level_at(now_s)
         over = level + self.settings.up_front_cost + self.reserve(now_s) - self.settings.high_water_mark
         if over < 0.0 or (not self.out and level <= 0.0):

@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+FIRST_S = 2.0
+"""So long the first call is waited for before others follow it: what stood in the bucket before it only its answer tells."""
 KEPT = 64
 SAFE_SHARE = 0.4
 """Of the youngest call that a header had seen; where calls are sent far apart few of them are so young, and the true round trip is less."""
@@ -56,6 +58,10 @@ class Passage:
         if now_s - next(iter(out.values()), now_s) < self.patience_s:
             return out
         return {number: sent_s for number, sent_s in out.items() if now_s - sent_s < self.patience_s}
+
+    def first_s(self, out: Mapping[int, float], now_s: float) -> float:
+        """Seconds for which the oldest call that is `out` is waited for, where none has come back yet."""
+        return FIRST_S - (now_s - next(iter(out.values()), -math.inf))
 
     def compare(self, out: Mapping[int, float], now_s: float, missing: float) -> None:
         """A header showed `missing` reservations less than the book: all but so many of the latest calls had arrived."""

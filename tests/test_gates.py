@@ -188,7 +188,7 @@ def test_a_default_bucket_in_virtual_time() -> None:
 def test_refused_calls_are_not_sent_again() -> None:
     """A limiter that thinks too much of its bucket is refused; it hands the refusals on and sends nothing twice."""
     settings = SETTINGS.changed(retry_after=True)
-    gate = Limiter(3000.0, 20.0, 50.0)
+    gate = Limiter(600.0, 20.0, 5.0)
     statuses, _, world = virtual(settings, gate, 60)
     assert world.counts.requests == 60
     assert statuses.count(429) == gate.refused > 0

@@ -90,7 +90,7 @@ def test_how_a_limiter_shows_itself() -> None:
     """Its constants, and how things stand."""
     limiter = Limiter(clock=lambda: 0.0)
     limiter.acquire()
-    assert repr(limiter) == ("<Limiter known: mark 600, outflow 10/s, reservation 50; level 50, in flight 1, waiting 0 for 0 s, refused 0>")
+    assert repr(limiter) == ("<Limiter known: mark 600, outflow 10/s, reservation 50; level 50, in flight 1, waiting 0 for 2 s, refused 0>")
 
 
 def test_headers_may_be_given_as_they_came() -> None:
@@ -107,6 +107,7 @@ def test_headers_may_be_given_as_they_came() -> None:
 def test_a_forked_child_starts_with_a_queue_of_its_own() -> None:
     """A lock that a thread of the parent held, and the parent's waiters, hold up no child; the level stays."""
     limiter = full()
+    limiter.release(limiter.acquire(), cost=0.1, remaining=600.0)
     for _ in range(2):
         limiter.acquire()
     waiting = threading.Thread(target=limiter.acquire, daemon=True)
