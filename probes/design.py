@@ -113,7 +113,8 @@ class Design(Pricing):
         """More calls together while the bucket is unclear, ever more where the level hardly moves; None where little may be left."""
         if not found.determined and not _roomy(seen):
             return None
-        if self._still < len(STILL) and _least_share(seen) >= 1.0 - AT_REST and usual_s(seen) <= LONG_S:
+        hardly = found.window is None and _least_share(seen) >= 1.0 - AT_REST
+        if self._still < len(STILL) and hardly and usual_s(seen) <= LONG_S:
             self._still += 1
         return self._together(self._unclear_size, found, seen)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from probes.buckets import contradicted
-from probes.foreign import dialect_of, foreign_budget
 from probes.observation import Observation, Outcome
 from probes.rules.base import Document, Finding, Severity, View, plural, rounded_down
 from probes.stats import percent
@@ -97,6 +96,10 @@ def judge(view: View) -> Iterator[Finding]:
 
 def _foreign(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     """Budget headers that another dialect reads."""
+    if not any("budget_of" in o.facts for o in seen):
+        return
+    from probes.foreign import dialect_of, foreign_budget  # what it rests on is heavy, and seldom needed
+
     sign = foreign_budget(seen)
     if sign is not None:
         advice = f'Set dialect = "{dialect_of(seen)}" in [instances.{name}], then ask again.'
