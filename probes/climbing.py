@@ -76,6 +76,11 @@ class Climbing(Probing, ABC):
         if self.limit is None and self.bursts and not self.trains and self._rests and not self._climbs and self._refused(self._latest()):
             self.limit = self._beside_refused()
 
+    @property
+    def hurried(self) -> bool:
+        """Whether the last burst came without a rest."""
+        return not self._rests
+
     @abstractmethod
     def _limited(self, limit: int) -> Round | None:
         """What follows when so many calls fit."""

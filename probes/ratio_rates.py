@@ -248,8 +248,8 @@ def _unmet(design: RefusalDesign, job: int, bounds: Bounds) -> Safe | None:
 
     Where the server slowed down first: the rate at which it kept its pace; None where it kept none that was tried.
     """
-    tried = _tried(design) or [_sent_per_s(design.seen)]  # bursts without a rest may have taken all calls
-    if not design.seen or (design.crowded and design.crowds):
+    tried = _tried(design) or ([_sent_per_s(design.seen)] if design.hurried else [])  # bursts may have taken all calls
+    if not tried or (design.crowded and design.crowds):
         return None
     whole, n = _sent_per_s(design.seen), len(design.seen)
     if design.crowded:
