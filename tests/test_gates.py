@@ -384,7 +384,7 @@ def test_retries_of_requests_have_a_ticket_each(httpserver: HTTPServer) -> None:
     httpserver.expect_request("/").respond_with_handler(
         lambda _: Response("", status=next(answers), headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "600"})
     )
-    gate = Limiter()
+    gate = Limiter(600.0, 100.0, 50.0)  # a reservation leaks in half a second
     session = requests.Session()
     session.mount("http://", gate.requests_adapter(max_retries=Retry(2, status_forcelist=[429, 500], backoff_factor=0.0)))
     assert session.get(httpserver.url_for("/")).status_code == 200
