@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -12,12 +11,10 @@ from urllib3.exceptions import ConnectTimeoutError, EmptyPoolError, HTTPError, M
 from urllib3.util.request import set_file_position
 from urllib3.util.retry import Retry
 
+from probes.admission import Admission
+
 if TYPE_CHECKING:
     from probes.limiter import Limiter
-
-
-NEVER_SENT = (NewConnectionError, ConnectTimeoutError, EmptyPoolError)
-"""Failures before a request was sent: the server knows nothing of it."""
 
 
 class Gate(HTTPAdapter):
@@ -60,25 +57,16 @@ class Gate(HTTPAdapter):
             set_file_position(request.body, start)
 
     def _sent(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        host = urlsplit(request.url).hostname or ""
-        if self._limiter.hosts.passes_by(host):
+        with Admission(self._limiter, urlsplit(request.url).hostname or "", _never_sent) as call:
             response = super().send(request, *args, **kwargs)
-            self._limiter.hosts.passed(host, response.status_code, response.headers)
-            return response
-        ticket = self._limiter.acquire()
-        sent_s = time.monotonic()
-        try:
-            response = super().send(request, *args, **kwargs)
-            body = response.content if response.status_code == 403 else b""
-        except BaseException as error:
-            if isinstance(_cause(error), NEVER_SENT):
-                self._limiter.withdraw(ticket)
-            else:
-                self._limiter.release(ticket, lost=True)
-            raise
-        told = self._limiter.hosts.answered(host, time.monotonic() - sent_s, response.status_code, response.headers, body)
-        self._limiter.release(ticket, **told)
+            body = response.content if call.reads_body(response.status_code) else b""
+            call.answered(response.status_code, response.headers, body)
         return response
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Failures before a request was sent: the server knows nothing of it."""
+    return isinstance(_cause(error), NewConnectionError | ConnectTimeoutError | EmptyPoolError)
 
 
 def _cause(error: BaseException) -> object:

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import httpx
 
+from probes.admission import Admission
 from probes.errors import UsageError
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter
-
-
-NEVER_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
-"""Failures before a request was sent: the server knows nothing of it."""
 
 
 class _SyncGate(httpx.BaseTransport):
@@ -24,26 +20,13 @@ class _SyncGate(httpx.BaseTransport):
         self._inner = inner
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        if self._limiter.hosts.passes_by(request.url.host):
-            response = self._inner.handle_request(request)
-            self._limiter.hosts.passed(request.url.host, response.status_code, response.headers)
-            return response
-        ticket = self._limiter.acquire()
-        sent_s = time.monotonic()
-        try:
-            response = self._inner.handle_request(request)
-            if response.status_code == 403 and not response.is_stream_consumed:
-                response = _unread(response, b"".join(response.iter_raw()))
-            body = _body(response)
-        except NEVER_SENT:
-            self._limiter.withdraw(ticket)
-            raise
-        except BaseException:
-            self._limiter.release(ticket, lost=True)
-            raise
-        seconds = time.monotonic() - sent_s
-        told = self._limiter.hosts.answered(request.url.host, seconds, response.status_code, response.headers, body)
-        self._limiter.release(ticket, **told)
+        with Admission(self._limiter, request.url.host, _never_sent) as call:
+            response, body = self._inner.handle_request(request), b""
+            if call.reads_body(response.status_code):
+                if not response.is_stream_consumed:
+                    response = _unread(response, b"".join(response.iter_raw()))
+                body = _body(response)
+            call.answered(response.status_code, response.headers, body)
         return response
 
     def close(self) -> None:
@@ -56,30 +39,22 @@ class _AsyncGate(httpx.AsyncBaseTransport):
         self._inner = inner
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if self._limiter.hosts.passes_by(request.url.host):
-            response = await self._inner.handle_async_request(request)
-            self._limiter.hosts.passed(request.url.host, response.status_code, response.headers)
-            return response
-        ticket = await self._limiter.acquire_async()
-        sent_s = time.monotonic()
-        try:
-            response = await self._inner.handle_async_request(request)
-            if response.status_code == 403 and not response.is_stream_consumed:
-                response = _unread(response, b"".join([part async for part in response.aiter_raw()]))
-            body = _body(response)
-        except NEVER_SENT:
-            self._limiter.withdraw(ticket)
-            raise
-        except BaseException:
-            self._limiter.release(ticket, lost=True)
-            raise
-        seconds = time.monotonic() - sent_s
-        told = self._limiter.hosts.answered(request.url.host, seconds, response.status_code, response.headers, body)
-        self._limiter.release(ticket, **told)
+        async with Admission(self._limiter, request.url.host, _never_sent) as call:
+            response, body = await self._inner.handle_async_request(request), b""
+            if call.reads_body(response.status_code):
+                if not response.is_stream_consumed:
+                    response = _unread(response, b"".join([part async for part in response.aiter_raw()]))
+                body = _body(response)
+            call.answered(response.status_code, response.headers, body)
         return response
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Failures before a request was sent: the server knows nothing of it."""
+    return isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout)
 
 
 def _unread(response: httpx.Response, body: bytes) -> httpx.Response:
@@ -88,14 +63,12 @@ def _unread(response: httpx.Response, body: bytes) -> httpx.Response:
 
 
 def _body(response: httpx.Response) -> bytes:
-    """The decoded body of a 403, which stays unread; nothing of other answers."""
-    if response.status_code != 403:
-        return b""
+    """The decoded body of an answer, which stays unread."""
     if response.is_stream_consumed:
         return response.content
     raw = b"".join(response.stream) if isinstance(response.stream, httpx.SyncByteStream) else b""
     try:
-        return httpx.Response(403, headers=response.headers, content=raw).content
+        return httpx.Response(response.status_code, headers=response.headers, content=raw).content
     except httpx.DecodingError:  # whoever reads the answer will meet it
         return raw
 
