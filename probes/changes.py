@@ -9,7 +9,7 @@ import numpy as np
 
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation
-from probes.replay import Touch
+from probes.touches import Touch
 
 FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
 """Reservations off; which share of the headers must be, and how many at least; how much more of them one way than the other."""

@@ -17,8 +17,8 @@ from probes.bucket import BucketSettings
 from probes.identify import fit
 from probes.observation import Observation, Outcome
 from probes.regression import Solution, refined
-from probes.replay import Touch, network_s, touches_of
 from probes.timeline import timeline
+from probes.touches import Touch, network_s, touches_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,11 +14,12 @@ from probes.distance import Distance
 from probes.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.regression import LEAST_COUNTED
-from probes.replay import Touch, jitter_s, predicted
 from probes.resting import RISE
 from probes.rules.base import seconds
 from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
 from probes.slowing import queued_s
+from probes.timeline import timeline
+from probes.touches import Touch, jitter_s
 from probes.windows import counts_down
 
 TOO_MANY_OUTLIERS = 0.35
@@ -118,7 +119,7 @@ def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
     order.
     """
     reservation = fitted.bucket.up_front_cost
-    free = [left for left, t in zip(predicted(fitted.bucket, touches), touches, strict=True) if t.refused]
+    free = [left for left, t in zip(timeline(touches).remaining(fitted.bucket), touches, strict=True) if t.refused]
     shown = [t.remaining for t in touches if t.refused and t.remaining is not None]
     by_headers = len(shown) >= 2 and min(shown) > FREE_BY_HEADERS * reservation
     if not by_headers and (len(free) < 2 or min(free) <= FREE_AT_REFUSALS * reservation):

@@ -13,10 +13,10 @@ from probes.doubts import judged, signs_of_calls
 from probes.identify import UNTOLD, Fit
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices
-from probes.replay import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
 from probes.resting import since_rest
 from probes.signatures import Regime, Signs, regime_of
 from probes.stats import Interval
+from probes.touches import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
 from probes.twin import Twin
 from probes.windows import Window, window_of
 

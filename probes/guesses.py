@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import CANVAS, BucketSettings, usual_maximum
-from probes.replay import Touch
 from probes.timeline import Timeline, timeline
+from probes.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,8 +16,8 @@ import numpy as np
 from probes.bucket import BucketSettings
 from probes.guesses import combs, doubtful_orders, grid
 from probes.regression import LEAST_COUNTED, Solution, refined, scales, weights
-from probes.replay import Touch
 from probes.timeline import Timeline, timeline
+from probes.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

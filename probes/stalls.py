@@ -16,7 +16,7 @@ from probes.estimate import Estimate
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.pricing import Step
-from probes.replay import Touch, touches_of
+from probes.touches import Touch, touches_of
 from probes.twin import Twin, peaks
 
 REPLICAS = 2000

@@ -1,7 +1,9 @@
-"""The touches of a bucket as arrays, so that a replay of one set of constants takes microseconds: a fit makes thousands.
+"""The touches of a bucket as arrays, and replayed: the level after each is linear in the constants, so that a fit is linear regression.
 
-Between two touches of the floor the level is a plain sum (Lindley's recursion, as in `twin`); where the floor was touched last is where
-the free sum was least. What this cannot tell, a bucket filled to its maximum and the older script, `replay` tells event by event.
+It is reservations held times u, minus outflow times the seconds, plus the costs paid, all since the floor was last touched. Between two
+touches of the floor that is a plain sum (Lindley's recursion, as in `twin`), and the floor was touched last where the free sum was least:
+microseconds for each of the thousands of replays that a fit makes. What sums cannot tell, a bucket filled to its maximum and the older
+script, is replayed event by event, by the rule of `bucket` for many buckets at one time.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings, usual_maximum
-from probes.replay import Touch, replay
+from probes.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,8 +30,6 @@ MOST_SWAPPED = 3
 """Of so many departures beside a header it is asked whether they swapped with it."""
 MOST_ELEMENTS = 2_000_000
 """Replays at one time are so few that none of their arrays is larger."""
-FEW_REPLAYS = 8
-"""So many are replayed event by event one by one; more side by side, which costs the same for one as for a hundred."""
 
 
 @dataclass(frozen=True)
@@ -111,21 +111,26 @@ class Timeline:
         return after[:, places], before[:, places]
 
     @cached_property
-    def _events(self) -> tuple[Floats, Floats, Floats, NDArray[np.int64]]:
-        """(instants, +1 for an arrival and -1 for a departure, what is paid, where each usable touch departs) in order of time."""
-        n = len(self.touches)
-        instants = np.concatenate([self.arrivals, self.departures])
-        order = np.argsort(instants, kind="stable")  # an arrival stands before a departure of the same instant
-        steps = np.where(order < n, 1.0, -1.0)
-        paid = np.concatenate([np.zeros(n), self.costs])[order]
-        places = np.empty(2 * n, dtype=np.int64)
-        places[order] = np.arange(2 * n)
-        return instants[order], steps, paid, places[n:][self.usable]
+    def _order(self) -> NDArray[np.int64]:
+        """Which touch's arrival (its number) or departure (its number + n) each event is; an arrival stands first on a tie."""
+        return np.argsort(np.concatenate([self.arrivals, self.departures]), kind="stable")
+
+    @cached_property
+    def _places(self) -> NDArray[np.int64]:
+        """Where in the order of events each touch departs."""
+        return np.argsort(self._order, kind="stable")[len(self.touches) :]
+
+    @cached_property
+    def _events(self) -> tuple[Floats, Floats, Floats]:
+        """(instants, +1 for an arrival and -1 for a departure, what is paid) in order of time."""
+        n, order = len(self.touches), self._order
+        instants, paid = np.concatenate([self.arrivals, self.departures]), np.concatenate([np.zeros(n), self.costs])
+        return instants[order], np.where(order < n, 1.0, -1.0), paid[order]
 
     @cached_property
     def _sums(self) -> tuple[Floats, Floats]:
         """(reservations held, paid) before each event and after the last, from the first event on."""
-        _, steps, paid, _ = self._events
+        _, steps, paid = self._events
         return np.concatenate([[0.0], np.cumsum(steps)]), np.concatenate([[0.0], np.cumsum(paid)])
 
     def courses(self, constants: Floats, floor_after_leak: bool = True) -> Courses:
@@ -134,19 +139,26 @@ class Timeline:
         parts = [self._replays(constants[n : n + rows], floor_after_leak) for n in range(0, len(constants), rows)]
         return parts[0] if len(parts) == 1 else Courses(*(np.concatenate([_columns(p)[n] for p in parts]) for n in range(4)))
 
+    def remaining(self, bucket: BucketSettings) -> Floats:
+        """The header that each touch should have carried, usable or not, units; the bucket's maximum is `usual_maximum`."""
+        constants = np.array([[bucket.high_water_mark, bucket.up_front_cost, bucket.outflow_per_s]])
+        course = self._by_events(constants, bucket.floor_after_leak, self._places)
+        levels = course.reservations * bucket.up_front_cost - course.seconds * bucket.outflow_per_s + course.constants
+        return np.asarray(bucket.high_water_mark - levels[0])
+
     def _replays(self, constants: Floats, floor_after_leak: bool) -> Courses:
         found, full = self._by_sums(constants)
         rows = np.flatnonzero(full | (not floor_after_leak))
         if len(rows):
-            by_events = self._side_by_side if len(rows) > FEW_REPLAYS else self._one_by_one
-            for column, values in zip(_columns(found), by_events(constants[rows], floor_after_leak), strict=True):
+            right = self._by_events(constants[rows], floor_after_leak, self._places[self.usable])
+            for column, values in zip(_columns(found), _columns(right), strict=True):
                 column[rows] = values
         return found
 
     def _by_sums(self, constants: Floats) -> tuple[Courses, NDArray[np.bool_]]:
         """(the replays of buckets that nothing fills, which of them would have been filled to their maximum and so are wrong)."""
         mark, reservation, outflow = constants.T[:, :, None]
-        instants, _, _, places = self._events
+        instants, places = self._events[0], self._places[self.usable]
         held, paid = self._sums
         units = reservation * held + paid
         leaked = outflow * (instants - instants[0])
@@ -162,22 +174,17 @@ class Timeline:
         since = (last + 1) // 2
         return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last), full
 
-    def _one_by_one(self, constants: Floats, floor_after_leak: bool) -> Columns:
-        buckets = buckets_of(constants, floor_after_leak)
-        found = [[(c.reservations, c.seconds, c.constant, c.origin) for c in replay(bucket, self.touches)] for bucket in buckets]
-        values = np.array(found, dtype=float)[:, self.usable]
-        return values[:, :, 0], values[:, :, 1], values[:, :, 2], values[:, :, 3].astype(np.int64)
-
-    def _side_by_side(self, constants: Floats, floor_after_leak: bool) -> Columns:
-        instants, steps, paid, places = self._events
+    def _by_events(self, constants: Floats, floor_after_leak: bool, places: NDArray[np.int64]) -> Courses:
+        """The same for any bucket, after the departures at `places` in the order of events."""
+        instants, steps, paid = self._events
         tanks = _Tanks(constants, floor_after_leak, float(instants[0]))
         seen = [tanks.touched(now, step, cost) for now, step, cost in zip(instants.tolist(), steps.tolist(), paid.tolist(), strict=True)]
         columns = [np.column_stack([seen[place][n] for place in places]) for n in range(4)]
-        return columns[0], columns[1], columns[2], columns[3].astype(np.int64)
+        return Courses(columns[0], columns[1], columns[2], columns[3].astype(np.int64))
 
 
 class _Tanks:
-    """Buckets side by side: the level of each, and what it is the sum of since the last touch of the floor or the maximum."""
+    """`bucket.Bucket` for many buckets at one time, and what each level is the sum of since the last touch of the floor or the maximum."""
 
     def __init__(self, constants: Floats, floor_after_leak: bool, now: float) -> None:
         mark, self.reservation, self.outflow = constants.T

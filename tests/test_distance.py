@@ -13,8 +13,8 @@ from probes.design import Design
 from probes.distance import distance, with_times
 from probes.estimate import Estimate, estimate
 from probes.rates import Bounds, rate_document
-from probes.replay import network_s
 from probes.safety import even_rate
+from probes.touches import network_s
 
 
 def found(world: World) -> Estimate:

@@ -5,48 +5,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from worlds import Law, World, observed, recorded
+from worlds import Law, World, observed
 
-from probes.bucket import Bucket, BucketSettings
 from probes.observation import Outcome
-from probes.replay import Touch, jitter_s, network_s, predicted, replay, touches_of, way_jitter_s
-
-
-def true_headers(bucket: BucketSettings, touches: list[Touch]) -> list[float]:
-    """What a plain bucket would have answered."""
-    one = Bucket(bucket, touched_s=min(t.arrived_s for t in touches))
-    headers = [0.0] * len(touches)
-    events = [(t.arrived_s, False, n) for n, t in enumerate(touches)] + [(t.departed_s, True, n) for n, t in enumerate(touches)]
-    for now, departs, n in sorted(events):
-        if departs:
-            headers[n] = one.depart(touches[n].cost, now)
-        else:
-            one.arrive(now)
-    return headers
-
-
-@pytest.mark.parametrize("floor", [True, False])
-@pytest.mark.parametrize("seed", range(6))
-def test_replay_is_the_bucket(seed: int, floor: bool) -> None:
-    """The replay's headers are those of a plain bucket, also through floor and ceiling, with and without the floor after a leak."""
-    rng = np.random.default_rng(seed)
-    bucket = BucketSettings(600.0, 800.0, 10.0, 50.0, floor)
-    arrived = np.cumsum(rng.exponential(1.0 if seed % 2 else 0.1, 80))
-    touches = [
-        Touch(float(a), float(a + t), float(c), None)
-        for a, t, c in zip(arrived, rng.exponential(0.5, 80), rng.exponential(20, 80), strict=True)
-    ]
-    assert predicted(bucket, touches) == pytest.approx(true_headers(bucket, touches), abs=1e-9)
-
-
-def test_coefficients_of_two_calls() -> None:
-    """Two calls together: the first answer shows one reservation less a leak since the first arrival, plus its cost."""
-    touches = [Touch(0.0, 1.0, 2.0, None), Touch(0.5, 3.0, 4.0, None)]
-    first, second = replay(BucketSettings(), touches)
-    assert (first.reservations, first.seconds, first.constant, first.floored) == (1.0, 1.0, 2.0, False)
-    assert (second.reservations, second.constant) == (0.0, 0.0)
-    assert second.floored, "the level would be below zero: the floor was touched at that instant"
-    assert replay(BucketSettings(), []) == []
+from probes.touches import Touch, jitter_s, network_s, touches_of, way_jitter_s
 
 
 def test_times_with_the_servers_own() -> None:
@@ -101,13 +63,6 @@ def test_a_call_that_was_given_up_filled_the_bucket_until_then() -> None:
         dataclasses.replace(observed(0.2, 0.7, **given_up), sent_s=None, received_s=None),
     ]
     assert touches_of(seen, 0.0) == [Touch(0.0, 0.4, 1.0, 550.0), Touch(0.1, 0.7, 1.0, None, known_cost=False, answered=False)]
-
-
-def test_a_recorded_trace_is_replayed() -> None:
-    """From the client's clock alone Canvas's own headers are met to 0.1 units in the median."""
-    bucket, seen = recorded("calm-mix")
-    headers = [o.remaining for o in seen]
-    assert float(np.median(np.abs(predicted(bucket, touches_of(seen)) - np.array(headers, dtype=float)))) < 0.1
 
 
 def test_runtime_longer_than_the_flight() -> None:

@@ -1,9 +1,4 @@
-"""A bucket replayed over the client's own instants: which level each answer's header should have shown.
-
-The level after an event is linear in the constants as long as it is known when the floor was last touched: reservations held times u,
-minus outflow times the seconds since then, plus costs paid since then. A replay returns these three coefficients for each answer, so
-that a fit is linear regression.
-"""
+"""What the bucket saw of each call, by the client's own clock: when it arrived and left, what it paid, what its header said."""
 
 from __future__ import annotations
 
@@ -13,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from probes.bucket import BucketSettings
 from probes.observation import Observation, Outcome
 
 LEAST_WAYS = 12
@@ -42,17 +36,6 @@ class Touch:
     def usable(self) -> bool:
         """Whether its header says something of the level: there is one, and what the call cost is known."""
         return self.remaining is not None and self.known_cost
-
-
-@dataclass(frozen=True, slots=True)
-class Coefficients:
-    """Level after one departure = reservations * u - seconds * o + constant; `origin` numbers the last touch of the floor."""
-
-    reservations: float
-    seconds: float
-    constant: float
-    origin: int
-    floored: bool
 
 
 def touches_of(observations: Sequence[Observation], round_trip_s: float | None = None) -> list[Touch]:
@@ -105,44 +88,6 @@ def network_s(calls: Sequence[Observation]) -> float:
         return max(0.0, min(shares))
     connects = [o.connect_s for o in calls if o.connect_s and not o.reused]
     return min([*connects, *(_flight(o) for o in calls if _reached(o))]) if connects else 0.0
-
-
-def replay(bucket: BucketSettings, touches: Sequence[Touch], start: float = 0.0) -> list[Coefficients]:
-    """The coefficients of the level after each touch's departure, in the order of `touches`."""
-    u, o, top = bucket.up_front_cost, bucket.outflow_per_s, bucket.maximum
-    events = sorted(_events(touches))
-    held, since, constant, origin = 0.0, events[0][0] if events else 0.0, start, 0
-    last, floored = since, False
-    out: list[Coefficients | None] = [None] * len(touches)
-    for now, departs, index in events:
-        level = held * u - (last - since) * o + constant
-        leaked = level - (now - last) * o if level > 0.0 else level
-        if (leaked <= 0.0 and bucket.floor_after_leak) or level <= 0.0:
-            held, since, constant, origin, floored, leaked = 0.0, now, 0.0, origin + 1, True, 0.0
-        touch = touches[index]
-        held += -1.0 if departs else 1.0
-        constant += touch.cost if departs else 0.0
-        level = leaked + (touch.cost - u if departs else u)
-        last = now
-        if level <= 0.0:
-            held, since, constant, origin, floored = 0.0, now, 0.0, origin + 1, True
-        elif level > top:
-            held, since, constant, origin, floored = 0.0, now, top, origin + 1, False
-        if departs:
-            out[index] = Coefficients(held, now - since, constant, origin, floored and held == 0.0 and constant == 0.0)
-    return [c for c in out if c is not None]
-
-
-def predicted(bucket: BucketSettings, touches: Sequence[Touch], start: float = 0.0) -> np.ndarray:
-    """The Remaining header that each touch should have carried."""
-    u, o = bucket.up_front_cost, bucket.outflow_per_s
-    return np.array([bucket.high_water_mark - (c.reservations * u - c.seconds * o + c.constant) for c in replay(bucket, touches, start)])
-
-
-def _events(touches: Sequence[Touch]) -> list[tuple[float, bool, int]]:
-    """(instant, is departure, index) of all touches of the bucket; an arrival sorts first on a tie."""
-    arrivals = [(t.arrived_s, False, n) for n, t in enumerate(touches)]
-    return arrivals + [(t.departed_s, True, n) for n, t in enumerate(touches)]
 
 
 def _reached(o: Observation) -> bool:
