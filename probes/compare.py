@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import plural, seconds
-from probes.stats import Interval, bootstrap, median, percent, point, pseudo_median
+from probes.stats import Interval, bootstrap, median, point, pseudo_median
+from probes.wording import percent, plural, seconds
 
 SCENARIO = "compare"
 DECISION = 0.965

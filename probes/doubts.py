@@ -15,12 +15,12 @@ from probes.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
 from probes.regression import LEAST_COUNTED
 from probes.resting import RISE
-from probes.rules.base import seconds
 from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
 from probes.slowing import queued_s
 from probes.timeline import timeline
 from probes.touches import Touch, jitter_s
 from probes.windows import counts_down
+from probes.wording import seconds
 
 TOO_MANY_OUTLIERS = 0.35
 """Above this share of headers that no bucket explains, no constant is told."""

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from probes.observation import Observation, Outcome
 from probes.probing import FAILURES
-from probes.rules.base import plural, times
 from probes.signatures import Sign
+from probes.wording import plural, times
 
 BARE_IN_A_ROW = 20
 """Answers in a row without a budget header, after which a level that was shown is no longer followed."""

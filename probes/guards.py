@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from probes.calls import Call, refuse_unknown_task
 from probes.errors import UsageError
 from probes.observation import Observation, Outcome
-from probes.stats import percent
+from probes.wording import percent
 
 
 class GuardName(StrEnum):

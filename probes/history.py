@@ -19,8 +19,8 @@ from probes.errors import ProbesError, RunFolderError
 from probes.levels import splits
 from probes.report import document as report_document
 from probes.report import facts
-from probes.rules.base import plural, seconds
 from probes.runs import OBSERVATIONS, Run, utc
+from probes.wording import plural, seconds
 
 SCHEMA = "probes.history/1"
 LEAST_SECONDS = 0.001

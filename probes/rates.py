@@ -14,12 +14,12 @@ from probes.foreign import foreign_budget
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices, mean_of
-from probes.rules.base import plural, rounded_down
 from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
 from probes.signatures import Regime, Sign, Signs
-from probes.stats import Interval, percent, student
+from probes.stats import Interval, student
 from probes.twin import Twin
 from probes.windows import Window
+from probes.wording import percent, plural, rounded_down
 
 UNTRIED = 1.3
 """By how many times a rate may be faster than any that was tried, unsaid."""

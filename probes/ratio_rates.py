@@ -17,11 +17,11 @@ from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.rates import Bounds, mix_name
 from probes.ratios import COST_SPREAD, TOKEN, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
 from probes.refusals import RefusalDesign
-from probes.rules.base import plural
 from probes.safety import ODDS, BoundBy, Safe, even_rate, workers
 from probes.signatures import Regime, Sign
 from probes.stats import Interval
 from probes.twin import Twin
+from probes.wording import plural
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -175,8 +175,3 @@ def _rank(values: Sequence[float]) -> Any:
     _, inverse, counts = np.unique(array, return_inverse=True, return_counts=True)
     upper = np.cumsum(counts)
     return (upper - (counts - 1) / 2.0)[inverse]
-
-
-def percent(share: float, digits: int = 0) -> str:
-    """A share for a person: 0.05 is `5 %`."""
-    return f"{100.0 * share:.{digits}f} %"

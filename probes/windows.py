@@ -9,10 +9,10 @@ from typing import Any
 
 from probes.observation import Observation
 from probes.probing import most_at_once
-from probes.rules.base import rounded_down, seconds
 from probes.signatures import Sign
 from probes.stats import Interval
 from probes.touches import usable_cost
+from probes.wording import rounded_down, seconds
 
 ENOUGH_CALLS = 12
 """After so many calls a counter tells no more of itself."""

@@ -20,10 +20,10 @@ from probes.dialects import BUILT_IN as DIALECTS
 from probes.errors import ExitCode
 from probes.explain.questions import QUESTIONS
 from probes.jobs.deploy import names as deployed
-from probes.rules.base import rounded_down
 from probes.scenarios import BUILT_IN as SCENARIOS
 from probes.simulator.profiles import PROFILES
 from probes.simulator.settings_file import settings_of
+from probes.wording import rounded_down
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")

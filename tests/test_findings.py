@@ -13,7 +13,6 @@ from probes import findings
 from probes.findings import KINDS, Finding, Severity
 from probes.observation import Observation, Outcome
 from probes.rules import endpoints
-from probes.rules.base import seconds
 
 ANALYTICS = "GET /api/v1/courses/1/analytics/activity"
 RATE: dict[str, Any] = {
@@ -409,27 +408,6 @@ def test_a_timeout_is_thrice_the_slowest() -> None:
     finding = next(one for one in found if one.kind == "timeout_to_set")
     assert finding.says.endswith("the slowest of 80 answers took 6.0 s.")
     assert finding.advice == "Set the read timeout to 18 s: three times the slowest, and 10 s at least."
-
-
-@pytest.mark.parametrize(
-    ("value", "told"),
-    [
-        (0.0, "0 ms"),
-        (0.0994, "99 ms"),
-        (0.0995, "0.10 s"),
-        (0.9949, "0.99 s"),
-        (0.995, "1.0 s"),
-        (9.949, "9.9 s"),
-        (9.95, "10 s"),
-        (119.0, "119 s"),
-        (120.0, "2 min"),
-        (7199.0, "120 min"),
-        (7200.0, "2.0 h"),
-    ],
-)
-def test_times_for_people(value: float, told: str) -> None:
-    """Milliseconds below a tenth of a second, then two digits, then whole seconds, minutes and hours."""
-    assert seconds(value) == told
 
 
 def test_evidence_holds_words_only() -> None:

@@ -32,12 +32,12 @@ from probes.jobs import rate as job
 from probes.jobs.rate_asking import may_be_refused, telling
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation, Outcome
-from probes.rules.base import rounded_down
 from probes.runs import Run
 from probes.simulator.app import create_app
 from probes.simulator.network import in_process
 from probes.simulator.profiles import profile
 from probes.simulator.settings import Fault, Service, SimulatorSettings
+from probes.wording import rounded_down
 
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 SELF = Call("GET", "/api/v1/users/self")

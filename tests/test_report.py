@@ -22,7 +22,6 @@ from probes.jobs.session import Settings
 from probes.observation import Outcome, plain
 from probes.report import latencies, tables
 from probes.report.tables import Table
-from probes.rules.base import rounded_down
 from probes.runs import Run
 
 SCHEMAS = Path(__file__).parent.parent / "probes" / "schemas"
@@ -78,14 +77,6 @@ def test_one_line_for_each_instance(told: dict[str, Any]) -> None:
         "beta: 17 calls/s, 10 in flight, bound by reservations; 1.4 times slower than sandbox",
         "sandbox: 23.1 calls/s, 11 in flight, bound by outflow",
     ]
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(17.99, "17.9"), (1234.5, "1,234"), (9.999, "9.99"), (0.06789, "0.0678"), (0.0, "0"), (1.0, "1"), (0.3, "0.3")]
-)
-def test_a_recommended_rate_is_never_rounded_up(value: float, text: str) -> None:
-    """Three digits, all before the point, always down."""
-    assert rounded_down(value) == text
 
 
 def test_latency_is_traced_to_its_observations(told: dict[str, Any], full: Run) -> None:

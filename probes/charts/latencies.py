@@ -11,7 +11,7 @@ from probes.charts.style import ALARM, DASHES, INK, MUTED, SERIES, Picture
 from probes.charts.words import foot, main_call, place, tally
 from probes.report import facts
 from probes.report.latencies import timed
-from probes.rules.base import seconds
+from probes.wording import seconds
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

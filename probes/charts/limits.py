@@ -12,8 +12,7 @@ from probes.charts.style import ALARM, INK, MUTED, SERIES, Picture
 from probes.charts.words import foot, names, place, tally
 from probes.report import facts
 from probes.report.aggregate import LOADS
-from probes.rules.base import rounded_down
-from probes.stats import percent
+from probes.wording import percent, rounded_down
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

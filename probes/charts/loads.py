@@ -11,7 +11,7 @@ from probes.charts.latencies import objective_s
 from probes.charts.style import ALARM, DASHES, MARKERS, MUTED, SERIES, Picture
 from probes.charts.words import foot, names, place, tally
 from probes.report.aggregate import LOADS
-from probes.rules.base import plural
+from probes.wording import plural
 
 if TYPE_CHECKING:
     from probes.report.material import Material

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import plural, seconds, times
 from probes.stats import median
+from probes.wording import plural, seconds, times
 
 QUOTED = 3
 """Request ids that are quoted of calls that failed."""

@@ -10,9 +10,8 @@ from probes.bucket import CANVAS
 from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import times
 from probes.signatures import Regime
-from probes.stats import percent
+from probes.wording import percent, times
 
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""

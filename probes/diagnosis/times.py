@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from probes.diagnosis.base import TICK_S, Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import plural, seconds
-from probes.stats import median, percent, point
+from probes.stats import median, point
+from probes.wording import percent, plural, seconds
 
 LAG_S, LAG_SHARE, LEAST_LAGS = 0.04, 0.35, 10
 """From how late a loop that wakes makes this machine busy, seconds; or as a share of the time in between; and by how many samples."""

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import plural, seconds
 from probes.stats import median, point
+from probes.wording import plural, seconds
 
 FAR_S, FAR_SHARE = 0.25, 0.3
 UNSTEADY_S = 0.5

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
-from probes.rules.base import plural, seconds
-from probes.stats import median, percent, point, rank_slope
+from probes.stats import median, point, rank_slope
+from probes.wording import percent, plural, seconds
 
 QUEUE_S, QUEUE_SHARE = 0.1, 0.25
 GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01

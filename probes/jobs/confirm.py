@@ -19,10 +19,10 @@ from probes.guards import GuardName
 from probes.jobs.load import live
 from probes.jobs.session import Settings
 from probes.load import LoadOutcome, LoadPlan, run_load
-from probes.rules.base import plural, rounded_down
 from probes.runs import Run
 from probes.slowing import slowed
 from probes.stats import clean_trials
+from probes.wording import plural, rounded_down
 
 CLEAN_CALLS = clean_trials(0.001, 0.01, 0.05)
 LONGEST_S = 120.0

@@ -19,10 +19,10 @@ from probes.jobs.rate import Measured, documents_of
 from probes.jobs.session import Settings, Told, open_run, run_async, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
-from probes.rules.base import rounded_down
 from probes.runs import Run
 from probes.scenarios import Options, chosen
 from probes.scenarios import scenario as scenario_of
+from probes.wording import rounded_down
 
 PROFILES = ("test", "beta", "sandbox")
 CONFIRMED = "sandbox"

@@ -26,7 +26,7 @@ from probes.observation import Observation
 from probes.rules.causes import FAILED, failures
 from probes.runs import Run
 from probes.scenarios import suspects
-from probes.stats import percent
+from probes.wording import percent
 
 if TYPE_CHECKING:
     from probes.client import Client

@@ -7,7 +7,7 @@ from typing import Any
 
 from probes.jobs.session import Settings, Told
 from probes.jobs.terminal import table
-from probes.rules.base import plural
+from probes.wording import plural
 
 MOST_ROWS = 30
 NOTHING = {1: "A change needs two runs.", 2: "Nothing changed that two runs can show: what scatters needs a third."}

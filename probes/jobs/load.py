@@ -19,8 +19,7 @@ from probes.jobs.terminal import watched
 from probes.load.child import run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
-from probes.rules.base import plural
-from probes.stats import percent
+from probes.wording import percent, plural
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,12 @@ from probes.rates import relative_error, safe_rate
 from probes.ratio_plan import ratio_plan
 from probes.ratio_rates import drawn
 from probes.report import facts
-from probes.rules.base import rounded_down
 from probes.runs import Run
 from probes.safety import ODDS
 from probes.signatures import Regime
-from probes.stats import Interval, percent
+from probes.stats import Interval
 from probes.twin import Twin
+from probes.wording import percent, rounded_down
 
 SCENARIOS = ("throttling", "rate")
 LONG_CALLS = 2000

@@ -23,11 +23,11 @@ from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
 from probes.rates import Bounds, mix_document, rate_document, stalling, untried
 from probes.ratio_rates import refusal_document, refusal_mix
-from probes.rules.base import plural
 from probes.runs import Run
 from probes.signatures import Regime, Sign
 from probes.stalls import piled_rate
 from probes.untold import unanswered_document, untold_document
+from probes.wording import plural
 
 __all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure"]
 

@@ -19,10 +19,10 @@ from probes.jobs.session import Settings, client_for
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
 from probes.refusals import RefusalDesign
-from probes.rules.base import seconds
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
 from probes.signatures import Regime
+from probes.wording import seconds
 
 if TYPE_CHECKING:
     from probes.client import Client

@@ -8,9 +8,8 @@ from typing import Any
 from probes.buckets import contradicted
 from probes.findings import Finding
 from probes.jobs import confirm as confirming
-from probes.rules.base import plural, rounded_down
 from probes.runs import Run
-from probes.stats import percent
+from probes.wording import percent, plural, rounded_down
 
 FOUND = frozenset({"shared_token", "wrong_dialect"})
 """Signs that are findings as well, and told as such."""

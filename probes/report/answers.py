@@ -10,7 +10,7 @@ from typing import Any
 from probes.buckets import contradicted
 from probes.report import facts
 from probes.report.aggregate import LOADS, Aggregate
-from probes.rules.base import plural, rounded_down, seconds
+from probes.wording import plural, rounded_down, seconds
 
 
 def answers(document: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from probes.buckets import contradicted
 from probes.report import facts
-from probes.rules.base import plural, rounded_down, seconds
+from probes.wording import plural, rounded_down, seconds
 
 Row = dict[str, Any]
 NONE = TO = "\N{EN DASH}"

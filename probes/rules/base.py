@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -79,32 +78,3 @@ class View:
     def kind_of(self, instance: str) -> str | None:
         """The kind that the configuration gave an instance, where the manifest tells it."""
         return next((str(one.get("kind")) for one in self.facts.get("instances", []) if one.get("name") == instance), None)
-
-
-def rounded_down(value: float) -> str:
-    """A recommended rate, never rounded up: three digits, all digits before the point."""
-    if value >= 100.0:
-        return f"{math.floor(value):,}"
-    if value <= 0.0:
-        return "0"
-    scale = 10 ** (2 - math.floor(math.log10(value)))
-    return f"{math.floor(round(value * scale, 6)) / scale:g}"
-
-
-def seconds(value: float) -> str:
-    """A time for people: 12 ms, 0.34 s, 3.1 s, 2 min, 1.5 h."""
-    if value < 0.0995:
-        return f"{value * 1000:.0f} ms"
-    if value < 9.95:
-        return f"{value:.2f} s" if value < 0.995 else f"{value:.1f} s"
-    return f"{value:.0f} s" if value < 120 else f"{value / 60:.0f} min" if value < 7200 else f"{value / 3600:.1f} h"
-
-
-def times(count: int) -> str:
-    """`once`, `3 times`."""
-    return "once" if count == 1 else f"{count:,} times"
-
-
-def plural(count: int, word: str, many: str | None = None) -> str:
-    """`1 call`, `3 calls`."""
-    return f"{count:,} {word if count == 1 else many or word + 's'}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from probes.rules.base import Finding, Severity, View
-from probes.stats import percent
+from probes.wording import percent
 
 ERRORS = frozenset({"network", "dns", "tls", "edge", "maintenance", "credentials", "no_user_agent", "wrong_url"})
 """Causes that stop a job altogether; the others make it slow or fail at times."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from probes.rules.base import Document, Finding, Severity, View
-from probes.stats import percent
+from probes.wording import percent
 
 MUCH = 1.5
 QUEUE_SHARE = 0.15

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import plural
+from probes.wording import plural
 
 OBSERVER = "ObserverEnrollment"
 NO_MAIL_KINDS = frozenset({"test", "beta"})

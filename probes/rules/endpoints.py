@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from probes.bucket import CANVAS
 from probes.observation import Observation, Outcome
-from probes.rules.base import Finding, Severity, View, plural, seconds, times
-from probes.stats import median, percent
+from probes.rules.base import Finding, Severity, View
+from probes.stats import median
+from probes.wording import percent, plural, seconds, times
 
 LEAST = 3
 DEAR = 5.0

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from probes.observation import Observation
-from probes.rules.base import Finding, Severity, View, plural
+from probes.rules.base import Finding, Severity, View
 from probes.rules.conditions import Checks, Condition, channel, instance, observer, registration, repeated, user, why_unread
 from probes.rules.course_conditions import begun, concluded, published
+from probes.wording import plural
 from probes.words import ENROLLMENT_TYPES
 
 CONDITIONS = (observer, instance, user, registration, channel, published, concluded, begun, repeated)

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import Finding, Severity, View, plural, seconds
-from probes.stats import Interval, least_n, median, percent, quantile, share
+from probes.rules.base import Finding, Severity, View
+from probes.stats import Interval, least_n, median, quantile, share
+from probes.wording import percent, plural, seconds
 
 SCENARIOS = ("latency", "timeouts", "compare", "export")
 SLOW_S = 2.0

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from probes.observation import Observation
-from probes.rules.base import Finding, Severity, View, plural, seconds
+from probes.rules.base import Finding, Severity, View
 from probes.stats import median
+from probes.wording import plural, seconds
 
 GREATEST = 100_000
 LEAST_ROUNDS = 2

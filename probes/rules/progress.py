@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from probes.observation import Observation
-from probes.rules.base import Finding, Severity, plural, seconds
+from probes.rules.base import Finding, Severity
+from probes.wording import plural, seconds
 
 ENDINGS = {"completed": "is completed", "failed": "failed", "canceled": "was canceled"}
 BEGUN = frozenset({"running", "waiting_for_external_tool", "completed", "failed"})

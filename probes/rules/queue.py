@@ -7,9 +7,10 @@ from typing import Any
 
 from probes.observation import Observation, Outcome
 from probes.rules import progress
-from probes.rules.base import Finding, Severity, View, plural, seconds
+from probes.rules.base import Finding, Severity, View
 from probes.rules.waiting import LONG_WAIT_S, Queue, Standing
 from probes.stats import median, quantile
+from probes.wording import plural, seconds
 
 FAILURES = frozenset({"failed", "failed_with_messages", "aborted"})
 UNWELL = FAILURES | {"imported_with_messages"}

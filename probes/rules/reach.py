@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from probes.observation import Observation, Outcome
-from probes.rules.base import Finding, Severity, View, plural, seconds, times
+from probes.rules.base import Finding, Severity, View
 from probes.stats import median
+from probes.wording import plural, seconds, times
 
 TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
 """Scenarios that try paths which an instance need not have."""

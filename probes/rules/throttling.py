@@ -7,8 +7,8 @@ from typing import Any
 
 from probes.buckets import contradicted
 from probes.observation import Observation, Outcome
-from probes.rules.base import Document, Finding, Severity, View, plural, rounded_down
-from probes.stats import percent
+from probes.rules.base import Document, Finding, Severity, View
+from probes.wording import percent, plural, rounded_down
 
 REGIMES = {
     "unthrottled": (

@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from probes.observation import Observation
-from probes.rules.base import Finding, Severity, View, plural
+from probes.rules.base import Finding, Severity, View
+from probes.wording import plural
 from probes.words import VOCABULARIES, Vocabulary
 
 PLACES = {"channel": "communication channels", "enrollment": "enrolments", "progress": "Progress objects", "import": "SIS imports"}

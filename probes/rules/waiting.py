@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from probes.rules.base import seconds
 from probes.stats import median, point
+from probes.wording import seconds
 
 LONG_WAIT_S = 900.0
 IDLE_S = 3600.0
