@@ -5,11 +5,20 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 BARE_IN_A_ROW, USUALLY_BARE = 8, 0.8
 """After so many answers in a row without a header, or so large a part of these among twice as many, no header is waited for."""
 MOST_MARKS, ODD_IN_A_ROW = 2.0, 5
 """A cost or a level of more marks than these is none, unless so many headers in a row say so: then the mark is another."""
+
+
+class Standing(NamedTuple):
+    """A Remaining that stands still: since when, its value (units), and how many headers showed it."""
+
+    since_s: float
+    remaining: float
+    headers: int
 
 
 @dataclass(slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 STEP = 1.01
 """Units are tried this far apart."""
@@ -21,12 +22,16 @@ LEAST_FIT, NEAR_BEST = 0.6, 0.15
 """Mean cosine of the changes' phases: what a unit must reach, and how far below the best it may stay: every part of a unit fits too."""
 
 
-def unit(changes: Sequence[tuple[float, float]], mark: float) -> float | None:
-    """The greatest reservation (units) that the changes are multiples of; None when too few are there or none fits.
+class Change(NamedTuple):
+    """By how many units a level changed over some seconds, without the cost paid."""
 
-    `changes` are (seconds, change of the level without the cost paid).
-    """
-    seen = [(seconds, change) for seconds, change in changes if seconds <= LONGEST_S and abs(change) > SMALL_SHARE * mark]
+    seconds: float
+    units: float
+
+
+def unit(changes: Sequence[Change], mark: float) -> float | None:
+    """The greatest reservation (units) that the changes are multiples of; None when too few are there or none fits."""
+    seen = [change for change in changes if change.seconds <= LONGEST_S and abs(change.units) > SMALL_SHARE * mark]
     if len(seen) < LEAST_CHANGES:
         return None
     count = int(math.log(MOST_SHARE / LEAST_SHARE) / math.log(STEP))
@@ -41,8 +46,8 @@ def unit(changes: Sequence[tuple[float, float]], mark: float) -> float | None:
     return tried[place]
 
 
-def _fits(seen: Sequence[tuple[float, float]], outflow_per_s: float, tried: Sequence[float]) -> list[float]:
+def _fits(seen: Sequence[Change], outflow_per_s: float, tried: Sequence[float]) -> list[float]:
     """Mean cosine of the changes' phases for each unit tried: 1 when all are multiples of it."""
-    turns = [2.0 * math.pi * (change + outflow_per_s * seconds) for seconds, change in seen]
+    turns = [2.0 * math.pi * (change.units + outflow_per_s * change.seconds) for change in seen]
     # a change that is nearest to zero times the unit speaks for no unit
     return [sum(math.cos(turn / one) for turn in turns if abs(turn) >= math.pi * one) / len(turns) for one in tried]

@@ -7,10 +7,13 @@ import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from probes.bucket import BucketSettings
-from probes.lattice import unit
-from probes.line import USUAL_OUTFLOW_PER_S, drawn
+from probes.bursts import UNBOUNDED, Bursts
+from probes.hearing import Standing
+from probes.lattice import Change, unit
+from probes.line import USUAL_OUTFLOW_PER_S, Line, Row, drawn
 
 CAUTIOUS_OUTFLOW_PER_S = 5.0
 CAUTIOUS_SHARE = 1 / 3
@@ -18,8 +21,6 @@ CAUTIOUS_SHARE = 1 / 3
 MOST_SHARE = 0.9
 SHARE_GROWS = 1.25
 """After each burst that was refused a reservation is taken for so many times as large a share of the mark, up to the most."""
-FIRST_ALONE, MOST_ALONE = 64, 8192
-"""Where not even two calls fit, so many go one after another before two are tried again, and twice as many each time."""
 HIGH_OUTFLOW_PER_S = 25.0
 """Bursts are sized for an outflow up to this, with caution ..."""
 GREATEST_OUTFLOW_PER_S = 50.0
@@ -38,9 +39,6 @@ BURST_CAUTION = 1.5
 """A neighbour who came or went meanwhile makes two calls tell too small a reservation; a burst is sized for one so much larger."""
 QUICK_S = 0.3
 """... and is looked at three times where a flight is so short that jitter may fill it."""
-UNBOUNDED = 1_000_000
-STILL_BURSTS, MOST_DOUBLED = 3, 7
-"""After so many bursts that left no trace in Remaining, twice as many calls start together; at most so many times."""
 TRACE_SHARE = 0.005
 """Less than this share of the mark is no trace."""
 NEAR = 0.15
@@ -62,6 +60,21 @@ SURE = 20
 """A line through so many rows is not doubted for a refusal: a neighbour was there."""
 
 
+class Answer(NamedTuple):
+    """When an answer came, and the Remaining it showed, units."""
+
+    at_s: float
+    remaining: float
+
+
+class Opening(NamedTuple):
+    """The first answer of a burst: how many others were out, its flight, and the Remaining that it showed before it paid, units."""
+
+    others: int
+    seconds: float
+    remaining: float
+
+
 @dataclass(slots=True)
 class Learner:
     """Between two departures the level changes by cost - outflow * seconds + a whole number of reservations: a line gives u and o."""
@@ -70,49 +83,29 @@ class Learner:
     bound: float = math.inf
     greatest: float = math.inf
     """The reservation is hardly more than `bound`, and not more than `greatest`, by what two calls showed; units."""
-    last: tuple[float, float] | None = None
-    """When the last answer came, and its level, in this burst."""
-    sent_together: int = 0
+    last: Answer | None = None
+    """The last of this burst."""
+    bursts: Bursts = field(default_factory=Bursts)
     at_rest: bool = True
     """Whether no call is out that was sent before there was anything to learn: it would blur what the others tell."""
-    opening: tuple[int, float, float] = (0, 0.0, 0.0)
-    rows: list[tuple[int, float, float]] = field(default_factory=list)
-    """(reservations, seconds, change of the level without its cost)."""
-    line: tuple[float, float] = (math.inf, CAUTIOUS_OUTFLOW_PER_S)
+    opening: Opening = field(default=Opening(0, 0.0, 0.0))
+    rows: list[Row] = field(default_factory=list)
+    line: Line = field(default=Line(math.inf, CAUTIOUS_OUTFLOW_PER_S))
     usual: float = 0.0
     blur_per_s: float = math.inf
     """Standard error of the line's outflow."""
     free: bool = False
     share: float = CAUTIOUS_SHARE
     """A reservation is no more than this share of the mark, as far as is known."""
-    alone: int = 0
-    """So many calls are still to go one after another."""
-    alone_next: int = FIRST_ALONE
-    still: int = 0
-    """Bursts without a trace: no bucket is kept for this token, or it leaks what so few calls reserve before the first returns."""
-    most_doubled: int = MOST_DOUBLED
-    brim: tuple[float, float, int] = (-math.inf, -math.inf, 0)
-    """(since when, Remaining, headers) of the highest Remaining: a level that does not leak is none, and the mark is there."""
-    changes: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
-    """(seconds, change of the level without its cost) of all neighbouring departures of late that did not empty the bucket."""
+    brim: Standing = field(default=Standing(-math.inf, -math.inf, 0))
+    """The highest Remaining: a level that does not leak is none, and the mark is there."""
+    changes: deque[Change] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """Between all neighbouring departures of late that did not empty the bucket."""
     explained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
 
-    @property
-    def most_together(self) -> int:
-        """How many calls may be out as far as learning goes: two, then bursts that are not refilled too early, then any number."""
-        if self.free:
-            return UNBOUNDED
-        if self.alone:
-            return 1
-        if self.sent_together:
-            return 0
-        if self.bound < math.inf or self._doubled == MOST_DOUBLED:
-            return UNBOUNDED
-        return 2 << self._doubled
-
-    @property
-    def _doubled(self) -> int:
-        return min(self.still // STILL_BURSTS, self.most_doubled)
+    def most_together(self, *, awaited: bool) -> int:
+        """How many calls may be out as far as learning goes; `awaited` as for `Bursts.most`."""
+        return UNBOUNDED if self.free else self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
 
     @property
     def finished(self) -> bool:
@@ -121,14 +114,14 @@ class Learner:
 
     def settings(self) -> BucketSettings:
         """The constants as far as they are known, the reservation on the high side while little is."""
-        cautious = min(BURST_CAUTION * self.bound, self.share * self.mark / (1 << self._doubled))
-        reservation, outflow = self.line if self.free else (cautious, CAUTIOUS_OUTFLOW_PER_S)
-        return BucketSettings.of(self.mark, outflow, reservation)
+        cautious = min(BURST_CAUTION * self.bound, self.share * self.mark / (1 << self.bursts.doubled))
+        line = self.line if self.free else Line(cautious, CAUTIOUS_OUTFLOW_PER_S)
+        return BucketSettings.of(self.mark, line.outflow_per_s, line.reservation)
 
     def learn(self, out: Mapping[int, float], sent_s: float, now_s: float, cost: float, remaining: float) -> bool:
         """Takes one answer in; whether the constants changed."""
         before = self.mark
-        self.alone = max(0, self.alone - 1)
+        self.bursts.answered()
         self.mark = max(self.mark, remaining)
         full = self._at_the_brim(now_s, remaining)
         if self.free:
@@ -136,15 +129,15 @@ class Learner:
         if self.mark <= 0.0:  # a bucket above its mark tells nothing of it yet
             return False
         if not self.at_rest:
-            self.at_rest, self.sent_together = not out, int(bool(out))
+            self.at_rest, self.bursts.together = not out, int(bool(out))
             return full
-        if not self.sent_together:
-            self.sent_together, self.last = len(out) + 1, None
+        if not self.bursts.together:
+            self.bursts.together = len(out) + 1
             self._opens(now_s - sent_s, now_s, cost, remaining)
         else:
             self._follows(now_s, cost, remaining)
         if not out:
-            self.sent_together = 0
+            self.bursts.over()
             return self._judge() or full
         if len(self.rows) >= FREE_AFTER:
             self._agree()
@@ -156,22 +149,22 @@ class Learner:
         if remaining > base + BRIM_SHARE * max(base, 0.0) + 1e-9 or count == 0:
             since_s, base, count = now_s, remaining, 0
         count += remaining >= base - BRIM_SHARE * max(base, 0.0)
-        self.brim = since_s, base, count
+        self.brim = Standing(since_s, base, count)
         return count >= AT_THE_BRIM and now_s - since_s >= BRIM_S
 
     def _opens(self, seconds: float, now_s: float, cost: float, remaining: float) -> None:
         """The first of a burst from rest to come back shows the reservations of all others, less what leaked meanwhile."""
-        self.opening = (self.sent_together - 1, seconds, remaining + cost)
-        self.last = (now_s, remaining)
+        self.opening = Opening(self.bursts.together - 1, seconds, remaining + cost)
+        self.last = Answer(now_s, remaining)
 
     def _follows(self, now_s: float, cost: float, remaining: float) -> None:
         assert self.last is not None
-        seconds, change = now_s - self.last[0], self.last[1] - remaining - cost
+        seconds, change = now_s - self.last.at_s, self.last.remaining - remaining - cost
         if remaining < self.mark - 1e-6 and self.bound < math.inf:
-            self.changes.append((seconds, change))
+            self.changes.append(Change(seconds, change))
             if change < 0.0:
-                self.rows.append((-1, seconds, change))
-        self.last = (now_s, remaining)
+                self.rows.append(Row(-1, seconds, change))
+        self.last = Answer(now_s, remaining)
 
     def _judge(self) -> bool:
         """What a burst told."""
@@ -180,7 +173,7 @@ class Learner:
         if self.bound == math.inf:
             return self._bounds(count, seconds, taken)
         if count >= 1:
-            self.rows.append((count, seconds, taken))
+            self.rows.append(Row(count, seconds, taken))
         if len(self.rows) >= FREE_AFTER:
             self._agree()
         return True
@@ -188,11 +181,10 @@ class Learner:
     def _bounds(self, count: int, seconds: float, taken: float) -> bool:
         """Two calls bound the reservation; a small one is looked at twice, since the second call may have come too late to be seen."""
         if taken < TRACE_SHARE * self.mark:
-            self.still += count >= 1
-            return count >= 1 and self.still % STILL_BURSTS == 0
+            return self.bursts.traceless(count)
         if count < 1:
             return False
-        self.rows.append((count, seconds, taken))
+        self.rows.append(Row(count, seconds, taken))
         if taken < SMALL_SHARE * self.mark * count and len(self.rows) < (3 if seconds < QUICK_S else 2):
             return False
         self.bound = min(self._most(HIGH_OUTFLOW_PER_S), self.share * self.mark)
@@ -200,7 +192,7 @@ class Learner:
         return True
 
     def _most(self, outflow_per_s: float) -> float:
-        return max((change + outflow_per_s * seconds) / count for count, seconds, change in self.rows)
+        return max((row.change + outflow_per_s * row.seconds) / row.reservations for row in self.rows)
 
     def refused(self) -> None:
         """A call of a burst was refused before the bucket was known: never so many together again until it is."""
@@ -208,55 +200,52 @@ class Learner:
             self.share = min(SHARE_GROWS * self.share, MOST_SHARE)
             self.bound = min(SHARE_GROWS * self.bound, self.share * self.mark)
             self.greatest = min(SHARE_GROWS * self.greatest, self.share * self.mark)
-        elif self._doubled == 0:
-            self.alone, self.alone_next = self.alone_next, min(2 * self.alone_next, MOST_ALONE)
-        self.most_doubled = max(0, self._doubled - 1)
-        self.still = 0
+        self.bursts.refused(bounded=self.bound < math.inf)
 
     def doubt(self, remaining: float | None) -> None:
         """A call was refused that the line let pass: the reservation is more than was thought, unless many rows speak for it.
 
         A refusal that shows more Remaining than the line's reservation proves it too small.
         """
-        proven = remaining is not None and remaining > self.line[0]
+        proven = remaining is not None and remaining > self.line.reservation
         if len(self.rows) >= SURE and self._explains and not proven:
             return
         self.rows.clear()
-        self._begin(min(1.1 * self.line[0], MOST_SHARE * self.mark), self.line[1])
+        self._begin(min(1.1 * self.line.reservation, MOST_SHARE * self.mark), self.line.outflow_per_s)
 
     def _begin(self, reservation: float, outflow: float) -> None:
-        self.usual, self.line = reservation, (reservation, outflow)
+        self.usual, self.line = reservation, Line(reservation, outflow)
 
     def _agree(self) -> None:
         """Drops rows whose calls were taken in another order than they came, then draws the line."""
-        rows = [row for row in self.rows if row[2] / row[0] <= 1.02 * self.greatest]
+        rows = [row for row in self.rows if row.each <= 1.02 * self.greatest]
         if len(rows) < FREE_AFTER:
             return
-        usual = statistics.median_high(change / count for count, _, change in rows)
-        near = [row for row in rows if abs(row[2] / row[0] - usual) < NEAR * usual]
+        usual = statistics.median_high(row.each for row in rows)
+        near = [row for row in rows if abs(row.each - usual) < NEAR * usual]
         if len(near) < AGREEING_SHARE * len(rows) or not _many(near):
             found = unit(self.changes, self.mark)
             if found is None:
                 return
-            usual, near = found, [row for row in rows if abs(row[2] / row[0] - found) < NEAR * found]
+            usual, near = found, [row for row in rows if abs(row.each - found) < NEAR * found]
         self.rows, self.free = near, True
         self._begin(usual, USUAL_OUTFLOW_PER_S)
         self._draw()
 
     def _goes_on(self, now_s: float, cost: float, remaining: float) -> bool:
         assert self.last is not None
-        seconds, change = now_s - self.last[0], self.last[1] - remaining - cost
-        floor = self.mark - self.last[1] - GREATEST_OUTFLOW_PER_S * seconds
-        self.last = (now_s, remaining)
-        reservation, outflow = self.line
+        seconds, change = now_s - self.last.at_s, self.last.remaining - remaining - cost
+        floor = self.mark - self.last.remaining - GREATEST_OUTFLOW_PER_S * seconds
+        self.last = Answer(now_s, remaining)
+        reservation, outflow = self.line.reservation, self.line.outflow_per_s
         if min(floor, self.mark - remaining - 1e-6) <= 0.0 or outflow * seconds > 0.5 * reservation:
             return False
-        self.changes.append((seconds, change))
+        self.changes.append(Change(seconds, change))
         count = round((change + outflow * seconds) / reservation)
         self.explained.append(abs(change + outflow * seconds - count * reservation) <= 0.2 * reservation)
         if not self.explained[-1]:
             return self._begins_again()
-        self.rows.append((count, seconds, change))
+        self.rows.append(Row(count, seconds, change))
         self._draw()
         return True
 
@@ -280,17 +269,18 @@ class Learner:
     def _draw(self) -> None:
         """The line through the rows of late; near the usual reservation it stays."""
         self._forget()
-        reservation, outflow, self.blur_per_s = drawn([*self.rows, (1, 0.0, self.usual)], self.line)
-        self.line = min(max(reservation, 0.9 * self.usual), 1.1 * self.usual), min(max(outflow, 1.0), GREATEST_OUTFLOW_PER_S)
+        line, self.blur_per_s = drawn([*self.rows, Row(1, 0.0, self.usual)], self.line)
+        reservation = min(max(line.reservation, 0.9 * self.usual), 1.1 * self.usual)
+        self.line = Line(reservation, min(max(line.outflow_per_s, 1.0), GREATEST_OUTFLOW_PER_S))
 
     def _forget(self) -> None:
         """Keeps rows of both kinds: those that count reservations tell u, those without any, over long times, tell o."""
         if len(self.rows) > MOST_ROWS:
-            telling = [row for row in self.rows if row[0] != 0]
-            pool = telling if len(telling) > MOST_ROWS // 2 else [row for row in self.rows if row[0] == 0]
-            self.rows.remove(min(pool, key=lambda row: row[1]))
+            telling = [row for row in self.rows if row.reservations != 0]
+            pool = telling if len(telling) > MOST_ROWS // 2 else [row for row in self.rows if row.reservations == 0]
+            self.rows.remove(min(pool, key=lambda row: row.seconds))
 
 
-def _many(rows: Sequence[tuple[int, float, float]]) -> bool:
-    steps = sum(count == -1 for count, _, _ in rows)
+def _many(rows: Sequence[Row]) -> bool:
+    steps = sum(row.reservations == -1 for row in rows)
     return steps >= AGREEING_STEPS or len(rows) - steps >= AGREEING_PAIRS

@@ -2,53 +2,48 @@
 
 A call counts from when it is sent until its answer is received, which is longer than the bucket holds its reservation: as far as our own
 calls go the book is never below the bucket, but for a call that costs more than it reserved, of which nobody knows before its answer.
-Each header tells the true level at one instant; it lacks the calls that had not arrived by then. One header can raise the book at once.
-To lower it takes several that agree, since one can mistake the order of an arrival and a departure. Departures are not gambled on: a call
-leaves when it would pass even if nothing left the bucket meanwhile.
+Headers raise and lower it (`reconciliation`). Departures are not gambled on: a call leaves when it would pass even if nothing left the
+bucket meanwhile.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probes.agreement import Agreement
-from probes.balance import Balance
 from probes.bucket import BucketSettings
+from probes.bursts import Bursts
 from probes.hearing import Hearing
 from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
-from probes.losses import Losses
 from probes.neighbours import Neighbours
-from probes.overtaking import Overtaking
 from probes.passage import Passage
+from probes.reconciliation import Reconciled
 from probes.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
 from probes.revision import Revision
 from probes.silence import Silence
 from probes.surcharges import Surcharges
 
-FOLLOWED_SHARE = 0.25
-"""A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""
 BLUR_KEPT = 1.5
 """So many standard errors of an outflow that is still being learnt count as drift since the last header."""
 
 
 @dataclass(slots=True)
-class Ledger(Balance):
-    """The book of one bucket. `known`: its constants were given, or are learnt by now; `margin` (units) is kept free below the mark."""
+class Ledger(Reconciled):
+    """The book of one bucket; `margin` (units) is kept free below the mark."""
 
-    known: bool = True
     margin: float = 2.0
     learned_once: bool = False
-    agreement: Agreement = field(default_factory=Agreement)
     hearing: Hearing = field(default_factory=Hearing)
     retreat: Retreat = field(default_factory=Retreat)
     learner: Learner = field(default_factory=Learner)
-    losses: Losses = field(default_factory=Losses)
     silence: Silence = field(default_factory=Silence)
-    neighbours: Neighbours = field(default_factory=Neighbours)
-    passage: Passage = field(default_factory=Passage)
-    overtaking: Overtaking = field(default_factory=Overtaking)
     surcharges: Surcharges = field(default_factory=Surcharges)
     revision: Revision = field(default_factory=Revision)
+
+    def send(self, now_s: float) -> int:
+        """Books one call that is sent now; its number. Where no call is out but those that hang it begins a new burst."""
+        if not self.known and not self.passage.expected(self.out, now_s):
+            self.learner.bursts.over()
+        return Reconciled.send(self, now_s)  # `super()` knows no class of slots
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until one more call may be sent if nothing comes back until then; 0 now."""
@@ -69,10 +64,7 @@ class Ledger(Balance):
     def _crowded(self, now_s: float) -> float:
         """Seconds for which an unknown bucket has as many calls out as it may, or until the oldest of them seems to hang."""
         expected = self.passage.expected(self.out, now_s)
-        if len(expected) < (self.silence.together if self._silent else self.learner.most_together):
-            return 0.0
-        if not expected:
-            self.learner.sent_together = 0  # the burst is over, though one of its calls hangs
+        if len(expected) < (self.silence.together if self._silent else self.learner.most_together(awaited=bool(expected))):
             return 0.0
         return max(next(iter(expected.values())) + self.passage.patience_s - now_s, 1e-3)
 
@@ -121,8 +113,6 @@ class Ledger(Balance):
             self.passage.flown(now_s - sent_s)
         if not (refused or lost):
             self._heard(now_s, bare=remaining is None)
-        if not self.passage.expected(self.out, now_s) and (remaining is None or refused):
-            self.learner.sent_together = 0  # a burst that was to tell something is over, though its last answer told nothing
         if remaining is not None:
             self._read(sent_s, now_s, paid, remaining, refused or hung)
         self.overtaking.release(now_s, max(0.0, self.settings.up_front_cost - paid))
@@ -143,12 +133,6 @@ class Ledger(Balance):
         elif bare and self.hearing.headers == 0 and not self.known:
             self.silence.answered()
             self.settings = self.silence.settings if self._silent else self.settings
-
-    def _take_back(self, sent_s: float, now_s: float | None = None) -> None:
-        """What calls lost before `sent_s` reserved is no more in the book than the header of now says, or nothing where none is to come."""
-        now_s = sent_s if now_s is None else now_s
-        if (told := self.losses.told(sent_s)) > 0.0:
-            self._set(max(self._own_at(now_s), self.level_at(now_s) - told), self._own_at(now_s), now_s)
 
     def _book(self, now_s: float, flight_s: float, cost: float | None, *, lost: bool, refused: bool) -> float:
         """What the answered call paid: nothing when refused, at most about a unit a second where it was not told.
@@ -202,7 +186,7 @@ class Ledger(Balance):
     def _begin_again(self) -> None:
         """The constants are not those of this bucket: they are learnt, with the mark as a first guess."""
         self.known, self.learned_once, mark = False, False, self.settings.high_water_mark
-        self.learner, self.revision = Learner(at_rest=not self.out, sent_together=int(bool(self.out))), Revision()
+        self.learner, self.revision = Learner(at_rest=not self.out, bursts=Bursts(int(bool(self.out)))), Revision()
         self.settings = BucketSettings.of(mark, CAUTIOUS_OUTFLOW_PER_S, mark * CAUTIOUS_SHARE)
 
     def _relearn(self, now_s: float, remaining: float | None) -> None:
@@ -216,46 +200,6 @@ class Ledger(Balance):
             level = own = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * len(self.out))
             self.passage = Passage(self.passage.quickest_s, self.passage.longest_s)
         self._set(max(0.0, level), max(0.0, own), now_s)
-
-    def _correct(self, now_s: float, shown: float) -> None:
-        """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
-        cost, overtaken = self.settings.up_front_cost, self.overtaking.units(now_s, self.passage.quickest_s)
-        own = self._followed(self._own_at(now_s), shown, now_s)
-        self.passage.compare(self.out, now_s, (own - shown) / cost)
-        self.neighbours.compared(now_s, explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
-        self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
-        mine = self.level
-        excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
-        self.overtaking.judge(now_s, excess + overtaken)
-        if shown <= 0.0:  # an empty bucket forgave all that was in it: what is out is all there can be
-            empty = min(mine, cost * len(self.passage.expected(self.out, now_s)))
-            self._set(max(empty, cost * self.passage.maybe_unseen(self.out, now_s)), min(self.own, empty), now_s)
-        elif excess > 0.0:
-            self._raise(excess, now_s)
-            return
-        cautiously = mine - shown - cost * self.passage.maybe_unseen(self.out, now_s)
-        less = self.agreement.heard(cautiously, mine - shown - cost * self.passage.hardly_unseen(self.out, now_s))
-        if less > 0.0:
-            level = self.level_at(now_s) - less
-            self._set(level, min(self._own_at(now_s), level), now_s)
-
-    def _followed(self, own: float, shown: float, now_s: float) -> float:
-        """Our own level and the header differ by whole reservations, but for what neighbours pay bit by bit."""
-        cost = self.settings.up_front_cost
-        part = (shown - own) / cost - round((shown - own) / cost)
-        if abs(part) >= FOLLOWED_SHARE:
-            return own
-        if self.known:
-            self.neighbours.drifted(part * cost, now_s)
-        return max(0.0, own + part * cost)
-
-    def _raise(self, excess: float, now_s: float) -> None:
-        if excess > max(0.3 * self.settings.up_front_cost, 3.0):
-            unexplained = excess / self.settings.up_front_cost - self.losses.standing(now_s)
-            if unexplained > 0.0:
-                self.neighbours.jump(unexplained, now_s)
-        self.agreement.clear()
-        self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
 
     def _refused(self, sent_s: float, now_s: float, remaining: float | None, retry_after_s: float | None) -> None:
         """Waits for what the server says, else until the level that Remaining shows has leaked, else until the bucket must have room.

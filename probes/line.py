@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from probes.bucket import CANVAS
 
@@ -17,34 +18,53 @@ LEAST_FAR = 0.5
 FAR = 4.0
 """A row that is off by so many medians is left out, unless by less than the least (units)."""
 
-Row = tuple[int, float, float]
-"""(reservations, seconds, change of the level)."""
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """By how many units a level changed over some seconds, without the cost paid, as so many reservations came in (negative: left)."""
+
+    reservations: int
+    seconds: float
+    change: float
+
+    @property
+    def each(self) -> float:
+        """The change by one reservation, units."""
+        return self.change / self.reservations
 
 
-def drawn(rows: Sequence[Row], before: tuple[float, float]) -> tuple[float, float, float]:
-    """(reservation, outflow, its standard error). Drawn twice: rows far off the first line are left out of the second.
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A bucket's reservation, units, and its outflow, units/s."""
 
-    `before` is a first guess of (reservation, outflow), which tells how blurred the rows are.
+    reservation: float
+    outflow_per_s: float
+
+
+def drawn(rows: Sequence[Row], before: Line) -> tuple[Line, float]:
+    """The line, and the standard error of its outflow. Drawn twice: rows far off the first line are left out of the second.
+
+    `before` is a first guess, which tells how blurred the rows are.
     """
-    blur = max(LEAST_BLUR, 1.5 * statistics.median(_off(rows, *before)))
-    off = _off(rows, *_fitted(rows, blur))
+    blur = max(LEAST_BLUR, 1.5 * statistics.median(_off(rows, before)))
+    off = _off(rows, _fitted(rows, blur))
     far = max(LEAST_FAR, FAR * statistics.median(off))
     near = [row for row, error in zip(rows, off, strict=True) if error <= far]
-    reservation, outflow = _fitted(near, blur)
-    return reservation, outflow, blur / math.sqrt(sum(t * t for _, t, _ in near) + 1e-9)
+    return _fitted(near, blur), blur / math.sqrt(sum(row.seconds * row.seconds for row in near) + 1e-9)
 
 
-def _off(rows: Sequence[Row], reservation: float, outflow: float) -> list[float]:
-    return [abs(y - n * reservation + t * outflow) for n, t, y in rows]
+def _off(rows: Sequence[Row], line: Line) -> list[float]:
+    reservation, outflow = line.reservation, line.outflow_per_s
+    return [abs(row.change - row.reservations * reservation + row.seconds * outflow) for row in rows]
 
 
-def _fitted(rows: Sequence[Row], blur: float) -> tuple[float, float]:
+def _fitted(rows: Sequence[Row], blur: float) -> Line:
     """Least squares; changes are `blur` units off, the usual outflow is evidence beside them."""
     weight = (blur / USUAL_SPREAD_PER_S) ** 2
-    nn = sum(n * n for n, _, _ in rows) + 1e-9
-    nt = sum(n * t for n, t, _ in rows)
-    tt = sum(t * t for _, t, _ in rows) + weight
-    ny = sum(n * y for n, _, y in rows)
-    ty = sum(t * y for _, t, y in rows) - weight * USUAL_OUTFLOW_PER_S
+    nn = sum(row.reservations * row.reservations for row in rows) + 1e-9
+    nt = sum(row.reservations * row.seconds for row in rows)
+    tt = sum(row.seconds * row.seconds for row in rows) + weight
+    ny = sum(row.reservations * row.change for row in rows)
+    ty = sum(row.seconds * row.change for row in rows) - weight * USUAL_OUTFLOW_PER_S
     width = nn * tt - nt * nt
-    return (ny * tt - nt * ty) / width, (nt * ny - nn * ty) / width
+    return Line((ny * tt - nt * ty) / width, (nt * ny - nn * ty) / width)

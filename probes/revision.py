@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from probes.bucket import BucketSettings
+from probes.hearing import Standing
 
 JUDGED, ABOVE = 16, 12
 """Of so many headers of late so many above the mark show that it is higher; a server that tells nonsense now and then does not."""
@@ -35,8 +36,7 @@ class Revision:
     """What headers and refusals of late say of the constants."""
 
     remaining: deque[float] = field(default_factory=lambda: deque(maxlen=JUDGED))
-    still: tuple[float, float, int] = (0.0, 0.0, 0)
-    """(since when, Remaining, headers) that did not move."""
+    still: Standing = field(default=Standing(0.0, 0.0, 0))
     proofs: deque[int] = field(default_factory=lambda: deque(maxlen=PROOFS))
     """How many calls were sent when refusals came that Remaining had room for."""
     empty_s: deque[float] = field(default_factory=lambda: deque(maxlen=JUDGED))
@@ -49,7 +49,7 @@ class Revision:
         since_s, base, count = self.still
         if abs(remaining - base) > STILL_UNITS:
             since_s, base, count = now_s, remaining, 0
-        self.still = since_s, base, count + 1
+        self.still = Standing(since_s, base, count + 1)
         found = self._higher(settings) or self._lower(now_s - since_s, settings)
         if found is not None:
             self.remaining.clear()

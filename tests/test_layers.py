@@ -22,7 +22,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
             (
                 "errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace "
                 "hearing losses silence retreat agreement stats clock line "
-                "balance surcharges revision wording"
+                "balance reconciliation bursts surcharges revision wording"
             ).split()
         ),
     ),

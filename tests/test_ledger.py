@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import math
 import random
 import statistics
@@ -12,7 +13,7 @@ from bench.level import FAMILIES, Booked, Case, Greedy
 from bench.limiter import known, unknown
 
 from probes.bucket import BucketSettings
-from probes.lattice import unit
+from probes.lattice import Change, unit
 from probes.ledger import Ledger
 from probes.neighbours import EXPECTED_PER_S, Neighbours
 from probes.overtaking import Overtaking
@@ -211,6 +212,27 @@ def test_a_hung_call_does_not_end_learning() -> None:
     assert book.wait_s(5.1) <= 1e-3
     assert len(sent_at_once(book, 45.0)) >= 1
     assert hung in book.out
+
+
+def test_a_burst_after_a_hung_call_is_read_by_itself() -> None:
+    """What the first answer of a new burst shows counts, not what one of the burst before did, of which a call never returned."""
+    book = unknown(FAMILIES["canvas"](1))
+    _, other = sent_at_once(book)
+    book.answer(other, 0.3, cost=0.1, remaining=600.0)
+    for number, remaining in zip(sent_at_once(book, 45.0), (550.0, 600.0), strict=True):
+        book.answer(number, 45.3, cost=0.1, remaining=remaining)
+    assert book.settings.up_front_cost == pytest.approx(1.5 * (49.9 + 25.0 * 0.3), abs=0.1)
+
+
+def test_a_question_changes_nothing() -> None:
+    """How long to wait may be asked at any time, by a person's repr too: the book stays what it was, also where a call hangs."""
+    for book in (ledger(), unknown(FAMILIES["canvas"](1))):
+        _, other = sent_at_once(book)[:2]
+        book.answer(other, 0.3, cost=0.1, remaining=550.0)
+        before = copy.deepcopy(book)
+        for now in (0.3, 1.0, 5.1, 60.0):
+            book.wait_s(now)
+        assert book == before
 
 
 @pytest.mark.parametrize(("cost", "remaining"), [(99999.0, 590.0), (0.1, -99999.0), (0.1, 99999.0), (math.inf, math.nan)])
@@ -544,9 +566,10 @@ def test_a_neighbour_does_not_falsify_the_reservation(seed: int) -> None:
 
 def test_a_unit_that_nothing_fits() -> None:
     """No unit is told of few changes, nor of changes that have none in common; a part of the unit does not pass for it."""
-    assert unit([(0.1, 50.0)] * 9, 600.0) is None
-    assert unit([(0.1, 37.0 * step**1.5) for step in range(1, 30)], 600.0) is None
-    assert unit([(0.1, 50.0 * step - 1.0) for step in (1, -1, 2, -1, 1, 3, -2, 1, -1, 1)], 600.0) == pytest.approx(50.0, rel=0.03)
+    assert unit([Change(0.1, 50.0)] * 9, 600.0) is None
+    assert unit([Change(0.1, 37.0 * step**1.5) for step in range(1, 30)], 600.0) is None
+    changes = [Change(0.1, 50.0 * step - 1.0) for step in (1, -1, 2, -1, 1, 3, -2, 1, -1, 1)]
+    assert unit(changes, 600.0) == pytest.approx(50.0, rel=0.03)
 
 
 def test_how_far_answers_overtake_is_learnt() -> None:
