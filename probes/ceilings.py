@@ -6,7 +6,8 @@ import asyncio
 
 from probes.calls import Call
 from probes.config import Instance
-from probes.errors import GuardStop, UsageError
+from probes.errors import GuardStop
+from probes.guards import refuse_writes
 from probes.pace import Pace
 
 
@@ -20,10 +21,7 @@ class Ceilings:
 
     def admit(self, call: Call) -> None:
         """Counts one request. Raises UsageError for a write where writes are not allowed, GuardStop when `max_requests` are spent."""
-        if call.writes and not self.instance.allow_writes:
-            raise UsageError(
-                f"'{call.method}' writes, and instance '{self.instance.name}' does not allow it: set allow_writes = true there if it may."
-            )
+        refuse_writes(self.instance, [call])
         most = self.instance.max_requests
         if most is not None and self.admitted >= most:
             raise GuardStop(f"Instance '{self.instance.name}' allows max_requests = {most} a run, and that many were sent.")

@@ -183,7 +183,7 @@ def refuse_unless_allowed(instance: Asked, production: str | None) -> None:
 
 
 def refuse_writes(instance: Asked, calls: Iterable[Call]) -> None:
-    """Calls that write need the configuration's word. Raises UsageError."""
+    """Calls that write need the configuration's word, and none names a task that Canvas does not know. Raises UsageError."""
     for call in calls:
         if call.writes and not instance.allow_writes:
             raise UsageError(

@@ -127,17 +127,17 @@ def _signs_of_prices(prices: Prices | None) -> list[Sign]:
     return [Sign("heavy_tail", said)]
 
 
-def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str] | None:
+def untried(document: dict[str, Any], steady_at: float | None) -> Sign | None:
     """A sign that the recommended rate is far above any at which the server was seen to keep its pace; None where it is not."""
     rate = (document["safe"] or {}).get("rate_per_s")
     if rate is None or steady_at is None or rate["low"] <= UNTRIED * steady_at:
         return None
     pace = rounded_down(rate["low"])
     said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {pace}."
-    return {"kind": "untried", "says": said}
+    return Sign("untried", said)
 
 
-def stalling(document: dict[str, Any], piles_at: float | None) -> dict[str, str] | None:
+def stalling(document: dict[str, Any], piles_at: float | None) -> Sign | None:
     """A sign that calls stand still together, which bounds the rate; None where they do not."""
     rate = (document["safe"] or {}).get("rate_per_s")
     if piles_at is None or rate is None or not math.isclose(rate["high"], piles_at, rel_tol=1e-4):
@@ -146,7 +146,7 @@ def stalling(document: dict[str, Any], piles_at: float | None) -> dict[str, str]
         "Calls stand still together at times (a lock, a collection of garbage): even calls pile up behind that, workers do not. The rate "
         "is bound by what piled up meanwhile; a longer stand is not foreseen."
     )
-    return {"kind": "stalls", "says": said}
+    return Sign("stalls", said)
 
 
 def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:

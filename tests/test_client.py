@@ -25,7 +25,6 @@ from probes.config import Instance, Kind
 from probes.errors import ConfigError, GuardStop, UsageError
 from probes.limiter import Limiter
 from probes.observation import Observation, Outcome
-from probes.overhead import measured_overhead
 from probes.transport import FAILURES, Slots, failure, proxy_of
 
 Handler = Callable[[bytes, asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -139,9 +138,7 @@ def test_without_permission_nothing_is_written() -> None:
         heads.append(head)
         writer.write(OK)
 
-    with pytest.raises(
-        UsageError, match=r"'DELETE' writes, and instance 'here' does not allow it: set allow_writes = true there if it may\."
-    ):
+    with pytest.raises(UsageError, match="'DELETE /api/v1/users/1' writes, which instance 'here' does not allow: set allow_writes = true"):
         ask_once(handler, parse("DELETE /api/v1/users/1"))
     assert heads == []
 
@@ -908,7 +905,7 @@ def test_a_note_that_fails_does_not_lose_the_line() -> None:
     assert [one.outcome for one in asyncio.run(main())] == [Outcome.OK]
 
 
-# Proxies, overhead
+# Proxies
 
 
 @pytest.mark.parametrize(
@@ -994,10 +991,3 @@ def test_a_handshake_behind_a_proxy_that_never_ends(monkeypatch: pytest.MonkeyPa
 
     one = asyncio.run(main())
     assert (one.outcome, one.sent_s, one.status) == (Outcome.CONNECT_TIMEOUT, None, None)
-
-
-@pytest.mark.slow
-def test_our_own_overhead_is_small() -> None:
-    """Against a server that does nothing the tool adds less than 5 ms in the median; a busy machine gets ten tries to show it."""
-    medians = (asyncio.run(measured_overhead(60)) for _ in range(10))
-    assert next((median for median in medians if 0.0 < median < 0.005), None) is not None

@@ -29,9 +29,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "known": (2, frozenset("words tokens config ceilings addresses buckets dialects explain runs".split())),
     "edges": (
         3,
-        frozenset(
-            "client exchange transport wire phases overhead pages limiter waiters admission gates hosts adapter load simulator".split(),
-        ),
+        frozenset("client exchange transport wire phases pages limiter waiters admission gates hosts adapter load simulator".split()),
     ),
     "ask": (4, frozenset("scenarios roster roster_tables".split())),
     "infer": (

@@ -532,7 +532,10 @@ def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["-i", "test", "-i", "writer"], "'probes rate' asks one instance, not 2: say -i NAME once."),
         (["-i", "test", "--budget", "0"], "--job and --budget must be at least 1."),
         (["-i", "test", "--call", "nonsense"], "'nonsense' is not a call"),
-        (["-i", "test", "--call", "DELETE /api/v1/courses/1/enrollments/2?task=inactivate"], "set allow_writes = true for 'test' first."),
+        (
+            ["-i", "test", "--call", "DELETE /api/v1/courses/1/enrollments/2"],
+            "does not allow: set allow_writes = true in [instances.test].",
+        ),
         (["-i", "writer", "--call", "DELETE /api/v1/courses/1/enrollments/2?task=inactivate"], "name it in a file with --calls-file"),
         (
             ["-i", "writer", "--call", "DELETE /api/v1/courses/1/enrollments/2?task=inactive"],

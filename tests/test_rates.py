@@ -218,7 +218,7 @@ def test_a_rate_far_above_any_that_was_tried(steady_at: float | None, said: bool
     sign = untried({"safe": {"rate_per_s": {"low": 20.5}}}, steady_at)
     assert (sign is not None) is said
     if sign is not None:
-        assert sign["says"] == "No more than 10 calls/s were tried: --confirm shows whether the server keeps its pace at 20.5."
+        assert sign.says == "No more than 10 calls/s were tried: --confirm shows whether the server keeps its pace at 20.5."
 
 
 def test_a_heavy_tail_widens_the_interval_and_is_said() -> None:

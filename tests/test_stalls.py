@@ -38,7 +38,9 @@ def test_a_lock_bounds_the_rate(stands: tuple[float, float], true: float) -> Non
     assert safe["rate_per_s"]["value"] == pytest.approx(bound, rel=1e-5)
     assert true / 1.33 < bound < true * 1.33
     assert safe["rate_per_s"]["low"] < true
-    assert (stalling(told, bound) or {})["kind"] == "stalls"
+    sign = stalling(told, bound)
+    assert sign is not None
+    assert sign.kind == "stalls"
     assert safe["in_flight"] == 11
 
 

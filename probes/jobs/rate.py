@@ -14,6 +14,7 @@ from probes.endings import ended_early
 from probes.errors import GuardStop, RunFolderError, UsageError
 from probes.estimate import estimate
 from probes.foreign import foreign_budget
+from probes.guards import refuse_writes
 from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
 from probes.jobs.rate_asking import Asked, Measured, Stop, measure
@@ -128,7 +129,7 @@ def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Ca
     documents = [rate_document(found, name, job, bounds) for name in names] + mix
     documents = [told_under_a_ceiling(document, [o for o in seen if o.scenario == "throttling"], job, bounds) for document in documents]
     for document in documents:
-        document["signs"] += [sign for sign in (untried(document, steady), stalling(document, piles_at)) if sign]
+        document["signs"] += [sign.document() for sign in (untried(document, steady), stalling(document, piles_at)) if sign is not None]
     return documents
 
 
@@ -174,9 +175,8 @@ def _calls(instance: Instance, asked: Asked) -> tuple[Call, ...]:
     if asked.job < 1 or asked.budget < 1:
         raise UsageError("--job and --budget must be at least 1.")
     calls = calls_of(asked.calls, asked.calls_file) or (Call("GET", dialect(instance.dialect).self_path),)
+    refuse_writes(instance, calls)
     for call in calls:
-        if call.writes and not instance.allow_writes:
-            raise UsageError(f"'{call.name}' may change something: set allow_writes = true for '{instance.name}' first.")
         if call.writes and asked.calls_file is None:
             raise UsageError(f"'{call.name}' may change something: name it in a file with --calls-file, so that it is meant.")
     return in_turns(calls, asked.budget)

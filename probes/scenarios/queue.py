@@ -17,7 +17,7 @@ from probes.scenarios.imports import Look, seconds_of
 if TYPE_CHECKING:
     from probes.client import Answer, Client
 
-IMPORTS = "/api/v1/accounts/{account}/sis_imports"
+IMPORTS = "/api/v1/accounts/self/sis_imports"
 MOST_PAGES = 5
 """Pages of imports read at most: the list is walked until an import shows that was done, as all that wait are newer."""
 ENDED_PROGRESS = frozenset({"completed", "failed", "canceled"})
@@ -29,7 +29,7 @@ MOST_FOLLOWED = 5
 async def observe(client: Client, options: Options) -> AsyncIterator[Observation]:
     """The list of imports, the ones at work, the one asked about; then each Progress asked for until it is done."""
     look = Look(options.extra.get("import"))
-    async for observation in _listed(client, IMPORTS.format(account=options.extra.get("account", "self")), look):
+    async for observation in _listed(client, look):
         yield observation
     for progress in list(options.extra.get("progress", ()))[:MOST_FOLLOWED]:
         async for observation in _followed(client, f"/api/v1/progress/{segment(progress)}", progress):
@@ -39,20 +39,20 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
             yield observation
 
 
-async def _listed(client: Client, path: str, look: Look) -> AsyncIterator[Observation]:
+async def _listed(client: Client, look: Look) -> AsyncIterator[Observation]:
     """Pages of imports, then those at work, then the one asked about where no list had it. Each notes all that was seen until then."""
-    asked: str | None = f"{path}?per_page=100"
+    asked: str | None = f"{IMPORTS}?per_page=100"
     for _ in range(MOST_PAGES):
         if asked is None:
             break
-        answer = await client.ask(get(asked), scenario="queue", name=f"GET {path}?per_page=100", note=look.page)
+        answer = await client.ask(get(asked), scenario="queue", name=f"GET {IMPORTS}?per_page=100", note=look.page)
         yield answer.observation
         if not answer.observation.ok and not look.imports:
             return
         asked = _next_page(client, answer) if look.more else None
-    yield await client.send(get(f"{path}/importing"), scenario="queue", note=look.at_work)
+    yield await client.send(get(f"{IMPORTS}/importing"), scenario="queue", note=look.at_work)
     if look.mine is not None and look.mine not in look.imports:
-        yield await client.send(get(f"{path}/{segment(look.mine)}"), scenario="queue", note=look.single)
+        yield await client.send(get(f"{IMPORTS}/{segment(look.mine)}"), scenario="queue", note=look.single)
 
 
 def _next_page(client: Client, answer: Answer) -> str | None:
