@@ -19,7 +19,6 @@ class Member:
     seq: int = 0
     leased: int = 0
     lines: int = 0
-    told_lines: int = 0
     unsent: int = 0
     flying: int = 0
     returned: int = 0

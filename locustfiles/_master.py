@@ -70,7 +70,7 @@ class Master:
         """What a worker saw since it spoke last."""
         member = self.book.members.setdefault(name, Member(name, self.settings.now()))
         member.heard_s, member.gone = self.settings.now(), False
-        member.flying, member.unsent, member.told_lines = data["flying"], data["unsent"], data["lines"]
+        member.flying, member.unsent = data["flying"], data["unsent"]
         member.held = data["held"] if data["seq"] == member.seq else max(data["held"], member.limit)
         member.leaving, member.final = data["leaving"], data["final"]
         self._take(member, data["records"])

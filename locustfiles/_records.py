@@ -43,12 +43,10 @@ class Batch:
         self._sink = sink
         self._most = most
         self._lines: list[bytes] = []
-        self.lines = 0
 
     def add(self, line: bytes) -> None:
         """One more line."""
         self._lines.append(line)
-        self.lines += 1
         if len(self._lines) >= self._most:
             self.flush()
 
@@ -74,7 +72,6 @@ class Tally:
         self.remaining: float | None = None
         self.least_remaining: float | None = None
         self.last_sent_s: float | None = None
-        self.last_cost: float | None = None
         self._recent: deque[float] = deque(maxlen=RECENT)
 
     def add(self, seen: Observation) -> None:
@@ -86,7 +83,7 @@ class Tally:
         if seen.sent_s is not None:
             self.last_sent_s = max(seen.sent_s, self.last_sent_s or 0.0)
         if seen.remaining is not None:
-            self.remaining, self.last_cost = seen.remaining, seen.cost
+            self.remaining = seen.remaining
             self.least_remaining = seen.remaining if self.least_remaining is None else min(seen.remaining, self.least_remaining)
         latency = seen.latency_s
         if latency is not None:

@@ -97,10 +97,10 @@ class Inactivation:
     `task=inactivate` is spelt out: Canvas silently concludes an enrolment when it does not know the task.
     """
 
-    def __init__(self, course: str, origin: str, per_page: int = 100) -> None:
+    def __init__(self, course: str, origin: str) -> None:
         self._origin = urlsplit(origin)
         self._course = course
-        self._pages = [Call("GET", f"/api/v1/courses/{course}/enrollments?state[]=active&per_page={per_page}")]
+        self._pages = [Call("GET", f"/api/v1/courses/{course}/enrollments?state[]=active&per_page=100")]
         self._jobs: list[Call] = []
         self._open = 0
         self._listed = False

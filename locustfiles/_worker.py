@@ -187,7 +187,6 @@ class Worker:
         assert engine is not None
         report = {
             "records": records,
-            "lines": engine.batch.lines,
             "unsent": engine.unsent + len(engine.unbegun),
             "flying": engine.flights.flying,
             "held": engine.flights.held,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import random
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -83,9 +82,6 @@ def mean_per_s(spec: Spec, duration_s: float) -> float:
 
 def arrivals(spec: Spec, duration_s: float) -> Iterator[Due]:
     """The due times of a schedule, in order, all below `duration_s`; constant memory whatever its length."""
-    if spec["kind"] == "poisson":  # the times of schedule.poisson, which keeps every one: too many for a long run
-        yield from _poisson(float(spec["rate_per_s"]), duration_s, int(spec.get("seed", 0)))
-        return
     due = _schedule(spec, duration_s)
     for n in itertools.count():
         at = due(n)
@@ -98,21 +94,13 @@ def _schedule(spec: Spec, duration_s: float) -> schedule.Schedule:
     kind = spec["kind"]
     if kind == "even":
         return schedule.even(float(spec["rate_per_s"]), duration_s)
+    if kind == "poisson":
+        return schedule.poisson(float(spec["rate_per_s"]), duration_s, int(spec.get("seed", 0)))
     if kind == "ramp":
         return schedule.ramp(float(spec["start_per_s"]), float(spec["end_per_s"]), duration_s)
     if kind == "steps":
         return schedule.steps([float(rate) for rate in spec["rates_per_s"]], float(spec["each_s"]))
     return schedule.burst(int(spec["size"]), spec.get("every_s") or math.inf, int(spec.get("count", 1)))
-
-
-def _poisson(rate_per_s: float, duration_s: float, seed: int) -> Iterator[Due]:
-    source = random.Random(seed)
-    at = 0.0
-    for n in itertools.count():
-        at += source.expovariate(rate_per_s)
-        if at >= duration_s:
-            return
-        yield n, at
 
 
 _SECONDS = re.compile(r"^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$")

@@ -145,7 +145,7 @@ def _time_s(o: Observation, cold: bool) -> float:
     return (o.flight_s or 0.0) + ((o.connect_s or 0.0) + (o.tls_s or 0.0) if cold else 0.0)
 
 
-def ratio_of_medians(paired: Sequence[tuple[float, float]], seed: int = 0) -> tuple[Interval, bool]:
+def ratio_of_medians(paired: Sequence[tuple[float, float]]) -> tuple[Interval, bool]:
     """The ratio of medians of at least 8 pairs with its interval, and whether the two differ.
 
     The interval is the signed-rank one, the sharpest where one side is the other stretched; where it does not hold the sample's own ratio
@@ -157,16 +157,16 @@ def ratio_of_medians(paired: Sequence[tuple[float, float]], seed: int = 0) -> tu
     assert centre is not None
     low, high = math.exp(centre.low), math.exp(centre.high)
     if not low <= value <= high:
-        low, high = _bootstrapped_ratio(paired, seed)
+        low, high = _bootstrapped_ratio(paired)
     differs = not low <= 1.0 <= high and abs(median(a) - median(b)) > NEGLIGIBLE_S
     return Interval(value, low, high, len(paired)), differs
 
 
-def _bootstrapped_ratio(paired: Sequence[tuple[float, float]], seed: int) -> tuple[float, float]:
+def _bootstrapped_ratio(paired: Sequence[tuple[float, float]]) -> tuple[float, float]:
     import numpy as np
 
     times = np.asarray(paired)
-    return bootstrap(len(times), lambda drawn: float(np.divide(*np.median(times[drawn], axis=0))), seed=seed, confidence=DECISION)
+    return bootstrap(len(times), lambda drawn: float(np.divide(*np.median(times[drawn], axis=0))), confidence=DECISION)
 
 
 def _shifts(paired: Sequence[tuple[float, float]]) -> tuple[Shift, ...]:

@@ -24,6 +24,8 @@ RESERVATION_PARTS = tuple(float(part) for part in np.geomspace(1.3, 80.0, 32))
 """First guesses of mark / reservation."""
 CROSSED = 8
 """So many headers that show a level are taken two by two, each pair telling a reservation and an outflow."""
+DOUBTFUL_S = 0.06
+"""Of two events so near to each other either may have been first."""
 GRID_CALLS = 40
 """The grid of first guesses looks at this many calls only: over a longer time a wrong outflow blurs everything."""
 
@@ -50,7 +52,7 @@ def _scored(line: Timeline, top: float, pairs: Floats) -> tuple[Floats, Floats]:
     return np.mean(np.minimum(np.abs(marks - agreed[:, None]), 0.1 * top), axis=1), agreed
 
 
-def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = CANVAS.outflow_per_s) -> list[float]:
+def _first_reservations(touches: Sequence[Touch], mark: float) -> list[float]:
     """The reservation by the first answers that came while exactly one other call was in flight.
 
     mark - Remaining - cost is then that call's reservation, less what leaked since the first of the two arrived.
@@ -60,7 +62,7 @@ def _first_reservations(touches: Sequence[Touch], mark: float, outflow: float = 
         others = [t for t in touches if t is not touch and t.arrived_s < touch.departed_s < t.departed_s]
         if len(others) == 1 and touch.remaining is not None:
             began = min(touch.arrived_s, others[0].arrived_s)
-            found.append(mark - touch.remaining - touch.cost + outflow * (touch.departed_s - began))
+            found.append(mark - touch.remaining - touch.cost + CANVAS.outflow_per_s * (touch.departed_s - began))
     return [value for value in found if 0.01 * mark < value < mark]
 
 
@@ -118,7 +120,7 @@ def combs(touches: Sequence[Touch]) -> list[BucketSettings]:
     return [BucketSettings.of(top, CANVAS.outflow_per_s, size) for size in apart[:3]]
 
 
-def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tuple[int, int]]:
+def doubtful_orders(touches: Sequence[Touch]) -> list[tuple[int, int]]:
     """Neighbouring events with one call in flight before, nearest first.
 
     Each is (index of the call that arrives, index of the call that departs).
@@ -126,7 +128,7 @@ def doubtful_orders(touches: Sequence[Touch], window_s: float = 0.06) -> list[tu
     events = sorted([(t.arrived_s, False, n) for n, t in enumerate(touches)] + [(t.departed_s, True, n) for n, t in enumerate(touches)])
     found, in_flight = [], 0
     for (now, departs, index), (then, departs_then, index_then) in pairwise(events):
-        if in_flight == 1 and departs != departs_then and index != index_then and then - now < window_s:
+        if in_flight == 1 and departs != departs_then and index != index_then and then - now < DOUBTFUL_S:
             found.append((then - now, *((index_then, index) if departs else (index, index_then))))
         in_flight += -1 if departs else 1
     return [(call, other) for _, call, other in sorted(found)]

@@ -14,7 +14,7 @@ from probes.foreign import foreign_budget
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices, mean_of
-from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
+from probes.safety import FASTEST_PER_S, ODDS, USUAL_JOB, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
 from probes.signatures import Regime, Sign, Signs
 from probes.stats import Interval, student
 from probes.twin import Twin
@@ -149,24 +149,24 @@ def stalling(document: dict[str, Any], piles_at: float | None) -> Sign | None:
     return Sign("stalls", said)
 
 
-def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:
+def rate_documents(observations: Iterable[Observation]) -> list[dict[str, Any]]:
     """Entries of every instance and call that has quota headers enough, each with its `instance`, from a run's observations alone."""
     by_instance: dict[str, list[Observation]] = {}
     for observation in observations:
         by_instance.setdefault(observation.instance, []).append(observation)
-    return [document for name, mine in by_instance.items() for document in _of_instance(name, mine, job_calls)]
+    return [document for name, mine in by_instance.items() for document in _of_instance(name, mine)]
 
 
-def _of_instance(name: str, mine: Sequence[Observation], job_calls: int) -> list[dict[str, Any]]:
+def _of_instance(name: str, mine: Sequence[Observation]) -> list[dict[str, Any]]:
     found = estimate([o for o in mine if o.scenario in ("throttling", "rate")] or mine)
     if found is None or found.n < LEAST_PRICED or foreign_budget(mine) is not None:
         return []
     if found.window is not None:
-        return [{"instance": name, **rate_document(found, call, job_calls)} for call in dict.fromkeys(o.call for o in mine if o.ok)]
+        return [{"instance": name, **rate_document(found, call, USUAL_JOB)} for call in dict.fromkeys(o.call for o in mine if o.ok)]
     if found.regime is Regime.HEADERS and not found.identified:
         return []
     calls = [call for call, prices in found.prices.items() if found.twin(call) is not None or prices.n >= 20] or list(found.prices)[:1]
-    return [{"instance": name, **rate_document(found, call, job_calls)} for call in calls]
+    return [{"instance": name, **rate_document(found, call, USUAL_JOB)} for call in calls]
 
 
 def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tuple[Interval, Elasticities] | None:

@@ -18,6 +18,8 @@ ROUGH_REPLICAS = 600
 FASTEST_PER_S = 2000.0
 """No even rate above this is looked for; a job that may be sent at once has no safe rate of its own."""
 
+USUAL_JOB = 1000
+"""Calls of a job of which nobody said how many it has."""
 ODDS = 0.05
 """Odds of any refusal at which a rate is called the greatest safe one (contract)."""
 
@@ -59,6 +61,8 @@ class Safe:
 
 SLOWEST_PER_S = 1e-4
 """No even rate below this is looked for: three calls in a working day."""
+STEP = 0.06
+"""By this share each input is changed to both sides to see how the rate depends on it."""
 WIDENS = 1.7
 """From one step to the next while the crossing is looked for."""
 MOST_HALVINGS, CLOSE = 14, 2e-3
@@ -178,7 +182,7 @@ def workers(twin: Twin, calls: int, odds: float) -> int:
     return low
 
 
-def elasticities(twin: Twin, calls: int, odds: float, rate: float, step: float = 0.06) -> Elasticities:
+def elasticities(twin: Twin, calls: int, odds: float, rate: float) -> Elasticities:
     """How the safe even rate around `rate` depends on each input, by differences to both sides with the same draws.
 
     Four differences give all six (`spread` is the Gini index of the server times): units of cost cancel (the elasticities of mark,
@@ -190,15 +194,15 @@ def elasticities(twin: Twin, calls: int, odds: float, rate: float, step: float =
         rates = [even_rate(one, calls, odds, rate, replicas=ROUGH_REPLICAS) for one in (more, less)]
         return math.log(max(rates[0], 1e-6) / max(rates[1], 1e-6))
 
-    grown, stretch = 1.0 + step, 2.0 * math.log1p(step)
+    grown, stretch = 1.0 + STEP, 2.0 * math.log1p(STEP)
     time = change(twin.scaled(time=grown), twin.scaled(time=1.0 / grown)) / stretch
     cost = change(twin.scaled(cost=grown), twin.scaled(cost=1.0 / grown)) / stretch
     up_front = change(*(twin.scaled(up_front_cost=twin.bucket.up_front_cost * by) for by in (grown, 1.0 / grown))) / stretch
-    return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, _of_spread(twin, step, change))
+    return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, _of_spread(twin, change))
 
 
-def _of_spread(twin: Twin, step: float, change: Callable[[Twin, Twin], float]) -> float:
-    wider, closer = twin.with_spread(1.0 + 2.0 * step), twin.with_spread(1.0 / (1.0 + 2.0 * step))
+def _of_spread(twin: Twin, change: Callable[[Twin, Twin], float]) -> float:
+    wider, closer = twin.with_spread(1.0 + 2.0 * STEP), twin.with_spread(1.0 / (1.0 + 2.0 * STEP))
     if gini(twin.times_s) <= 1e-3:
         return 0.0
     return min(0.0, change(wider, closer) / math.log(gini(wider.times_s) / gini(closer.times_s)))

@@ -63,14 +63,15 @@ def steps(rates_per_s: Sequence[float], each_s: float) -> Schedule:
 
 
 def poisson(rate_per_s: float, duration_s: float = math.inf, seed: int = 0) -> Schedule:
-    """Exponential gaps with mean 1/`rate_per_s`; the same seed gives the same arrivals."""
-    source = random.Random(seed)
-    arrivals: list[float] = []
+    """Exponential gaps with mean 1/`rate_per_s`; the same seed gives the same arrivals. To ask for an earlier one takes long."""
+    source, count, at = random.Random(seed), 0, 0.0
 
     def due(n: int) -> float | None:
-        while len(arrivals) <= n:
-            last = arrivals[-1] if arrivals else 0.0
-            arrivals.append(last + source.expovariate(rate_per_s))
-        return arrivals[n] if arrivals[n] < duration_s else None
+        nonlocal source, count, at
+        if n + 1 < count:  # only the last arrival is kept: a long run has too many
+            source, count, at = random.Random(seed), 0, 0.0
+        while count <= n:
+            count, at = count + 1, at + source.expovariate(rate_per_s)
+        return at if at < duration_s else None
 
     return due

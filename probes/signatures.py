@@ -81,12 +81,12 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
     return Regime.HEADERS, ()
 
 
-def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
+def _constant_although_overlapping(touches: Sequence[Touch]) -> int:
     """How many headers were read while another call was surely in flight, if all headers are one value; else 0."""
     values = {t.remaining for t in touches if t.remaining is not None}
     if len(values) != 1:
         return 0
-    sure = overlapped(touches, margin_s)
+    sure = overlapped(touches)
     return sure if sure >= 2 else 0
 
 

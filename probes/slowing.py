@@ -9,6 +9,7 @@ import numpy as np
 
 from probes.observation import Observation
 
+LEAST_ALONE = 6
 SLOWER = 1.5
 """The server has slowed down when the median latency of a step exceeds that of the calls made alone by this factor ..."""
 SLOWER_S = 0.03
@@ -25,13 +26,13 @@ def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: floa
     return len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now, sure)
 
 
-def least_overlapped(seen: Sequence[Observation], least: int = 6) -> list[Observation]:
-    """The calls that were made alone, or at least so many with the fewest others beside: where threads are few, those beside wait."""
+def least_overlapped(seen: Sequence[Observation]) -> list[Observation]:
+    """The calls that were made alone, or `LEAST_ALONE` with the fewest others beside: where threads are few, those beside wait."""
     made = [o for o in seen if o.sent_s is not None and o.received_s is not None]
     starts, ends = np.array([o.sent_s for o in made]), np.array([o.received_s for o in made])
     beside = [int(np.sum((starts < o.received_s) & (ends > o.sent_s))) - 1 for o in made]
     order = sorted(range(len(made)), key=beside.__getitem__)
-    return [made[n] for n in order[: max(least, beside.count(0))]]
+    return [made[n] for n in order[: max(LEAST_ALONE, beside.count(0))]]
 
 
 def _flights(observations: Sequence[Observation], alone: Sequence[Observation]) -> np.ndarray:

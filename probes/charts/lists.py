@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 MOST_LISTS = 8
 MOST_STUDIED = 5
+LONGEST_LABEL = 34
+"""Characters of one line of a label."""
 
 
 def defaults(material: Material) -> Picture | None:
@@ -63,9 +65,9 @@ def _explain(axis: Any, instances: dict[str, int]) -> None:
     style.legend(axis, 62, handles)
 
 
-def _broken(call: str, most: int = 34) -> str:
+def _broken(call: str) -> str:
     """A call as a label: without its method, on two lines where it is long."""
-    path = call.removeprefix("GET ")
+    path, most = call.removeprefix("GET "), LONGEST_LABEL
     if len(path) <= most:
         return style.clipped(path, most)
     cut = path.rfind("/", 0, most)

@@ -141,9 +141,9 @@ def settle(figure: Figure) -> None:
     figure.set_layout_engine("none")
 
 
-def grid(count: int, most_columns: int = 3) -> tuple[int, int]:
-    """(rows, columns) of so many small multiples."""
-    columns = min(count, most_columns)
+def grid(count: int) -> tuple[int, int]:
+    """(rows, columns) of so many small multiples, three beside each other."""
+    columns = min(count, 3)
     return -(-count // columns), columns
 
 

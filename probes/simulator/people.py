@@ -59,7 +59,6 @@ class Course:
     future_hidden: bool = False
     override_pending: bool = False
     """The term has dates of its own for teachers, which have not begun: their enrolments are not active yet."""
-    added: int = 0
 
     def begins_s(self) -> float | None:
         """When the course begins for its students; None: no date."""

@@ -125,9 +125,9 @@ class School:
             self._add_channel(person, f"{login}@home.example", state="unconfirmed")
         return person
 
-    def _add_channel(self, person: Person, address: str, kind: str = "email", state: str = "active", bounces: int = 0) -> None:
+    def _add_channel(self, person: Person, address: str, kind: str = "email", state: str = "active") -> None:
         channel_id = person.id * 10 + len(person.channels) + 1
-        person.channels.append(Channel(channel_id, person.id, address, kind, state, bounces))
+        person.channels.append(Channel(channel_id, person.id, address, kind, state))
 
     def _add_characters(self) -> None:
         ids = CHARACTERS
