@@ -2,7 +2,7 @@
 
 The map, in reading order (nothing here is imported before it is used):
 
-    words    errors, observation, bucket, schedule, calls, stats, clock
+    words    errors, observation, bucket, book, schedule, calls, stats, clock
     known    config, dialects, explain, runs
     edges    client, pages, limiter, load, simulator
     ask      scenarios

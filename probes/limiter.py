@@ -20,15 +20,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from probes.book.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
+from probes.book.ledger import Ledger
+from probes.book.silence import Silence
 from probes.bucket import CANVAS, BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run, warns_of_run
 from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
-from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
-from probes.ledger import Ledger
 from probes.pace import Pace
 from probes.runs import Run
-from probes.silence import Silence
 from probes.waiters import Queue, TaskWaiter, ThreadWaiter, Waiter
 
 if TYPE_CHECKING:

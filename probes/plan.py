@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from probes.book.ledger import Ledger
 from probes.bucket import Bucket
-from probes.ledger import Ledger
 from probes.safety import FASTEST_PER_S, even_rate, workers
 from probes.twin import Twin
 

@@ -18,13 +18,7 @@ LONGEST = 300
 LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "words": (
         1,
-        frozenset(
-            (
-                "errors observation bucket schedule arrivals calls guards ledger learner lattice neighbours overtaking passage pace "
-                "hearing losses silence retreat agreement stats clock line "
-                "balance reconciliation bursts surcharges revision wording"
-            ).split()
-        ),
+        frozenset("errors observation bucket book schedule arrivals pace calls guards stats wording clock".split()),
     ),
     "known": (2, frozenset("words tokens config ceilings addresses buckets dialects explain runs".split())),
     "edges": (

@@ -12,11 +12,11 @@ from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy
 from bench.limiter import known, unknown
 
+from probes.book.lattice import Change, unit
+from probes.book.ledger import Ledger
+from probes.book.neighbours import EXPECTED_PER_S, Neighbours
+from probes.book.overtaking import Overtaking
 from probes.bucket import BucketSettings
-from probes.lattice import Change, unit
-from probes.ledger import Ledger
-from probes.neighbours import EXPECTED_PER_S, Neighbours
-from probes.overtaking import Overtaking
 
 DEFAULT = BucketSettings()
 

@@ -10,10 +10,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from probes.book.retreat import BLIND_WAIT_S
 from probes.bucket import CANVAS
 from probes.calls import Call
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
-from probes.retreat import BLIND_WAIT_S
 from probes.scenarios.asking import complaint, get, scalar
 
 if TYPE_CHECKING:

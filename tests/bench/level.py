@@ -8,8 +8,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from probes.book.ledger import Ledger
 from probes.bucket import Bucket, BucketSettings
-from probes.ledger import Ledger
 
 REFUSAL_S = 0.003
 OTHERS_HELD_S = 0.3

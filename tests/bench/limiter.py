@@ -12,9 +12,9 @@ import numpy as np
 
 from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy, Outcome
+from probes.book.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
+from probes.book.ledger import Ledger
 from probes.bucket import BucketSettings
-from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
-from probes.ledger import Ledger
 
 BUCKETS = 60
 FIRST_SEED = 1000

@@ -10,17 +10,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from probes.book.bursts import Bursts
+from probes.book.hearing import Hearing
+from probes.book.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
+from probes.book.neighbours import Neighbours
+from probes.book.passage import Passage
+from probes.book.reconciliation import Reconciled
+from probes.book.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
+from probes.book.revision import Revision
+from probes.book.silence import Silence
+from probes.book.surcharges import Surcharges
 from probes.bucket import BucketSettings
-from probes.bursts import Bursts
-from probes.hearing import Hearing
-from probes.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE, Learner
-from probes.neighbours import Neighbours
-from probes.passage import Passage
-from probes.reconciliation import Reconciled
-from probes.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
-from probes.revision import Revision
-from probes.silence import Silence
-from probes.surcharges import Surcharges
 
 BLUR_KEPT = 1.5
 """So many standard errors of an outflow that is still being learnt count as drift since the last header."""

@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from probes.book.bursts import UNBOUNDED, Bursts
+from probes.book.hearing import Standing
+from probes.book.lattice import Change, unit
+from probes.book.line import USUAL_OUTFLOW_PER_S, Line, Row, drawn
 from probes.bucket import BucketSettings
-from probes.bursts import UNBOUNDED, Bursts
-from probes.hearing import Standing
-from probes.lattice import Change, unit
-from probes.line import USUAL_OUTFLOW_PER_S, Line, Row, drawn
 
 CAUTIOUS_OUTFLOW_PER_S = 5.0
 CAUTIOUS_SHARE = 1 / 3

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probes.agreement import Agreement
-from probes.balance import Balance
-from probes.losses import Losses
-from probes.neighbours import Neighbours
-from probes.overtaking import Overtaking
-from probes.passage import Passage
+from probes.book.agreement import Agreement
+from probes.book.balance import Balance
+from probes.book.losses import Losses
+from probes.book.neighbours import Neighbours
+from probes.book.overtaking import Overtaking
+from probes.book.passage import Passage
 
 FOLLOWED_SHARE = 0.25
 """A part of a reservation by which a header differs from the book is a drift up to here, and unexplained beyond."""

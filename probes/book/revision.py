@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
+from probes.book.hearing import Standing
 from probes.bucket import BucketSettings
-from probes.hearing import Standing
 
 JUDGED, ABOVE = 16, 12
 """Of so many headers of late so many above the mark show that it is higher; a server that tells nonsense now and then does not."""
