@@ -5,7 +5,6 @@ A token is never part of the configuration: an Instance knows where its token is
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -19,6 +18,7 @@ from urllib.parse import urlsplit
 from probes.dialects import refuse_unknown
 from probes.errors import ConfigError
 from probes.tokens import redact, remembered
+from probes.wording import meant
 
 FILE_NAME = "probes.toml"
 URL_VARIABLES = ("CANVAS_API_URL", "CANVAS_URL", "CANVAS_BASE_URL", "CANVAS_DOMAIN")
@@ -201,9 +201,7 @@ def _checked(key: str, value: Any, source: str, where: str) -> None:
 def _known_keys(table: dict[str, Any], known: Any, source: str, prefix: str) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
-            raise ConfigError(f"{source}: unknown key {prefix}{key}: {hint}")
+            raise ConfigError(f"{source}: unknown key {prefix}{key}: {meant(key, sorted(known))}")
 
 
 def _kind(table: dict[str, Any], url: str, where: str) -> Kind:

@@ -1,8 +1,10 @@
-"""Numbers as people read them: rates, times, counts, shares."""
+"""What sentences for people are made of: rates, times, counts, shares as they read them; and the word that somebody meant."""
 
 from __future__ import annotations
 
+import difflib
 import math
+from collections.abc import Iterable
 
 
 def rounded_down(value: float) -> str:
@@ -37,3 +39,10 @@ def plural(count: int, word: str, many: str | None = None) -> str:
 def percent(share: float, digits: int = 0) -> str:
     """A share for a person: 0.05 is `5 %`."""
     return f"{100.0 * share:.{digits}f} %"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """The end of a sentence that `word` is none of `known`: `did you mean reach?`, or all that are known, in their order."""
+    names = list(known)
+    near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}."

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import outside
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -82,12 +83,7 @@ def test_an_unknown_dialect() -> None:
 
 def test_a_dialect_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package adds a dialect through the entry-point group probes.dialects."""
-    info = tmp_path / "outside-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: outside\nVersion: 1.0\n", encoding="utf-8")
-    (info / "entry_points.txt").write_text("[probes.dialects]\nmoodle = outside_dialect:DIALECT\n", encoding="utf-8")
-    (tmp_path / "outside_dialect.py").write_text("DIALECT = 'the moodle dialect'\n", encoding="utf-8")
-    monkeypatch.syspath_prepend(str(tmp_path))
+    outside.install(tmp_path, monkeypatch, "[probes.dialects]\nmoodle = added:DIALECT\n", "DIALECT = 'the moodle dialect'\n")
     assert "moodle" in names()
     assert str(dialect("moodle")) == "the moodle dialect"
 

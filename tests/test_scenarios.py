@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import outside
 import pytest
 import trustme
 from asked import SELF, made, place, seen
@@ -22,7 +23,7 @@ from probes.clock import run_virtually
 from probes.config import Kind
 from probes.errors import GuardStop, UsageError
 from probes.observation import Observation, Outcome
-from probes.scenarios import BUILT_IN, Options, Scenario, chosen, names, scenario
+from probes.scenarios import BUILT_IN, Options, chosen, names, scenario
 from probes.scenarios.asking import first_id, items_of, with_query
 from probes.scenarios.latency import order
 from probes.scenarios.throttling import affordable
@@ -84,19 +85,19 @@ def test_chosen() -> None:
         chosen([])
 
 
-def test_outside_scenarios(monkeypatch: pytest.MonkeyPatch) -> None:
+OUTSIDE = """
+from probes.scenarios import Scenario, scenario
+
+SCENARIO = Scenario("other", "Other?", lambda _: 1, scenario("reach").observe, writes=True)
+"""
+
+
+def test_outside_scenarios(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An outside package adds a scenario by the entry-point group; one that writes is not part of `all`."""
-
-    class Point:
-        name = "outside"
-
-        def load(self) -> Scenario:
-            return Scenario("outside", "Outside?", lambda _: 1, scenario("reach").observe, writes=True)
-
-    monkeypatch.setattr("probes.scenarios.entry_points", lambda group: [Point()] if group == "probes.scenarios" else [])
-    assert names()[-1] == "outside"
-    assert "outside" not in [one.name for one in chosen(["all"])]
-    assert [one.name for one in chosen(["outside"])] == ["outside"]
+    outside.install(tmp_path, monkeypatch, "[probes.scenarios]\nother = added:SCENARIO\n", OUTSIDE)
+    assert names()[-1] == "other"
+    assert "other" not in [one.name for one in chosen(["all"])]
+    assert [one.name for one in chosen(["other"])] == ["other"]
 
 
 def test_reach() -> None:

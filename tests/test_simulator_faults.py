@@ -225,7 +225,7 @@ def test_control_sets_and_tells() -> None:
     assert simulated(talk) == [
         {"active": 1},
         [200, 500],
-        {"error": "There is no fault 'server_eror': did you mean 'server_error'?"},
+        {"error": "There is no fault 'server_eror': did you mean server_error?"},
         {"error": "fault 1: unknown key evry: did you mean every?"},
         400,
         1,

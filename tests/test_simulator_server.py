@@ -208,7 +208,7 @@ def test_command_serves_until_stopped(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        (("--profile", "sandbx"), 2, "probes: There is no profile 'sandbx': did you mean 'sandbox'?\n"),
+        (("--profile", "sandbx"), 2, "probes: There is no profile 'sandbx': did you mean sandbox?\n"),
         (("--settings", "none.toml"), 2, "probes: none.toml cannot be read: No such file or directory.\n"),
         (("--like", "nowhere"), 1, "probes: nowhere is not a run folder: there is no such folder.\n"),
     ],

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.wording import percent, plural, rounded_down, seconds, times
+from probes.wording import meant, percent, plural, rounded_down, seconds, times
 
 
 @pytest.mark.parametrize(
@@ -39,3 +39,9 @@ def test_counts_and_shares() -> None:
     assert [plural(1, "call"), plural(1200, "call"), plural(2, "reply", "replies")] == ["1 call", "1,200 calls", "2 replies"]
     assert [times(1), times(1200)] == ["once", "1,200 times"]
     assert [percent(0.05), percent(0.0123, 1)] == ["5 %", "1.2 %"]
+
+
+def test_the_word_that_was_meant() -> None:
+    """The nearest known word, in whatever case it was written; where none is near, all in their order."""
+    assert meant("Rech", ["latency", "reach"]) == "did you mean reach?"
+    assert meant("xyz", ["latency", "reach"]) == "known are latency, reach."

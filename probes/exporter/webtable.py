@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import yaml
 
 from probes.errors import ConfigError
+from probes.wording import meant
 
 
 class _Loader(yaml.SafeLoader):
@@ -64,9 +64,7 @@ class Table:
             if not isinstance(key, str):
                 raise ConfigError(f"{self.path}: {self.prefix}{key} must be text: write it in quotes.")
             if self.known is not None and key not in self.known:
-                near = difflib.get_close_matches(key, list(self.known), n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(self.known)}."
-                raise ConfigError(f"{self.path}: unknown key {self.prefix}{key}: {hint}")
+                raise ConfigError(f"{self.path}: unknown key {self.prefix}{key}: {meant(key, self.known)}")
 
     def wrong(self, key: str, must: str) -> ConfigError:
         """The sentence that what stands at `key` must be something else; the value itself, which may be a secret, is not told."""

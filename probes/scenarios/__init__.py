@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
-from importlib import import_module
-from importlib.metadata import entry_points
-
 from probes.calls import Round
 from probes.errors import UsageError
+from probes.extensions import Extensions
 from probes.scenarios.base import Decide, Options, Scenario
+from probes.wording import meant
 
 __all__ = ["BUILT_IN", "Decide", "Options", "Round", "Scenario", "chosen", "names", "scenario"]
 
 BUILT_IN = ("reach", "latency", "throttling", "pagination", "timeouts", "queue", "endpoints", "enrollment", "vocabulary")
 """In the order in which `all` asks them: first whether anybody is there, the throttle while the bucket is at rest, dear calls late."""
+SCENARIOS = Extensions("probes.scenarios", "SCENARIO", Scenario, BUILT_IN)
 
 
 def names() -> list[str]:
     """Names of all scenarios, ours in their order, then those of outside packages."""
-    return [*BUILT_IN, *sorted(point.name for point in entry_points(group="probes.scenarios"))]
+    return [*BUILT_IN, *SCENARIOS.outside()]
 
 
 def scenario(name: str) -> Scenario:
     """The scenario of that name. Raises UsageError when there is none."""
-    if name in BUILT_IN:
-        found = import_module(f"probes.scenarios.{name}").SCENARIO
-        assert isinstance(found, Scenario)
-        return found
-    for point in entry_points(group="probes.scenarios"):
-        if point.name == name:
-            return point.load()  # type: ignore[no-any-return] # whatever the outside package offers
-    known = ["all", *names()]
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."
-    raise UsageError(f"There is no scenario '{name}': {hint}")
+    found = SCENARIOS.find(name)
+    if found is None:
+        raise UsageError(f"There is no scenario '{name}': {meant(name, ['all', *names()])}")
+    return found
 
 
 def chosen(words: list[str]) -> list[Scenario]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import random
 import re
 from collections.abc import Iterable, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from probes.errors import ConfigError
 from probes.simulator.settings import Fault
+from probes.wording import meant
 
 KINDS: Mapping[str, str] = {
     # before the application, so without X-Request-Context-Id and not charged
@@ -91,9 +91,7 @@ class Faults:
 def checked(fault: Fault) -> Fault:
     """`fault` itself. Raises ConfigError when it makes no sense."""
     if fault.kind not in KINDS:
-        near = difflib.get_close_matches(fault.kind, list(KINDS), n=1, cutoff=0.5)
-        hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(KINDS)}."
-        raise ConfigError(f"There is no fault '{fault.kind}': {hint}")
+        raise ConfigError(f"There is no fault '{fault.kind}': {meant(fault.kind, KINDS)}")
     if fault.every < 1 or fault.after < 0 or not 0.0 <= fault.probability <= 1.0 or not 0.0 <= fault.seconds < float("inf"):
         raise ConfigError(f"Fault '{fault.kind}': every starts at 1, after and seconds at 0, probability is 0 to 1.")
     if fault.kind == "header" and not fault.header:
@@ -110,8 +108,7 @@ def fault_of(table: Any, where: str) -> Fault:
     known = {f.name: f.type for f in fields(Fault)}
     for key, value in table.items():
         if key not in known:
-            near = difflib.get_close_matches(key, list(known), n=1, cutoff=0.5)
-            raise ConfigError(f"{where}: unknown key {key}: " + (f"did you mean {near[0]}?" if near else f"known are {', '.join(known)}."))
+            raise ConfigError(f"{where}: unknown key {key}: {meant(key, known)}")
         if not _fits(value, str(known[key])):
             raise ConfigError(f"{where}: {key} must be {_WORDS[str(known[key])]}.")
     return checked(Fault(**table))

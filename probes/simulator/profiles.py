@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 from probes.bucket import BucketSettings, usual_maximum
 from probes.errors import ConfigError
 from probes.simulator.settings import SimulatorSettings
+from probes.wording import meant
 
 PROFILES: Mapping[str, SimulatorSettings] = {
     "production": SimulatorSettings(latency_s=0.02),
@@ -42,11 +42,11 @@ PROFILES: Mapping[str, SimulatorSettings] = {
 def profile(name: str, **changes: Any) -> SimulatorSettings:
     """The profile of that name, with fields of SimulatorSettings changed. Raises ConfigError for an unknown name or field."""
     if name not in PROFILES:
-        raise ConfigError(f"There is no profile '{name}'{_near(name, PROFILES)}")
+        raise ConfigError(f"There is no profile '{name}': {meant(name, sorted(PROFILES))}")
     fields = SimulatorSettings.__dataclass_fields__
     for key in changes:
         if key not in fields:
-            raise ConfigError(f"The simulator has no setting '{key}'{_near(key, fields)}")
+            raise ConfigError(f"The simulator has no setting '{key}': {meant(key, sorted(fields))}")
     return PROFILES[name].changed(**changes)
 
 
@@ -68,8 +68,3 @@ def _number(bucket: Mapping[str, Any], key: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0.0 < value < float("inf"):
         raise ConfigError(f"The estimated bucket has no usable {key}: it cannot be simulated.")
     return float(value)
-
-
-def _near(word: str, known: Any) -> str:
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f": did you mean '{near[0]}'?" if near else f": known are {', '.join(sorted(known))}."

@@ -19,9 +19,8 @@ seconds = 30
 
 from __future__ import annotations
 
-import difflib
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,7 @@ from probes.errors import ConfigError
 from probes.simulator.faults import fault_of
 from probes.simulator.profiles import profile
 from probes.simulator.settings import Service, SimulatorSettings
+from probes.wording import meant
 
 TOP = {f.name: str(f.type) for f in fields(SimulatorSettings)}
 BUCKET = frozenset({"high_water_mark", "maximum", "up_front_cost", "outflow_per_s"})
@@ -57,7 +57,7 @@ def settings_of(table: Mapping[str, Any], where: str, base: SimulatorSettings | 
     if named is not None and not isinstance(named, str):
         raise ConfigError(f"{where}: profile must be text in quotes.")
     start = base if base is not None and named is None else profile(named or "production")
-    _known(values, TOP, where, "")
+    _known(values, [*TOP, "profile"], where, "")
     return start.changed(**{key: _read(key, value, where, start) for key, value in values.items()})
 
 
@@ -134,9 +134,7 @@ def _tables(value: Any, where: str, key: str) -> Mapping[str, Any]:
     return value
 
 
-def _known(table: Mapping[str, Any], known: Mapping[str, Any], where: str, prefix: str) -> None:
+def _known(table: Mapping[str, Any], known: Collection[str], where: str, prefix: str) -> None:
     for key in table:
         if key not in known:
-            near = difflib.get_close_matches(key, [*known, "profile"], n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(sorted(known))}."
-            raise ConfigError(f"{where}: unknown key {prefix}{key}: {hint}")
+            raise ConfigError(f"{where}: unknown key {prefix}{key}: {meant(key, sorted(known))}")
