@@ -9,13 +9,12 @@ import numpy as np
 
 from probes.observation import Observation
 
-LEAST_ALONE = 6
+LEAST_ALONE, LEAST_LATE = 6, 8
+"""Calls on either side, from which medians are compared."""
 SLOWER = 1.5
 """The server has slowed down when the median latency of a step exceeds that of the calls made alone by this factor ..."""
 SLOWER_S = 0.03
 """... and by this many seconds."""
-
-
 SURE, SURE_AT_ONCE = 2.6, 4.2
 """... and beyond chance by so many standard errors, where the sign is looked at a second time, and where it cannot be."""
 
@@ -23,7 +22,7 @@ SURE, SURE_AT_ONCE = 2.6, 4.2
 def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: float = SURE) -> bool:
     """Whether `late` calls fly clearly longer than those made `alone`: by `SLOWER`, `SLOWER_S` and `sure` standard errors."""
     base, now = _flights(alone, alone), _flights(late, alone)
-    return len(base) >= 6 and len(now) >= 8 and _clearly_slower(base, now, sure)
+    return len(base) >= LEAST_ALONE and len(now) >= LEAST_LATE and _clearly_slower(base, now, sure)
 
 
 def least_overlapped(seen: Sequence[Observation]) -> list[Observation]:

@@ -135,7 +135,6 @@ def test_reckoning() -> None:
             record(4.0, sent=4.0, outcome="read_timeout"),
             record(5.0, outcome="connect_error"),
         ],
-        start_s=1.0,
         until_s=3.5,
     )
     assert [round(value, 6) for value in seen.latencies] == [0.2, 0.6]

@@ -88,7 +88,7 @@ def lines_from(path: Path, offset: int) -> Iterator[dict[str, Any]]:
 class Reckoning:
     """Goes through the records of one load once; 16 bytes a request."""
 
-    def __init__(self, records: Iterable[Mapping[str, Any]], start_s: float, until_s: float) -> None:
+    def __init__(self, records: Iterable[Mapping[str, Any]], until_s: float) -> None:
         self.until_s = until_s
         self.in_time = 0
         self.latencies = array("d")
@@ -98,7 +98,6 @@ class Reckoning:
         self.without_answer = 0
         self.least_remaining: float | None = None
         self.first_refusal_s: float | None = None
-        self.last_s = start_s
         self.last_sent_s: float | None = None
         for record in records:
             self._add(record)
@@ -111,7 +110,6 @@ class Reckoning:
             self.sent_after_s.append(sent - due)
             self.last_sent_s = max(sent, self.last_sent_s or sent)
             self.in_time += sent <= self.until_s
-        self.last_s = max(self.last_s, received or sent or due)
         if record["outcome"] == "throttled":
             at = received if received is not None else sent
             self.first_refusal_s = at if self.first_refusal_s is None else min(at, self.first_refusal_s)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import probes
@@ -53,26 +54,23 @@ class Processes:
             self._main.terminate()
 
     def end(self) -> None:
-        """All processes are gone when this returns: asked first, killed when they do not go."""
+        """All processes are gone when this returns: asked first, all killed when one does not go."""
         self.terminate()
-        deadline = time.monotonic() + END_S
-        for process in (self._main, *self._workers):
-            try:
-                process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                self.kill()
-            if process is self._main:  # a worker that its master did not reach any more hears it from us
-                deadline = min(deadline, time.monotonic() + LEFT_S)
+        self._waited(lambda _: self.kill())
 
     def wait(self) -> None:
         """Waits for those that have said their last word; kills those that do not go."""
+        self._waited(_kill)
+
+    def _waited(self, late: Callable[[subprocess.Popen[bytes]], None]) -> None:
+        """Waits for each; a process that outlives its time goes to `late`."""
         deadline = time.monotonic() + END_S
         for process in (self._main, *self._workers):
             try:
                 process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                _kill(process)
-            if process is self._main:
+                late(process)
+            if process is self._main:  # a worker that its master did not reach any more hears it from us
                 deadline = min(deadline, time.monotonic() + LEFT_S)
 
     def kill(self) -> None:

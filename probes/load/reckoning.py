@@ -27,7 +27,7 @@ def reckon(plan: LoadPlan, report: dict[str, Any], path: Path, offset: int, *, k
     ended = report["ended_s"] or report["now_s"]
     planned = stopped is None and plan.open_loop
     until = start + plan.duration_s if planned else min(start + plan.duration_s, ended)
-    return _told(plan, report, Reckoning(lines_from(path, offset), start, until), start, until, stopped, why)
+    return _told(plan, report, Reckoning(lines_from(path, offset), until), start, until, stopped, why)
 
 
 def _told(
@@ -38,12 +38,8 @@ def _told(
     span = _span(plan, seconds, handed, stopped)
     achieved = seen.in_time / span
     late = (seen.late + unsent) / handed if handed else 0.0
-    bound = (
-        plan.open_loop
-        and stopped is None
-        and not report.get("lost")
-        and (late > LATE_SHARE or achieved < (1.0 - SHORTFALL) * handed / span)
-    )
+    whole = plan.open_loop and stopped is None and not report.get("lost")
+    bound = whole and (late > LATE_SHARE or achieved < (1.0 - SHORTFALL) * handed / span)
     return LoadOutcome(
         asked_per_s=plan.asked_per_s,
         offered_per_s=round(handed / span, 4),
