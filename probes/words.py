@@ -24,11 +24,14 @@ def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
 
 
+IMPORT_WAITING = _words("initializing created")
+IMPORT_AT_WORK = _words("importing cleanup_batch restoring")
+IMPORT_FAILED = _words("failed failed_with_messages aborted")
+IMPORT_UNWELL = IMPORT_FAILED | _words("imported_with_messages")
+IMPORT_ENDED = IMPORT_UNWELL | _words("imported partially_restored restored")
+"""States of a SIS import: not begun, at work, over; of the last those that failed, and those that brought messages as well."""
 _ENROLLMENT = _words("active invited creation_pending deleted rejected completed inactive")
-_IMPORT = _words(
-    "initializing created importing cleanup_batch imported imported_with_messages aborted failed failed_with_messages"
-    " restoring partially_restored restored"
-)
+_IMPORT = IMPORT_WAITING | IMPORT_AT_WORK | IMPORT_ENDED
 
 VOCABULARIES: tuple[Vocabulary, ...] = (
     Vocabulary("channel", "workflow_state", _words("unconfirmed active"), _words("unconfirmed active retired"), _words("retired")),

@@ -7,6 +7,7 @@ instructure/canvas-lms; the documentation promises the mail without them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from probes.observation import Observation
@@ -86,16 +87,12 @@ def _of_instance(name: str, checks: Checks) -> Iterator[Finding]:
     told = [*stops, *_unknown(name, what, unknown), *([] if stops else [_conclusion(name, what, found, unknown)])]
     summing_up = told[0] if stops else told[-1]
     for one in told:
-        yield one if one is not summing_up else _with(one, evidence)
+        yield one if one is not summing_up else replace(one, evidence=evidence)
 
 
 def _what(name: str, role: str, about: Mapping[str, Any]) -> str:
     place = f"section {about['section']} of course" if about.get("section") is not None else "course"
     return f"{role} of user {about.get('user')} in {place} {about.get('course')} at {name}"
-
-
-def _with(finding: Finding, evidence: tuple[str, ...]) -> Finding:
-    return Finding(finding.kind, finding.severity, finding.instance, finding.says, evidence, finding.advice)
 
 
 def _stopped(name: str, what: str, one: Condition, severity: Severity) -> Finding:

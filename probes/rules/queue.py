@@ -11,9 +11,8 @@ from probes.rules.base import Finding, Severity, View
 from probes.rules.waiting import LONG_WAIT_S, Queue, Standing
 from probes.stats import median, quantile
 from probes.wording import plural, seconds
+from probes.words import IMPORT_FAILED, IMPORT_UNWELL
 
-FAILURES = frozenset({"failed", "failed_with_messages", "aborted"})
-UNWELL = FAILURES | {"imported_with_messages"}
 NOTHING_TO_JUDGE_BY = "no past import to judge by"
 A_QUEUE = "It is a queue, not a hang: 0 % means not started yet. Do not send it again."
 
@@ -60,13 +59,13 @@ def _unwell(name: str, facts: Mapping[str, Any]) -> Iterator[Finding]:
     """A warning where the last import that ended failed: an older failure may long be mended."""
     ended, unwell = facts.get("ended") or {}, facts.get("unwell") or []
     if unwell:
-        told = ", ".join(f"{count} {state}" for state, count in ended.items() if state in UNWELL)
+        told = ", ".join(f"{count} {state}" for state, count in ended.items() if state in IMPORT_UNWELL)
         number, state = unwell[0]
         says = (
             f"Of {plural(sum(ended.values()), 'past SIS import')} of {name} not all ended well: {told}; "
             f"the last {'import that ended' if number == facts.get('last_ended') else 'of these'} is {number}, {state}."
         )
-        severity = Severity.WARNING if number == facts.get("last_ended") and state in FAILURES else Severity.INFO
+        severity = Severity.WARNING if number == facts.get("last_ended") and state in IMPORT_FAILED else Severity.INFO
         evidence = tuple(f"import {one}: {state}" for one, state in unwell)
         advice = f"Read its processing_errors and processing_warnings: GET /api/v1/accounts/self/sis_imports/{number}"
         yield Finding("import_failed", severity, name, says, evidence, advice)
@@ -149,7 +148,7 @@ def _over(name: str, one: Mapping[str, Any]) -> Finding:
     standing = Standing.of(one["standing"])
     waited = f"it waited {seconds(one['wait_s'])}" if one["wait_s"] is not None else "how long it waited is not known"
     ran = f", then ran for {seconds(one['run_s'])}" if one["run_s"] is not None else ""
-    severity = Severity.WARNING if standing.state in FAILURES else Severity.INFO
+    severity = Severity.WARNING if standing.state in IMPORT_FAILED else Severity.INFO
     advice = f"What it met stands in GET /api/v1/accounts/self/sis_imports/{standing.number}"
     return Finding(
         "import_place", severity, name, f"Import {standing.number} of {name} is over, {standing.state}: {waited}{ran}.", (), advice

@@ -37,8 +37,6 @@ BOUNDS = {
     "ceiling": "the ceiling of the configuration binds",
     "refusals": "known from refusals alone",
 }
-
-
 REMEDIES = {
     "credentials_ended": "Make a new token, then ask again: how long a token lasts is set where it is made.",
     "maintenance": "Ask again when it is over: windows last two hours at most as a rule.",
@@ -74,24 +72,38 @@ def judge(view: View) -> Iterator[Finding]:
         yield from _rate(rate, in_vain=bool(probed) and not any(o.ok for o in probed))
     for name, seen in view.each():
         yield from _foreign(name, seen)
-    for name, says in dict.fromkeys((str(rate.get("instance", "")), says) for rate in view.rates if (says := _counter(rate)) is not None):
-        advice = (
-            "Send no more than is left, then wait for the reset, or spread it over the time until then; probes.Limiter follows buckets."
-        )
-        yield Finding("window_counter", Severity.INFO, name, f"At {name} {says}", (), advice)
+    yield from _counters(view)
     for name, seen in view.each():
         refused = _unwanted(seen, view.rates, name)
-        if refused:
-            kinds = ", ".join(sorted({o.scenario for o in refused}))
-            says = f"{name} refused {len(refused)} of {plural(len(seen), 'request')} for its rate limit (while asking {kinds})."
-            asked = any(rate.get("instance") == name for rate in view.rates)
-            advice = "Pace by the live headers (probes.Limiter)" + ("." if asked else f"; how fast is safe: probes rate -i {name}")
-            yield Finding("refused", Severity.WARNING, name, says, (), advice)
-        probed = [o for o in view.of(name, "throttling") if o.status is not None]
-        if probed and all(o.remaining is None and "budget_of" not in o.facts for o in probed) and not refused:
-            says = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}: its level cannot be seen."
-            advice = f"Its limit shows by refusals only: probes rate -i {name} finds it with few of them, where load is allowed."
-            yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
+        yield from _refusals(name, refused, len(seen), asked=any(rate.get("instance") == name for rate in view.rates))
+        if not refused:
+            yield from _unseen(name, [o for o in view.of(name, "throttling") if o.status is not None])
+
+
+def _counters(view: View) -> Iterator[Finding]:
+    """Of each instance what is told of a window counter, once."""
+    told = ((str(rate.get("instance", "")), _counter(rate)) for rate in view.rates)
+    advice = "Send no more than is left, then wait for the reset, or spread it over the time until then; probes.Limiter follows buckets."
+    for name, says in dict.fromkeys(told):
+        if says is not None:
+            yield Finding("window_counter", Severity.INFO, name, f"At {name} {says}", (), advice)
+
+
+def _refusals(name: str, refused: Sequence[Observation], n: int, *, asked: bool) -> Iterator[Finding]:
+    """Refusals among `n` requests that nobody wanted; `asked` is whether a rate was asked for."""
+    if refused:
+        kinds = ", ".join(sorted({o.scenario for o in refused}))
+        says = f"{name} refused {len(refused)} of {plural(n, 'request')} for its rate limit (while asking {kinds})."
+        advice = "Pace by the live headers (probes.Limiter)" + ("." if asked else f"; how fast is safe: probes rate -i {name}")
+        yield Finding("refused", Severity.WARNING, name, says, (), advice)
+
+
+def _unseen(name: str, probed: Sequence[Observation]) -> Iterator[Finding]:
+    """Budget headers that never came."""
+    if probed and all(o.remaining is None and "budget_of" not in o.facts for o in probed):
+        says = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}: its level cannot be seen."
+        advice = f"Its limit shows by refusals only: probes rate -i {name} finds it with few of them, where load is allowed."
+        yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
 
 
 def _foreign(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:

@@ -11,15 +11,11 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from probes.scenarios.asking import reason_of, record_of, records_of, scalar, server_clock_s
+from probes.words import IMPORT_AT_WORK, IMPORT_ENDED, IMPORT_UNWELL, IMPORT_WAITING
 
 if TYPE_CHECKING:
     from probes.client import Answer
 
-AT_WORK = frozenset({"importing", "cleanup_batch", "restoring"})
-NOT_BEGUN = frozenset({"initializing", "created"})
-ENDED = frozenset({"imported", "imported_with_messages", "aborted", "failed", "failed_with_messages", "partially_restored", "restored"})
-"""States of an import. One of none of these sets is judged by its times: ended, begun, or else waiting."""
-UNWELL = frozenset({"failed", "failed_with_messages", "imported_with_messages", "aborted"})
 MOST_UNWELL = 8
 
 Import = Mapping[str, Any]
@@ -93,7 +89,9 @@ def facts_of(imports: Sequence[Import], now_s: float) -> dict[str, Any]:
         "running": running,
         "queue": [_standing(one, now_s) for one in queue],
         "ended": dict(Counter(str(one.get("workflow_state")) for one in ended)),
-        "unwell": [[scalar(one.get("id")), one["workflow_state"]] for one in ended if one.get("workflow_state") in UNWELL][:MOST_UNWELL],
+        "unwell": [[scalar(one.get("id")), one["workflow_state"]] for one in ended if one.get("workflow_state") in IMPORT_UNWELL][
+            :MOST_UNWELL
+        ],
         "last_ended": scalar(ended[0].get("id")) if ended else None,
         "idle_s": round(max(0.0, now_s - max(ends)), 1) if ends else None,
     }
@@ -113,15 +111,15 @@ def _alone(imports: Sequence[Import]) -> list[Import]:
 
 
 def has_ended(one: Import) -> bool:
-    """Whether an import is over."""
+    """Whether an import is over; one in a state that is not known is judged by its times: ended, begun, or else waiting."""
     state = one.get("workflow_state")
-    return state in ENDED or (state not in AT_WORK | NOT_BEGUN and one.get("ended_at") is not None)
+    return state in IMPORT_ENDED or (state not in IMPORT_AT_WORK | IMPORT_WAITING and one.get("ended_at") is not None)
 
 
 def is_at_work(one: Import) -> bool:
     """Whether an import is being worked on."""
     state = one.get("workflow_state")
-    return state in AT_WORK or (state not in NOT_BEGUN and one.get("started_at") is not None and not has_ended(one))
+    return state in IMPORT_AT_WORK or (state not in IMPORT_WAITING and one.get("started_at") is not None and not has_ended(one))
 
 
 def was_done(one: Import) -> bool:
