@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from probes.identify import FIRST_CALLS, Fit, fit
+from probes.fit.identify import FIRST_CALLS, Fit, fit
+from probes.fit.touches import Touch
 from probes.observation import Observation
-from probes.touches import Touch
 
 FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
 """Reservations off; which share of the headers must be, and how many at least; how much more of them one way than the other."""

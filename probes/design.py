@@ -19,8 +19,8 @@ from probes.endings import headers_stopped, maintained
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
-from probes.probing import failing
 from probes.resting import draining_s, since_rest
+from probes.search.probing import failing
 from probes.signatures import LONG_S, Regime, usual_s
 from probes.windows import ENOUGH_CALLS
 

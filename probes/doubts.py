@@ -10,15 +10,15 @@ import numpy as np
 
 from probes.bucket import usual_maximum
 from probes.changes import drifting, moved
-from probes.distance import Distance
-from probes.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
+from probes.fit.distance import Distance
+from probes.fit.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
+from probes.fit.regression import LEAST_COUNTED
+from probes.fit.timeline import timeline
+from probes.fit.touches import Touch, jitter_s
 from probes.observation import Observation, Outcome
-from probes.regression import LEAST_COUNTED
 from probes.resting import RISE
 from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
 from probes.slowing import queued_s
-from probes.timeline import timeline
-from probes.touches import Touch, jitter_s
 from probes.windows import counts_down
 from probes.wording import seconds
 

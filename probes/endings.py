@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from probes.observation import Observation, Outcome
-from probes.probing import FAILURES
+from probes.search.probing import FAILURES
 from probes.signatures import Sign
 from probes.wording import plural, times
 

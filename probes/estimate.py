@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from probes.distance import Distance, distance, with_times
 from probes.doubts import judged, signs_of_calls
-from probes.identify import UNTOLD, Fit
+from probes.fit.distance import Distance, distance, with_times
+from probes.fit.identify import UNTOLD, Fit
+from probes.fit.touches import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices
 from probes.resting import since_rest
 from probes.signatures import Regime, Signs, regime_of
 from probes.stats import Interval
-from probes.touches import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
 from probes.twin import Twin
 from probes.windows import Window, window_of
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.bucket import CANVAS, HOSTED_MARK, BucketSettings
+from probes.fit.touches import Touch, usable_remaining
 from probes.observation import Observation, Outcome
-from probes.touches import Touch, usable_remaining
 
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from probes.estimate import Estimate
+from probes.fit.touches import Touch, touches_of
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.pricing import Step
-from probes.touches import Touch, touches_of
 from probes.twin import Twin, peaks
 
 REPLICAS = 2000

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from probes.fit.touches import usable_cost
 from probes.observation import Observation
-from probes.probing import most_at_once
+from probes.search.probing import most_at_once
 from probes.signatures import Sign
 from probes.stats import Interval
-from probes.touches import usable_cost
 from probes.wording import rounded_down, seconds
 
 ENOUGH_CALLS = 12

@@ -11,8 +11,8 @@ from probes.bucket import BucketSettings
 from probes.calls import Round
 from probes.observation import Observation, Outcome
 from probes.rates import Bounds
-from probes.ratio_rates import refusal_document
-from probes.refusals import RefusalDesign
+from probes.search.ratio_rates import refusal_document
+from probes.search.refusals import RefusalDesign
 
 
 def climbed(world: World, budget: int = 400) -> tuple[RefusalDesign, list[list[Observation]]]:

@@ -10,11 +10,11 @@ from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.distance import distance, with_times
 from probes.estimate import Estimate, estimate
+from probes.fit.distance import distance, with_times
+from probes.fit.touches import network_s
 from probes.rates import Bounds, rate_document
 from probes.safety import even_rate
-from probes.touches import network_s
 
 
 def found(world: World) -> Estimate:

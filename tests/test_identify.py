@@ -8,11 +8,11 @@ from worlds import SELF, Law, World, random_world, recorded
 
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.guesses import doubtful_orders
-from probes.identify import Fit, fit
-from probes.regression import refined
-from probes.timeline import timeline
-from probes.touches import Touch, touches_of
+from probes.fit.guesses import doubtful_orders
+from probes.fit.identify import Fit, fit
+from probes.fit.regression import refined
+from probes.fit.timeline import timeline
+from probes.fit.touches import Touch, touches_of
 
 TOLD = ["calm-mix-700", "calm-mix", "nine-workers", "one-two-three-other", "one-two-three", "overload-10-per-s", "parallel-30"]
 """Traces that hold all three constants; hard-mix and recovery do in a shape that is not always found, sequential-dear has two."""

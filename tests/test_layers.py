@@ -29,9 +29,8 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "infer": (
         5,
         frozenset(
-            "touches timeline guesses regression identify distance signatures doubts prices mixture twin safety estimate rates".split()
-            + "resting windows changes slowing design ratios probing climbing refusals ratio_rates ratio_plan levels stalls pricing".split()
-            + "compare diagnosis plan findings rules endings foreign lone untold".split()
+            "fit signatures doubts prices mixture twin safety estimate rates resting windows changes slowing design search".split()
+            + "levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),
@@ -58,7 +57,7 @@ OWNERS: dict[str, frozenset[str]] = {
     "matplotlib": frozenset("charts".split()),
     "xlsxwriter": frozenset("spreadsheet".split()),
     "prometheus_client": frozenset("metrics exporter".split()),
-    "scipy": frozenset("stats identify prices twin safety estimate compare plan".split()),
+    "scipy": frozenset("prices".split()),
     "httpx": frozenset("client exchange transport wire pages limiter waiters gates adapter load simulator".split()),
     "h11": frozenset("wire".split()),
     "httpcore": frozenset("transport".split()),

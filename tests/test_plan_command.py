@@ -21,9 +21,9 @@ from probes.jobs import plan as job
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.rates import Bounds
-from probes.ratio_rates import refusal_document
-from probes.refusals import RefusalDesign
 from probes.runs import Run
+from probes.search.ratio_rates import refusal_document
+from probes.search.refusals import RefusalDesign
 
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "plan-1.json").read_text(encoding="utf-8"))
 

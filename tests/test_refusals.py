@@ -17,11 +17,11 @@ from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
 from probes.rates import Bounds
-from probes.ratio_rates import drawn, least_off, refusal_document, steady_rate
-from probes.ratios import events_of, likelihood, network_by_refusals_s, ratios_of
-from probes.refusals import RefusalDesign
 from probes.safety import even_rate
 from probes.scenarios import Options, scenario
+from probes.search.ratio_rates import drawn, least_off, refusal_document, steady_rate
+from probes.search.ratios import events_of, likelihood, network_by_refusals_s, ratios_of
+from probes.search.refusals import RefusalDesign
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
 from probes.simulator.settings import Service, SimulatorSettings

@@ -8,8 +8,8 @@ from worlds import SELF, random_world, recorded
 
 from probes.bucket import Bucket, BucketSettings
 from probes.design import Design
-from probes.timeline import MOST_ELEMENTS, Courses, timeline
-from probes.touches import Touch, touches_of
+from probes.fit.timeline import MOST_ELEMENTS, Courses, timeline
+from probes.fit.touches import Touch, touches_of
 
 
 def headers(bucket: BucketSettings, touches: list[Touch]) -> Iterator[float]:

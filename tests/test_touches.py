@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from worlds import Law, World, observed
 
+from probes.fit.touches import Touch, jitter_s, network_s, touches_of, way_jitter_s
 from probes.observation import Outcome
-from probes.touches import Touch, jitter_s, network_s, touches_of, way_jitter_s
 
 
 def test_times_with_the_servers_own() -> None:

@@ -17,11 +17,11 @@ from probes.observation import Observation
 from probes.plan import Plan, plan
 from probes.prices import Prices
 from probes.rates import relative_error, safe_rate
-from probes.ratio_plan import ratio_plan
-from probes.ratio_rates import drawn
 from probes.report import facts
 from probes.runs import Run
 from probes.safety import ODDS
+from probes.search.ratio_plan import ratio_plan
+from probes.search.ratio_rates import drawn
 from probes.signatures import Regime
 from probes.stats import Interval
 from probes.twin import Twin

@@ -23,8 +23,8 @@ from probes.jobs.session import Settings, Told, open_run, require_credentials, r
 from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
 from probes.rates import Bounds, mix_document, rate_document, stalling, untried
-from probes.ratio_rates import refusal_document, refusal_mix
 from probes.runs import Run
+from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.signatures import Regime, Sign
 from probes.stalls import piled_rate
 from probes.untold import unanswered_document, untold_document

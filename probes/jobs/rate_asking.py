@@ -18,9 +18,9 @@ from probes.foreign import foreign_budget
 from probes.jobs.session import Settings, client_for
 from probes.jobs.terminal import answers_to, progress
 from probes.observation import Observation, Outcome
-from probes.refusals import RefusalDesign
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
+from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime
 from probes.wording import seconds
 

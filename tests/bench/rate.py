@@ -31,10 +31,10 @@ from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.rates import Bounds, rate_document
-from probes.ratio_rates import refusal_document
-from probes.refusals import RefusalDesign
 from probes.safety import even_rate, workers
 from probes.scenarios import Options, scenario
+from probes.search.ratio_rates import refusal_document
+from probes.search.refusals import RefusalDesign
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
 from probes.twin import Twin

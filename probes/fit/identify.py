@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.guesses import combs, doubtful_orders, grid
-from probes.regression import LEAST_COUNTED, Solution, refined, scales, weights
-from probes.timeline import Timeline, timeline
-from probes.touches import Touch
+from probes.fit.guesses import combs, doubtful_orders, grid
+from probes.fit.regression import LEAST_COUNTED, Solution, refined, scales, weights
+from probes.fit.timeline import Timeline, timeline
+from probes.fit.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from probes.calls import Round
-from probes.climbing import MARGIN, PROBING_S, Climbing, Step
-from probes.probing import LARGEST_BURST, SHORTEST_REST_S, Burst, most_at_once
-from probes.ratios import Ratios, network_by_refusals_s, served
 from probes.safety import FASTEST_PER_S
+from probes.search.climbing import MARGIN, PROBING_S, Climbing, Step
+from probes.search.probing import LARGEST_BURST, SHORTEST_REST_S, Burst, most_at_once
+from probes.search.ratios import Ratios, network_by_refusals_s, served
 
 WORTH_VOLLEYS = 6
 """Calls that fit from which volleys fill the bucket quicker than a train that waits for refusals to be known."""

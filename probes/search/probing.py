@@ -11,7 +11,7 @@ import numpy as np
 
 from probes.calls import Call, Round
 from probes.observation import Observation, Outcome
-from probes.ratios import Ratios, network_by_refusals_s, ratios_of, served
+from probes.search.ratios import Ratios, network_by_refusals_s, ratios_of, served
 from probes.slowing import least_overlapped, slowed
 
 LARGEST_BURST = 80

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings, usual_maximum
-from probes.touches import Touch
+from probes.fit.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

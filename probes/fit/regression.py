@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.timeline import Timeline, buckets_of
+from probes.fit.timeline import Timeline, buckets_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

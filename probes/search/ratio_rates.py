@@ -13,11 +13,11 @@ import numpy as np
 from probes.bucket import BucketSettings
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
-from probes.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.rates import Bounds, mix_name
-from probes.ratios import COST_SPREAD, TOKEN, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
-from probes.refusals import RefusalDesign
 from probes.safety import ODDS, BoundBy, Safe, even_rate, workers
+from probes.search.probing import LONGEST_ASKED_S, MOST_REFUSALS
+from probes.search.ratios import COST_SPREAD, TOKEN, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served
+from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime, Sign
 from probes.stats import Interval
 from probes.twin import Twin

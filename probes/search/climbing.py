@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 
 from probes.calls import Round
 from probes.observation import Observation, Outcome
-from probes.probing import LARGEST_BURST, LONGEST_ASKED_S, Burst, Probing, Train, failing, kept_per_s, most_at_once
-from probes.ratios import network_by_refusals_s
 from probes.safety import FASTEST_PER_S
+from probes.search.probing import LARGEST_BURST, LONGEST_ASKED_S, Burst, Probing, Train, failing, kept_per_s, most_at_once
+from probes.search.ratios import network_by_refusals_s
 
 FIRST_BURST = 5
 TOGETHER_S = 0.01

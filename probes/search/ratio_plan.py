@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from probes.plan import Plan, Strategy, best_of, slowest_s
-from probes.ratio_rates import Drawn
+from probes.search.ratio_rates import Drawn
 from probes.twin import Twin
 
 EVERY = 4

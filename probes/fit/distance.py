@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import BucketSettings
-from probes.identify import fit
+from probes.fit.identify import fit
+from probes.fit.regression import Solution, refined
+from probes.fit.timeline import timeline
+from probes.fit.touches import Touch, network_s, touches_of
 from probes.observation import Observation, Outcome
-from probes.regression import Solution, refined
-from probes.timeline import timeline
-from probes.touches import Touch, network_s, touches_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from probes.bucket import CANVAS, BucketSettings, usual_maximum
-from probes.timeline import Timeline, timeline
-from probes.touches import Touch
+from probes.fit.timeline import Timeline, timeline
+from probes.fit.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
