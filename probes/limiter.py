@@ -22,7 +22,6 @@ from weakref import WeakSet
 
 from probes.book.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
 from probes.book.ledger import Ledger
-from probes.book.silence import Silence
 from probes.bucket import CANVAS, BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run, warns_of_run
 from probes.errors import RunFolderError, UsageError
@@ -65,17 +64,7 @@ class Limiter:
         max_rate: float | None = None,
         clock: Callable[[], float] = _now,
     ) -> None:
-        for name, given in _named(high_water_mark, outflow_per_s, up_front_cost, margin, max_in_flight, max_rate):
-            if isinstance(given, bool) or not isinstance(given, int | float):
-                raise UsageError(f"A limiter's {name} must be a number, not {given!r}.")
-        if max_rate is not None and not 0.0 < max_rate < math.inf:
-            raise UsageError("max_rate must be a positive number of calls per second.")
-        if not (0.0 < up_front_cost < high_water_mark < math.inf and 0.0 < outflow_per_s < math.inf):
-            raise UsageError("A limiter needs 0 < up_front_cost < high_water_mark and outflow_per_s > 0, all finite.")
-        if not 0.0 <= margin < high_water_mark - up_front_cost:
-            raise UsageError("A limiter's margin must leave room for one call: 0 <= margin < high_water_mark - up_front_cost.")
-        if max_in_flight is not None and (max_in_flight < 1 or max_in_flight != int(max_in_flight)):
-            raise UsageError("max_in_flight must be a whole number of calls, 1 or more.")
+        _refuse_nonsense(high_water_mark, outflow_per_s, up_front_cost, margin, max_in_flight, max_rate)
         settings = BucketSettings.of(high_water_mark, outflow_per_s, up_front_cost)
         self.ledger = Ledger(settings, known=known, margin=margin, touched_s=-math.inf)  # the clock is the loop's, which may not run yet
         self.hosts = Hosts()
@@ -117,8 +106,7 @@ class Limiter:
         warns_of_run(folder, asked)
         slowly = {} if slow is None else {"max_rate": slow}
         limiter = cls.canvas(**{**ceilings_of_run(Run.open(folder), asked), **slowly, **options})
-        limiter.ledger.silence = Silence.found(together)
-        limiter.ledger.settings = limiter.ledger.silence.settings
+        limiter.ledger.expect_silence(together)
         return limiter
 
     def __repr__(self) -> str:
@@ -285,10 +273,23 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 
 
-def _named(mark: Any, outflow: Any, reservation: Any, margin: Any, in_flight: Any, rate: Any) -> list[tuple[str, Any]]:
-    given = {"high_water_mark": mark, "outflow_per_s": outflow, "up_front_cost": reservation, "margin": margin}
-    asked = {"max_in_flight": in_flight, "max_rate": rate}
-    return [*given.items(), *((name, value) for name, value in asked.items() if value is not None)]
+def _refuse_nonsense(
+    high_water_mark: float, outflow_per_s: float, up_front_cost: float, margin: float, max_in_flight: int | None, max_rate: float | None
+) -> None:
+    """Raises UsageError for options that are no numbers, or that no bucket and no ceiling can have."""
+    constants = {"high_water_mark": high_water_mark, "outflow_per_s": outflow_per_s, "up_front_cost": up_front_cost, "margin": margin}
+    ceilings = {name: most for name, most in (("max_in_flight", max_in_flight), ("max_rate", max_rate)) if most is not None}
+    for name, given in {**constants, **ceilings}.items():
+        if isinstance(given, bool) or not isinstance(given, int | float):
+            raise UsageError(f"A limiter's {name} must be a number, not {given!r}.")
+    if max_rate is not None and not 0.0 < max_rate < math.inf:
+        raise UsageError("max_rate must be a positive number of calls per second.")
+    if not (0.0 < up_front_cost < high_water_mark < math.inf and 0.0 < outflow_per_s < math.inf):
+        raise UsageError("A limiter needs 0 < up_front_cost < high_water_mark and outflow_per_s > 0, all finite.")
+    if not 0.0 <= margin < high_water_mark - up_front_cost:
+        raise UsageError("A limiter's margin must leave room for one call: 0 <= margin < high_water_mark - up_front_cost.")
+    if max_in_flight is not None and (max_in_flight < 1 or max_in_flight != int(max_in_flight)):
+        raise UsageError("max_in_flight must be a whole number of calls, 1 or more.")
 
 
 def _number(value: float | str | None) -> float | None:

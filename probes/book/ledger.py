@@ -39,6 +39,11 @@ class Ledger(Reconciled):
     surcharges: Surcharges = field(default_factory=Surcharges)
     revision: Revision = field(default_factory=Revision)
 
+    def expect_silence(self, together: int) -> None:
+        """No header will tell the level; so many calls may be out at one time, as far as a run found."""
+        self.silence = Silence.found(together)
+        self.settings = self.silence.settings
+
     def send(self, now_s: float) -> int:
         """Books one call that is sent now; its number. Where no call is out but those that hang it begins a new burst."""
         if not self.known and not self.passage.expected(self.out, now_s):
