@@ -153,10 +153,9 @@ def _schedule(name: str, options: Namespace, duration_s: float) -> tuple[Spec, f
 
 
 def _limits(options: Namespace, instance: Instance) -> GuardLimits:
-    caps = [cap for cap in (options.max_requests, instance.max_requests) if cap]
     return GuardLimits(
         max_refusals=options.max_refusals,
         objective_s=seconds(options.objective) if options.objective else None,
         margin=options.margin if options.margin >= 0.0 else None,
-        max_requests=min(caps) if caps else None,
-    )
+        max_requests=options.max_requests or None,
+    ).under(instance.max_requests)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -45,6 +46,8 @@ class GuardLimits:
     (refusals are not errors). `objective_s`: seconds from first byte sent to last received that at least 95 of 100 of the last `window`
     answers must keep; our own queueing is left out, as this guard protects the server. `margin`: the least budget that may remain, in the
     server's units. `max_requests`, `max_seconds`: requests and seconds in all.
+
+    Raises UsageError when made with a number that makes no sense: such a guard would never stop anything.
     """
 
     max_refusals: int | None = 0
@@ -56,6 +59,19 @@ class GuardLimits:
     maintenance: bool = True
     window: int = 100
     least: int = 20
+
+    def __post_init__(self) -> None:
+        if self.max_error_share is not None and not 0.0 <= self.max_error_share <= 1.0:
+            raise UsageError(f"The share of failed calls that is allowed must be between 0 and 1, not {self.max_error_share:g}.")
+        if self.margin is not None and not 0.0 <= self.margin < math.inf:
+            raise UsageError(f"The budget that must remain must be 0 or more, not {self.margin:g}.")
+        if (self.max_refusals or 0) < 0 or (self.max_requests is not None and self.max_requests < 1):
+            raise UsageError("Refusals allowed must be 0 or more, requests in all 1 or more.")
+
+    def under(self, ceiling: int | None) -> GuardLimits:
+        """The same for an instance that allows so many requests a run (None: any number)."""
+        most = [cap for cap in (self.max_requests, ceiling) if cap is not None]
+        return replace(self, max_requests=min(most, default=None))
 
     def document(self) -> dict[str, Any]:
         """As JSON carries it to another process."""

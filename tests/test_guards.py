@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -139,6 +140,22 @@ def test_load_needs_permission(instance: Instance, production: str | None, says:
     with pytest.raises(UsageError) as error:
         refuse_unless_allowed(instance, production)
     assert str(error.value) == says
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        ({"max_error_share": 7.0}, "between 0 and 1, not 7"),
+        ({"max_error_share": float("nan")}, "between 0 and 1, not nan"),
+        ({"margin": float("nan")}, "must be 0 or more, not nan"),
+        ({"max_refusals": -1}, "Refusals allowed must be 0 or more"),
+        ({"max_requests": 0}, "requests in all 1 or more"),
+    ],
+)
+def test_limits_that_make_no_sense(limits: dict[str, Any], says: str) -> None:
+    """A limit that would never stop anything is refused when it is made, whoever makes it."""
+    with pytest.raises(UsageError, match=says):
+        GuardLimits(**limits)
 
 
 def test_permission_given() -> None:

@@ -21,6 +21,7 @@ from bench.server import Running, running
 from probes.calls import parse
 from probes.config import Instance, Kind
 from probes.errors import ProbesError
+from probes.guards import GuardLimits
 from probes.load import LoadOutcome, LoadPlan, LoadProgress, run_load
 from probes.load.processes import locustfiles
 from probes.runs import Run
@@ -82,7 +83,7 @@ def test_an_even_rate(tmp_path: Path) -> None:
 def test_a_refusal_stops_and_nothing_is_lost(tmp_path: Path) -> None:
     """The first refusal beyond the limit ends the sending at once; what flew has its record; the outcome names the guard."""
     with running(delay_s=0.05, refuse=(20, 10**9)) as server:
-        loaded = Loaded(tmp_path, LoadPlan(instance(server), (SELF,), even(40), 20.0, max_refusals=1), server)
+        loaded = Loaded(tmp_path, LoadPlan(instance(server), (SELF,), even(40), 20.0, limits=GuardLimits(max_refusals=1)), server)
     outcome = loaded.outcome
     assert len(set(loaded.counts)) == 1
     assert (outcome.stopped_by, outcome.why) == ("refusals", "2 calls were refused; 1 allowed.")

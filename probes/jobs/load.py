@@ -12,7 +12,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
-from probes.guards import refuse_unless_allowed
+from probes.guards import GuardLimits, refuse_unless_allowed
 from probes.jobs.calls import calls_of
 from probes.jobs.session import Settings, Told, open_run
 from probes.jobs.terminal import watched
@@ -107,11 +107,13 @@ def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
         {} if asked.rate_per_s is None else _schedule(asked, asked.rate_per_s),
         duration_s,
         max_in_flight=asked.max_in_flight,
-        max_refusals=asked.max_refusals,
-        max_error_share=asked.max_error_share,
-        objective_s=seconds(asked.objective),
-        margin=asked.margin,
-        max_requests=asked.max_requests,
+        limits=GuardLimits(
+            max_refusals=asked.max_refusals,
+            max_error_share=asked.max_error_share,
+            objective_s=seconds(asked.objective),
+            margin=asked.margin,
+            max_requests=asked.max_requests,
+        ),
         users=asked.users,
         workers=asked.workers,
         open_loop=asked.users is None,

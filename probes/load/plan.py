@@ -25,10 +25,9 @@ class LoadPlan:
     `schedule`: a description as in `arrivals`; in a closed loop (`open_loop=False`) it is left out, and `users` users, all starting at
     one instant, each send the next call when the last has returned. `requests`: calls to send in all, None for as many as fit.
     `max_in_flight`: never more at one time; None takes the instance's ceiling, else `users`, else enough for a stall of some seconds.
-    `max_requests`: a guard, None takes the instance's ceiling. `workers`: Locust processes beside a master, 0 for one process that does
-    it all. `objective_s`: the server's latency that 95 of 100 of the last answers must keep. `margin`: the least budget that may remain,
-    in the server's units. `grace_s`: how long after its end late requests may still be sent. Whether the instance may be loaded at all is
-    the command's business: see `guards.refuse_unless_allowed`.
+    `limits`: what the guards go by, under the instance's ceiling. `workers`: Locust processes beside a master, 0 for one process that does
+    it all. `grace_s`: how long after its end late requests may still be sent. Whether the instance may be loaded at all is the command's
+    business: see `guards.refuse_unless_allowed`.
     """
 
     instance: Instance
@@ -36,12 +35,7 @@ class LoadPlan:
     schedule: Spec = field(default_factory=dict)
     duration_s: float = 60.0
     max_in_flight: int | None = None
-    max_refusals: int | None = 0
-    max_error_share: float | None = 0.2
-    objective_s: float | None = None
-    margin: float | None = None
-    max_requests: int | None = None
-    max_seconds: float | None = None
+    limits: GuardLimits = field(default_factory=GuardLimits)
     users: int | None = None
     workers: int = 0
     open_loop: bool = True
@@ -57,7 +51,6 @@ class LoadPlan:
         if not (math.isfinite(self.duration_s) and self.duration_s > 0.0):
             raise UsageError(f"A load must last longer than 0 s, not {self.duration_s:g} s.")
         self._check_loop()
-        self._check_guards()
         refuse_writes(self.instance, self.calls)
         peak = peak_per_s(self.schedule) if self.open_loop else None
         refuse_above_ceilings(self.instance, peak, self.max_in_flight if self.open_loop else self.users)
@@ -71,15 +64,6 @@ class LoadPlan:
             raise UsageError("A closed loop runs in one process: leave --workers out.")
         if self.workers < 0 or (self.max_in_flight is not None and self.max_in_flight < 1):
             raise UsageError("Workers must be 0 or more, in flight 1 or more.")
-
-    def _check_guards(self) -> None:
-        """A guard with a number that makes no sense would never stop anything."""
-        if self.max_error_share is not None and not 0.0 <= self.max_error_share <= 1.0:
-            raise UsageError(f"The share of failed calls that is allowed must be between 0 and 1, not {self.max_error_share:g}.")
-        if self.margin is not None and not 0.0 <= self.margin < math.inf:
-            raise UsageError(f"The budget that must remain must be 0 or more, not {self.margin:g}.")
-        if (self.max_refusals or 0) < 0 or (self.max_requests is not None and self.max_requests < 1):
-            raise UsageError("Refusals allowed must be 0 or more, requests in all 1 or more.")
 
     @property
     def in_flight(self) -> int:
@@ -97,19 +81,6 @@ class LoadPlan:
         """The rate asked for, on average; None in a closed loop."""
         return mean_per_s(self.schedule, self.duration_s) if self.open_loop else None
 
-    @property
-    def limits(self) -> GuardLimits:
-        """What the guards go by."""
-        caps = [cap for cap in (self.max_requests, self.instance.max_requests) if cap is not None]
-        return GuardLimits(
-            max_refusals=self.max_refusals,
-            max_error_share=self.max_error_share,
-            objective_s=self.objective_s,
-            margin=self.margin,
-            max_requests=min(caps) if caps else None,
-            max_seconds=self.max_seconds,
-        )
-
     def document(self, **more: Any) -> dict[str, Any]:
         """As the child reads it (`locustfiles/_settings.py`): without a token. `more`: where to write, whom to tell."""
         instance = {key: value for key, value in asdict(self.instance).items() if key not in {"secret", "token_env", "token_file"}}
@@ -119,7 +90,7 @@ class LoadPlan:
             "schedule": self.schedule,
             "duration_s": self.duration_s,
             "max_in_flight": self.in_flight,
-            "limits": self.limits.document(),
+            "limits": self.limits.under(self.instance.max_requests).document(),
             "grace_s": self.grace_s,
             "open_loop": self.open_loop,
             "requests": self.requests,
