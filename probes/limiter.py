@@ -116,7 +116,7 @@ class Limiter:
             return (
                 f"<Limiter {'known' if self.ledger.known else 'learning'}: mark {bucket.high_water_mark:.5g}, outflow "
                 f"{bucket.outflow_per_s:.4g}/s, reservation {bucket.up_front_cost:.4g}; level {self.ledger.level_at(now):.4g}, in flight "
-                f"{len(self.ledger.out)}, waiting {len(self._waiting)} for {self._delay():.3g} s, refused {self.refused}>"
+                f"{self.in_flight}, waiting {len(self._waiting)} for {self._delay():.3g} s, refused {self.refused}>"
             )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -126,7 +126,7 @@ class Limiter:
     @property
     def in_flight(self) -> int:
         """Calls sent and not yet answered."""
-        return len(self.ledger.out)
+        return self.ledger.unanswered
 
     def acquire(self) -> int:
         """Blocks the thread until one more call may be sent; the ticket to release it with."""
@@ -148,7 +148,7 @@ class Limiter:
         try:
             yield number
         finally:
-            if number in self.ledger.out:
+            if self.ledger.holds(number):
                 self.release(number)
 
     async def acquire_async(self) -> int:
@@ -179,7 +179,7 @@ class Limiter:
         neither cost nor Remaining is taken for such a one where others bring them.
         """
         with self._lock:
-            self.refused += bool(refused) and ticket in self.ledger.out
+            self.refused += bool(refused) and self.ledger.holds(ticket)
             self.ledger.answer(
                 ticket,
                 self._clock(),
@@ -238,14 +238,15 @@ class Limiter:
             return None if wait == math.inf else max(wait, SHORTEST_WAIT_S)
 
     def _delay(self) -> float:
-        if self._max_in_flight is not None and len(self.ledger.out) >= self._max_in_flight:
-            return math.inf
         now = self._clock()
+        if self._max_in_flight is not None and self.in_flight >= self._max_in_flight:
+            return self.ledger.forgotten_s(now)
         return max(self.ledger.wait_s(now), self._pace.wait_s(now))
 
     def _pump(self, awake: Waiter | None = None) -> None:
         """Hands out tickets in the order of asking while the bucket allows, then wakes the first that waits, unless it calls."""
         with self._lock:
+            self.ledger.expire(self._clock())
             while (first := self._waiting.first()) is not None and self._delay() <= 0.0:
                 self._waiting.leave(first)
                 first.ticket = self.ledger.send(self._clock())
@@ -259,6 +260,7 @@ class Limiter:
         self._lock = threading.RLock()
         self._waiting = Queue()
         self.ledger.out.clear()
+        self.ledger.overdue.waiting.clear()
 
 
 _LIMITERS: WeakSet[Limiter] = WeakSet()

@@ -119,7 +119,7 @@ def test_a_lost_call_keeps_its_reservation() -> None:
 
 
 def test_agreeing_headers_lower_the_book() -> None:
-    """Eight headers in a row that show less than the book free what a neighbour had reserved and has no more."""
+    """Five headers in a row that show less than the book free what a neighbour had reserved and has no more."""
     book = ledger()
     book.answer(book.send(0.0), 0.1, cost=0.0, remaining=550.0)
     levels = []
@@ -127,8 +127,8 @@ def test_agreeing_headers_lower_the_book() -> None:
         now = 0.3 + 0.1 * step
         book.answer(book.send(now), now + 0.05, cost=0.0, remaining=599.0)
         levels.append(book.level_at(now + 0.05))
-    assert levels[6] > 35.0
-    assert levels[8] < 3.0
+    assert levels[3] > 35.0
+    assert levels[5] < 3.0
 
 
 def test_a_lost_call_counts_until_a_later_one_brings_a_header() -> None:
@@ -145,6 +145,64 @@ def test_a_lost_call_counts_until_a_later_one_brings_a_header() -> None:
         book.answer(book.send(0.2), 0.25, cost=0.0, remaining=shown)
         assert book.level_at(0.25) == pytest.approx(level, abs=1.0)
         assert not book.neighbours.jumps
+
+
+class Leaking(Booked):
+    """One in so many tickets is never released, though its call is answered."""
+
+    def __init__(self, case: Case, book: Ledger, one_in: int) -> None:
+        super().__init__(case, book)
+        self.one_in = one_in
+
+    def received(self, now: float, call: int, cost: float, remaining: float, refused: bool) -> None:
+        """Books it, or forgets to."""
+        if call % self.one_in:
+            super().received(now, call, cost, remaining, refused)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("start", [known, unknown])
+def test_tickets_that_are_never_released(start: Callable[[Case], Ledger]) -> None:
+    """One ticket in a hundred that nobody releases makes a job hardly longer (half as long again and more without `expire`)."""
+    case = FAMILIES["canvas"](3).changed(rtt_s=0.02, jitter_s=0.003)
+    whole, leaking = Booked(case, start(case)).run(), Leaking(case, start(case), 100).run()
+    assert leaking.seconds < 1.25 * whole.seconds
+    assert leaking.refused == 0
+
+
+def busy() -> tuple[Ledger, int]:
+    """A book whose calls take 0.1 s, and a call that is out for 0.5 s by now (0.5) and was given up."""
+    book = ledger()
+    for step in range(16):
+        book.answer(book.send(0.0), 0.1 + 0.001 * step, cost=0.0, remaining=600.0)
+    slow = book.send(0.15)
+    book.answer(book.send(0.5), 0.65, cost=0.0, remaining=550.0 + 5.0)
+    return book, slow
+
+
+def test_an_overdue_call_that_stands() -> None:
+    """A call that is out far longer than others is no part of our own level; a header that shows it standing speaks of no neighbour."""
+    book, slow = busy()
+    assert (slow in book.out, book.holds(slow), book.unanswered) == (False, True, 1)
+    assert [book.overdue.units, book.level_at(0.65)] == pytest.approx([45.0, 45.0])
+    assert (book.own, list(book.neighbours.jumps)) == (0.0, [])
+
+
+def test_an_overdue_call_that_comes_back() -> None:
+    """It is booked as any other: its reservation is freed, its cost paid, and nobody waits for it any more."""
+    book, slow = busy()
+    book.answer(slow, 0.7, cost=2.0, remaining=598.0)
+    assert book.level_at(0.7) == pytest.approx(2.0, abs=0.5)
+    assert (book.holds(slow), book.unanswered, book.overdue.units) == (False, 0, 0.0)
+
+
+def test_an_overdue_call_that_is_gone() -> None:
+    """Five headers that do not show it free what it had reserved."""
+    book, _ = busy()
+    for step in range(5):
+        now = 0.7 + 0.1 * step
+        book.answer(book.send(now), now + 0.05, cost=0.0, remaining=600.0)
+    assert book.level_at(1.2) < 1.0
 
 
 class Losing(Booked):
@@ -791,4 +849,4 @@ def test_a_call_that_brought_no_answer_is_no_bare_answer() -> None:
         book.answer(book.send(0.0), 0.1 + 0.01 * step, lost=True)
     assert not book.hearing.stopped
     assert book.retreat.in_a_row == 1
-    assert book.losses.standing(1.0) == 20
+    assert book.overdue.units == 20 * 50.0

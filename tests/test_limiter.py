@@ -49,6 +49,20 @@ def test_the_bucket_that_a_limiter_keeps_the_book_of() -> None:
     assert Limiter.canvas(high_water_mark=900.0).ledger.settings == BucketSettings(900.0, 1200.0, 5.0, 300.0)
 
 
+def test_tickets_that_nobody_releases_fill_no_ceiling_for_ever() -> None:
+    """Five minutes after they were sent calls count against `max_in_flight` no more, and a withdrawn one at once."""
+    now = [0.0]
+    limiter = full(clock=lambda: now[0])
+    limiter.release(limiter.acquire(), cost=0.0, remaining=600.0)
+    tickets = [limiter.acquire(), limiter.acquire()]
+    limiter.withdraw(tickets[0])
+    limiter.acquire()
+    assert (limiter.in_flight, limiter._delay()) == (2, 300.0)
+    now[0] = 300.0
+    limiter.acquire()
+    assert limiter.in_flight == 1
+
+
 def test_ceilings_and_margins_that_let_nothing_through() -> None:
     """No call in flight, or a margin that leaves no room for one, are refused in words."""
     for most in (0, -1):

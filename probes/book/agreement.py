@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-AGREEING = 8
+AGREEING = 5
 """So many headers in a row must show less than the book before it is lowered."""
 LONG_AGREEING = 64
 """So many where they are read less cautiously: what frees a book that is too high to tell how old an unseen call can be."""

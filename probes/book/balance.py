@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from probes.bucket import BucketSettings, usual_maximum
+from probes.book.overdue import FORGOTTEN_S, Overdue
 
 
 @dataclass(slots=True)
@@ -18,6 +19,21 @@ class Balance:
     out: dict[int, float] = field(default_factory=dict)
     """When each call that is out was sent, in the order of sending."""
     sent: int = 0
+    overdue: Overdue = field(default_factory=Overdue)
+
+    @property
+    def unanswered(self) -> int:
+        """Calls sent of which an answer may still come, with those that are overdue."""
+        return len(self.out) + len(self.overdue.waiting)
+
+    def holds(self, number: int) -> bool:
+        """Whether an answer to call `number` is still awaited."""
+        return number in self.out or number in self.overdue.waiting
+
+    def forgotten_s(self, now_s: float) -> float:
+        """Seconds until the call that was sent first counts as unanswered no more."""
+        sent_s = min((next(iter(calls.values())) for calls in (self.out, self.overdue.waiting) if calls), default=now_s)
+        return max(0.0, sent_s + FORGOTTEN_S - now_s)
 
     def level_at(self, now_s: float) -> float:
         """Upper bound of the level at `now_s`, units."""
@@ -32,8 +48,30 @@ class Balance:
 
     def unsend(self, number: int, now_s: float) -> None:
         """Takes back a call that was booked and never left."""
-        if self.out.pop(number, None) is not None:
+        if self._back(number, now_s) is not None:
             self._touch(-self.settings.up_front_cost, now_s)
+
+    def expire(self, now_s: float) -> None:
+        """Gives up the calls that are overdue, and forgets the oldest."""
+        for number in self.overdue.among(self.out, now_s):
+            self.overdue.waiting[number] = self.out.pop(number)
+            self._give_up(now_s)
+        self.overdue.forget(now_s)
+
+    def _give_up(self, now_s: float) -> None:
+        held = self.settings.up_front_cost
+        self.overdue.units += held
+        self._set(self.level_at(now_s), max(0.0, self._own_at(now_s) - held), now_s)
+
+    def _back(self, number: int, now_s: float) -> float | None:
+        """When call `number` was sent that is out no more, None where it was not; what it reserved counts as our own, given up or not."""
+        if (sent_s := self.out.pop(number, None)) is not None:
+            return sent_s
+        if (sent_s := self.overdue.waiting.pop(number, None)) is not None:
+            self.overdue.settle(self.settings.up_front_cost)
+            own = self._own_at(now_s) + self.settings.up_front_cost
+            self._set(max(self.level_at(now_s), own), own, now_s)
+        return sent_s
 
     def _own_at(self, now_s: float) -> float:
         return max(0.0, self.own - self._leaked(now_s))

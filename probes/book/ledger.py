@@ -105,17 +105,19 @@ class Ledger(Reconciled):
 
         `cost` and `remaining` (units) as the headers told them, None where none did; values that can be neither count as not seen.
         """
-        sent_s = self.out.pop(number, None)
+        sent_s = self._back(number, now_s)
         if sent_s is None:
             return
+        self.expire(now_s)
         headers_usual = self.hearing.headers > 0 and not self.hearing.stopped
-        failed = lost or (cost is None and remaining is None and not refused and headers_usual)
+        silent = cost is None and remaining is None and not refused and headers_usual
         mark = self.settings.high_water_mark if self.known else max(self.learner.mark, self.settings.high_water_mark)
         cost, remaining = self.hearing.believed(cost, remaining, mark)
         hung = now_s - sent_s >= self.passage.patience_s
-        paid = self._book(now_s, now_s - sent_s, cost, lost=failed, refused=refused)
-        if not (refused or failed) and (remaining is not None or not headers_usual):  # what answers in the bucket's stead may be nearer
+        paid = self._book(now_s, now_s - sent_s, cost, lost=lost, silent=silent, refused=refused)
+        if not (refused or lost or silent) and (remaining is not None or not headers_usual):  # a gateway may be nearer than the bucket
             self.passage.flown(now_s - sent_s)
+            self.overdue.flown(now_s - sent_s)
         if not (refused or lost):
             self._heard(now_s, bare=remaining is None)
         if remaining is not None:
@@ -123,7 +125,7 @@ class Ledger(Reconciled):
         self.overtaking.release(now_s, max(0.0, self.settings.up_front_cost - paid))
         if refused:
             self._refused(sent_s, now_s, remaining, retry_after_s)
-        elif not failed:
+        elif not (lost or silent):
             self.retreat.passed()
 
     def _heard(self, now_s: float, *, bare: bool) -> None:
@@ -139,15 +141,18 @@ class Ledger(Reconciled):
             self.silence.answered()
             self.settings = self.silence.settings if self._silent else self.settings
 
-    def _book(self, now_s: float, flight_s: float, cost: float | None, *, lost: bool, refused: bool) -> float:
+    def _book(self, now_s: float, flight_s: float, cost: float | None, *, lost: bool, silent: bool, refused: bool) -> float:
         """What the answered call paid: nothing when refused, at most about a unit a second where it was not told.
 
-        A call that was lost, or brought no header where headers are usual, failed on its way, and may be at work still.
+        A call that was lost, or brought no header where headers are usual (`silent`), may be at work still.
         """
         held = self.settings.up_front_cost
         paid = 0.0 if refused else flight_s if cost is None else cost
         self.surcharges.paid(paid - held)
         if lost:
+            self._give_up(now_s)
+            self._touch(paid, now_s)
+        elif silent:
             self.losses.lost(held, now_s)
             self._set(self.level_at(now_s) + paid, max(0.0, self._own_at(now_s) + paid - held), now_s)
         else:

@@ -1,4 +1,4 @@
-"""Calls that a limiter's job sent and that came back without a word from the bucket: timeouts, resets, a gateway's own pages."""
+"""Answers to a limiter's job without a word from the bucket where others bring one: a gateway's own pages, say."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 STANDING_S = 60.0
-"""For so long the server may go on with a call that its client has given up."""
+"""For so long the server may go on with a call that a gateway has given up."""
 
 
 @dataclass(slots=True)

@@ -36,7 +36,9 @@ class Reconciled(Balance):
         own = self._followed(self._own_at(now_s), shown, now_s)
         self.passage.compare(self.out, now_s, (own - shown) / cost)
         self.neighbours.compared(now_s, explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
-        self._set(max(self.level_at(now_s), own), max(own, shown - overtaken), now_s)
+        self.overdue.units = min(self.overdue.units, max(0.0, self.level_at(now_s) - own))  # the rest has leaked
+        standing = self.overdue.standing(shown - overtaken - own, cost)
+        self._set(max(self.level_at(now_s), own), max(own, shown - overtaken - standing), now_s)
         mine = self.level
         excess = shown - overtaken + cost * self.passage.surely_unseen(self.out, now_s) - mine
         self.overtaking.judge(now_s, excess + overtaken)
@@ -49,6 +51,7 @@ class Reconciled(Balance):
         cautiously = mine - shown - cost * self.passage.maybe_unseen(self.out, now_s)
         less = self.agreement.heard(cautiously, mine - shown - cost * self.passage.hardly_unseen(self.out, now_s))
         if less > 0.0:
+            self.overdue.settle(less)
             level = self.level_at(now_s) - less
             self._set(level, min(self._own_at(now_s), level), now_s)
 
@@ -64,7 +67,8 @@ class Reconciled(Balance):
 
     def _raise(self, excess: float, now_s: float) -> None:
         if excess > max(0.3 * self.settings.up_front_cost, 3.0):
-            unexplained = excess / self.settings.up_front_cost - self.losses.standing(now_s)
+            cost = self.settings.up_front_cost
+            unexplained = excess / cost - self.losses.standing(now_s) - round(self.overdue.units / cost)
             if unexplained > 0.0:
                 self.neighbours.jump(unexplained, now_s)
         self.agreement.clear()
