@@ -230,12 +230,11 @@ class Limiter:
         self.withdraw(-1 if waiter.ticket is None else waiter.ticket)
 
     def _wait_of(self, waiter: Waiter) -> float | None:
-        """Seconds until the first in the queue should look again; None for everybody whom the pump alone wakes."""
+        """Seconds until the first in the queue should look again; None for everybody else whom the pump alone wakes."""
         with self._lock:
             if self._waiting.first() is not waiter:
                 return self._waiting.behind_s
-            wait = self._delay()
-            return None if wait == math.inf else max(wait, SHORTEST_WAIT_S)
+            return max(self._delay(), SHORTEST_WAIT_S)
 
     def _delay(self) -> float:
         now = self._clock()

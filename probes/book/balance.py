@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from probes.bucket import BucketSettings, usual_maximum
 from probes.book.overdue import FORGOTTEN_S, Overdue
+from probes.bucket import BucketSettings, usual_maximum
 
 
 @dataclass(slots=True)
