@@ -1,9 +1,9 @@
-"""How quick and how safe the limiter is on random buckets: `python -m bench.limiter [buckets] [first seed]`."""
+"""How quick and how safe the limiter is on random buckets: `python -m bench.limiter [--runs N] [--first SEED]`."""
 
 from __future__ import annotations
 
+import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -83,5 +83,8 @@ def main(count: int, first: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*(given + [BUCKETS, FIRST_SEED][len(given) :]))
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--runs", type=int, default=BUCKETS, help="buckets of each family")
+    parser.add_argument("--first", type=int, default=FIRST_SEED, help="seed of the first bucket")
+    given = parser.parse_args()
+    main(given.runs, given.first)

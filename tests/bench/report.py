@@ -1,15 +1,15 @@
 """What telling a large run costs: a million observations, with time, memory and the size of the page.
 
-Run it as `python -m bench.report [OBSERVATIONS]`; the aim is 30 s, 1 GB, 5 MB for a million. The run folder is made in a temporary folder
-(520 MB for a million) and removed.
+Run it as `python -m bench.report [--observations N]`; the aim is 30 s, 1 GB, 5 MB for a million. The run folder is made in a temporary
+folder (520 MB for a million) and removed.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -69,4 +69,6 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000)
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--observations", type=int, default=1_000_000)
+    main(parser.parse_args().observations)

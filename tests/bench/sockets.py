@@ -1,4 +1,4 @@
-"""The limiter over sockets against the greedy oracle on the same bucket and draws: `python -m bench.sockets [calls] [seed]`.
+"""The limiter over sockets against the greedy oracle on the same bucket and draws: `python -m bench.sockets [--calls N] [--seed N]`.
 
 The simulator is served in its own process; its draws are seeded, so that the oracle's calls take and cost the same. Events of the oracle
 are computed (no flight, no processing); the job is real: threads or tasks, httpx, TCP on loopback.
@@ -6,9 +6,9 @@ are computed (no flight, no processing); the job is real: threads or tasks, http
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import json
-import sys
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -149,5 +149,8 @@ def main(calls: int, seed: int) -> None:
 
 
 if __name__ == "__main__":
-    given = [int(word) for word in sys.argv[1:]]
-    main(*(given + [CALLS, SEED][len(given) :]))
+    parser = argparse.ArgumentParser(description=main.__doc__)
+    parser.add_argument("--calls", type=int, default=CALLS, help="calls of each job")
+    parser.add_argument("--seed", type=int, default=SEED)
+    given = parser.parse_args()
+    main(given.calls, given.seed)
