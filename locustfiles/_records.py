@@ -11,11 +11,10 @@ from typing import Any
 
 import orjson
 
+from probes.arrivals import LATE_S
 from probes.observation import Observation, Outcome
 from probes.tokens import redact
 
-LATE_S = 0.010
-"""A request that its user took up later than this after it was due is late: the pool of users or the generator could not keep up."""
 RECENT = 400
 
 

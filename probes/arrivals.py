@@ -18,6 +18,8 @@ from probes.errors import UsageError
 Spec = dict[str, Any]
 Due = tuple[int, float]
 """Number of a request from 0, and when it is due in seconds since the load's start."""
+LATE_S = 0.010
+"""A request that was taken up later than this after it was due is late: the pool of users or the generator could not keep up."""
 
 NEEDED: dict[str, tuple[str, ...]] = {
     "even": ("rate_per_s",),

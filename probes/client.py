@@ -162,20 +162,18 @@ class Client:
         asked_s = self.now()
         request = self._request(call, authorized=authorized)
         self._ceilings.admit(call)
-        exchange = Exchange()
-        pool_s = 0.0
+        exchange = Exchange(str(request.url))
         wait_s = self.instance.timeout_s if timeout_s is None else timeout_s
         async with self._slots.slot(cold=cold) as slot:
             await self._ceilings.pace()
             ticket = None if self._limiter is None else await self._limiter.acquire_async()
-            pool_s = self.now() - asked_s
-            new = cold or not slot.used
+            exchange.pool_s, exchange.new = self.now() - asked_s, cold or not slot.used
             try:
                 self.requests += 1
                 await exchange.run(request, slot, wait_s, self._max_body_bytes)
             finally:
                 slot.used = True
-                answer = self._seen(call, exchange, scenario, asked_s if due_s is None else due_s, pool_s, str(request.url), new, name)
+                answer = self._seen(call, exchange, scenario, asked_s if due_s is None else due_s, name)
                 if self._limiter is not None:
                     self._release(ticket, answer.observation)
                 if answer.observation.outcome is not Outcome.CANCELLED or answer.observation.sent_s is not None:
@@ -203,16 +201,14 @@ class Client:
             self._urls[path] = httpx.URL(self.instance.url + path)
         return self._urls[path]
 
-    def _seen(
-        self, call: Call, exchange: Exchange, scenario: str, due_s: float, pool_s: float, url: str, new: bool, name: str | None
-    ) -> Answer:
+    def _seen(self, call: Call, exchange: Exchange, scenario: str, due_s: float, name: str | None) -> Answer:
         trace = exchange.trace
         origin = self._origin_s or 0.0
         outcome, error = self._outcome(exchange)
         sent = None if trace is None else trace.sent
         quota = self.dialect.quota(exchange.headers)
         account = self.dialect.server(exchange.headers)
-        phases = Phases() if trace is None else trace.phases(cold=new, secure=self._secure)
+        phases = Phases() if trace is None else trace.phases(cold=exchange.new, secure=self._secure)
         observation = Observation(
             instance=self.instance.name,
             scenario=scenario,
@@ -234,7 +230,7 @@ class Client:
             cpu_s=account.cpu_s,
             db_s=account.db_s,
             request_id=account.request_id,
-            pool_s=pool_s,
+            pool_s=exchange.pool_s,
             connect_s=phases.connect_s,
             tls_s=phases.tls_s,
             send_s=phases.send_s,
@@ -245,7 +241,7 @@ class Client:
             error=error,
             facts=self._facts(exchange, outcome, quota),
         )
-        return Answer(observation, exchange.headers, exchange.body, url)
+        return Answer(observation, exchange.headers, exchange.body, exchange.url)
 
     def _outcome(self, exchange: Exchange) -> tuple[Outcome, str | None]:
         """What the server said counts before what broke afterwards: a refusal cut short is still a refusal."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from probes.observation import Observation, Outcome
-from probes.stats import Interval, bootstrap, median, point, pseudo_median
+from probes.stats import Interval, bootstrap, median, point, pseudo_median, short
 from probes.wording import percent, plural, seconds
 
 SCENARIO = "compare"
@@ -226,7 +226,7 @@ def _flags(seen: Sequence[Observation], a: str, b: str, of_a: Sequence[Observati
 def _pair(values: tuple[float | None, float | None] | None) -> dict[str, float | None] | None:
     if values is None:
         return None
-    return {key: None if value is None else float(f"{value:.6g}") for key, value in zip("ab", values, strict=True)}
+    return {key: None if value is None else short(value) for key, value in zip("ab", values, strict=True)}
 
 
 def _sentence(one: Comparison) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -123,7 +123,7 @@ def _of_file(path: Path) -> Config:
 
 
 def _instances(document: dict[str, Any], source: str, folder: Path) -> dict[str, Instance]:
-    _known_keys(document, {"instances"}, source, "")
+    refuse_unknown_keys(document, {"instances"}, source, "")
     tables = document.get("instances", {})
     if not isinstance(tables, dict) or not tables:
         raise ConfigError(f"{source} names no instance: add a table [instances.NAME] with a url.")
@@ -144,7 +144,7 @@ def _instance(name: str, table: Any, source: str, folder: Path) -> Instance:
         raise ConfigError(f"{source}: {where} must be a table: write [{where}].")
     if "token" in table:
         raise ConfigError(f"{source}: {where}.token must not be in this file: name it by token_env or token_file.")
-    _known_keys(table, _TYPES.keys(), source, where + ".")
+    refuse_unknown_keys(table, sorted(_TYPES), source, where + ".")
     for key, value in table.items():
         _checked(key, value, source, where)
     return _built(name, table, source, folder)
@@ -198,10 +198,11 @@ def _checked(key: str, value: Any, source: str, where: str) -> None:
         raise ConfigError(f"{source}: {where}.{key} must be above 0.")
 
 
-def _known_keys(table: dict[str, Any], known: Any, source: str, prefix: str) -> None:
-    for key in table:
+def refuse_unknown_keys(keys: Iterable[str], known: Collection[str], source: str, prefix: str = "") -> None:
+    """Raises ConfigError that begins with `source` and names the first of the keys, behind `prefix`, that is none of those known."""
+    for key in keys:
         if key not in known:
-            raise ConfigError(f"{source}: unknown key {prefix}{key}: {meant(key, sorted(known))}")
+            raise ConfigError(f"{source}: unknown key {prefix}{key}: {meant(key, known)}")
 
 
 def _kind(table: dict[str, Any], url: str, where: str) -> Kind:

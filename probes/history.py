@@ -20,6 +20,7 @@ from probes.levels import splits
 from probes.report import document as report_document
 from probes.report import facts
 from probes.runs import OBSERVATIONS, Run, utc
+from probes.stats import short
 from probes.wording import plural, seconds
 
 SCHEMA = "probes.history/1"
@@ -89,7 +90,7 @@ class Series:
         """As JSON carries it."""
         changes = self.changes()
         points = [
-            {"run": p.run, "started_at": p.started_at, "value": _short(p.value), "low": _short(p.low), "high": _short(p.high), "n": p.n}
+            {"run": p.run, "started_at": p.started_at, "value": short(p.value), "low": short(p.low), "high": short(p.high), "n": p.n}
             for p in self.points
         ]
         document: dict[str, Any] = {
@@ -225,7 +226,3 @@ def _level(points: Sequence[Point]) -> float:
 
 def _told(what: str, value: float) -> str:
     return seconds(value) if what == "median_s" else f"{value:.3g}"
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")

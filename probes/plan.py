@@ -136,11 +136,15 @@ def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None, err
 
 def _level_aware(twin: Twin, calls: int, max_in_flight: int | None) -> Strategy:
     part = min(calls, REPLAYED_CALLS)
-    runs = [level_aware_run(twin, part, seed, max_in_flight) for seed in range(REPLAYS)]
+    return of_replays([level_aware_run(twin, part, seed, max_in_flight) for seed in range(REPLAYS)], part, calls)
+
+
+def of_replays(runs: Sequence[LevelAwareRun], part: int, calls: int) -> Strategy:
+    """What replays of the first `part` calls foretell of all of them: the rest goes at the pace of their second half."""
     pace = float(np.mean([run.second_half_s for run in runs])) / max(1, part - part // 2)
     seconds = float(np.mean([run.seconds for run in runs])) + (calls - part) * pace
     refused = sum(run.refused > 0 for run in runs)
-    odds = 0.0 if not refused else 1.0 - (1.0 - refused / REPLAYS) ** (calls / part)
+    odds = 0.0 if not refused else 1.0 - (1.0 - refused / len(runs)) ** (calls / part)
     return Strategy("level_aware", seconds, odds)
 
 

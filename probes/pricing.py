@@ -13,7 +13,7 @@ from probes.estimate import Estimate
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.rates import safe_rate
-from probes.safety import even_rate
+from probes.safety import USUAL_JOB, even_rate
 from probes.slowing import SURE, SURE_AT_ONCE, queueing, slowed
 from probes.twin import Twin
 
@@ -64,7 +64,7 @@ class Pricing:
     max_rate: float | None = None
     max_in_flight: int | None = None
     price: bool = True
-    job: int = 1000
+    job: int = USUAL_JOB
     steps: list[Step] = field(default_factory=list)
     slowed_at: float | None = None
     _turn: int = 0

@@ -80,7 +80,7 @@ class Bounds:
         return int(min(most, kept, self.max_in_flight or math.inf))
 
 
-def rate_document(found: Estimate, call: str, job_calls: int = 1000, bounds: Bounds | None = None) -> dict[str, Any]:
+def rate_document(found: Estimate, call: str, job_calls: int = USUAL_JOB, bounds: Bounds | None = None) -> dict[str, Any]:
     """One entry of `calls` in `probes.rate/1`; `safe` is null where the data cannot carry it."""
     twin, prices = found.twin(call), found.prices.get(call)
     return {"call": call, **_entry(found, twin, prices, job_calls, bounds or Bounds())}

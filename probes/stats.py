@@ -39,10 +39,11 @@ class Interval:
 
     def document(self) -> dict[str, float | int]:
         """As JSON carries it (contract): `{"value", "low", "high", "n"}`, six significant digits."""
-        return {"value": _short(self.value), "low": _short(self.low), "high": _short(self.high), "n": self.n}
+        return {"value": short(self.value), "low": short(self.low), "high": short(self.high), "n": self.n}
 
 
-def _short(value: float) -> float:
+def short(value: float) -> float:
+    """Six significant digits, as JSON carries a number that was measured."""
     return float(f"{value:.6g}")
 
 

@@ -363,6 +363,33 @@ def test_files_at_another_host(httpserver: HTTPServer) -> None:
     assert gate.ledger.wait_s(time.monotonic()) == 0.0
 
 
+def test_a_403_is_read_only_where_it_may_be_a_refusal() -> None:
+    """A host that is passed by keeps no bucket: its 403 reaches the client unread; one of a host that needs tickets is read by the gate."""
+    read: list[str] = []
+
+    class Body(httpx.SyncByteStream):
+        def __init__(self, host: str) -> None:
+            self._host = host
+
+        def __iter__(self) -> Iterator[bytes]:
+            read.append(self._host)
+            yield b"no"
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api":
+            return httpx.Response(200, headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "550"})
+        return httpx.Response(403, stream=Body(request.url.host)) if request.url.path == "/no" else httpx.Response(200)
+
+    with httpx.Client(transport=Limiter().transport(httpx.MockTransport(answer))) as client:
+        for url in ("http://canvas/api", "http://files/1", "http://files/2", "http://files/3"):
+            client.get(url)
+        for host, by_the_gate in (("files", []), ("canvas", ["canvas"])):
+            with client.stream("GET", f"http://{host}/no") as response:
+                assert (response.status_code, read) == (403, by_the_gate)
+                assert response.read() == b"no"
+            read.clear()
+
+
 def test_an_answer_without_headers_is_over_but_for_a_gateways(httpserver: HTTPServer) -> None:
     """A page without budget headers holds no reservation; a gateway's 502 may, as a call that timed out."""
     httpserver.expect_request("/api").respond_with_data("{}", headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "600"})

@@ -10,7 +10,7 @@ import pytest
 from probes import plan as module
 from probes.bucket import BucketSettings
 from probes.jobs.rehearsal import rehearse
-from probes.plan import LevelAwareRun, level_aware_run, plan
+from probes.plan import LevelAwareRun, level_aware_run, of_replays, plan
 from probes.twin import Twin
 
 SCHEMA = json.loads((Path(module.__file__).parent / "schemas" / "plan-1.json").read_text(encoding="utf-8"))
@@ -83,11 +83,9 @@ def test_level_aware_run() -> None:
 
 
 @pytest.mark.parametrize(("refused", "odds"), [(0, 0.0), (2, 1.0 - 0.75**2), (8, 1.0)])
-def test_level_aware_odds(refused: int, odds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_level_aware_odds(refused: int, odds: float) -> None:
     """Where two of eight replays of half a job met a refusal, all of it meets one unless both halves pass."""
-    monkeypatch.setattr(module, "REPLAYED_CALLS", 50)
-    monkeypatch.setattr(module, "level_aware_run", lambda _twin, _calls, seed, _most: LevelAwareRun(10.0, 5.0, 3 * (seed < refused)))
-    planned = module._level_aware(twin(), 100, None)
+    planned = of_replays([LevelAwareRun(10.0, 5.0, 3 * (seed < refused)) for seed in range(8)], 50, 100)
     assert (planned.refusal_odds, planned.seconds) == pytest.approx((odds, 10.0 + 50 * 5.0 / 25))
 
 

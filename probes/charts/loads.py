@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.arrivals import LATE_S
 from probes.charts import style
 from probes.charts.latencies import objective_s
 from probes.charts.style import ALARM, DASHES, MARKERS, MUTED, SERIES, Picture
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from probes.report.material import Material
 
 PERCENTILES = {"p50": SERIES[0], "p95": SERIES[1], "p99": SERIES[3]}
-PUNCTUAL_S = 0.010
 LEAST_ARRIVALS = 20
 
 
@@ -169,12 +169,12 @@ def punctuality(material: Material) -> Picture | None:
     for name, values in shown:
         number, picked = place(material, name), style.thinned(values)
         shares = (np.arange(len(values)) + 1) / len(values)
-        late = int(np.count_nonzero(values > PUNCTUAL_S))
+        late = int(np.count_nonzero(values > LATE_S))
         label = f"{style.named(name, 20)}: {late:,} of {len(values):,} later than 10 ms"
         axis.step(
             np.maximum(values, 1e-5)[picked], shares[picked], where="post", color=SERIES[number], linestyle=DASHES[number], label=label
         )
-    axis.axvline(PUNCTUAL_S, color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
+    axis.axvline(LATE_S, color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
     axis.set(xscale="log", ylim=(0, 1.03), xlabel="sent after it was due", ylabel="share of the requests")
     axis.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     style.seconds_axis(axis.xaxis)

@@ -8,13 +8,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from probes.instants import seconds_of
 from probes.metrics import MOST_CALLS, template_of
 from probes.report import facts
 from probes.report.queues import is_number, labelled
@@ -93,7 +93,7 @@ class Newest(Collector):
                 if row["instance"] in names:
                     found.queues.setdefault(str(row["instance"]), row)
             for name in {str(one["name"]) for one in facts.entries(run, "instances", "name")} & set(names):
-                if (at_s := _ended_s(run)) is not None:
+                if (at_s := seconds_of(run.get("ended_at"))) is not None:
                     if name not in found.runs:
                         found.findings[name] = [one["severity"] for one in facts.findings(run) if one["instance"] == name]
                     found.runs.setdefault(name, (at_s, run.get("ended") == "done"))
@@ -139,13 +139,6 @@ def _add(known: Entries, entries: Iterable[dict[str, Any]], names: Collection[st
         key = str(entry["instance"]), template_of(str(entry["call"]))
         if key[0] in names and len(known) < MOST_CALLS * len(names):
             known.setdefault(key, entry)
-
-
-def _ended_s(run: Mapping[str, Any]) -> float | None:
-    try:
-        return datetime.fromisoformat(str(run.get("ended_at"))).timestamp()
-    except ValueError:
-        return None
 
 
 def _family(name: str, says: str, labels: tuple[str, ...], samples: Iterable[tuple[tuple[str, ...], float]]) -> GaugeMetricFamily:

@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
+from probes.config import refuse_unknown_keys
 from probes.errors import ConfigError
-from probes.wording import meant
 
 
 class _Loader(yaml.SafeLoader):
@@ -63,8 +63,8 @@ class Table:
         for key in self.values:
             if not isinstance(key, str):
                 raise ConfigError(f"{self.path}: {self.prefix}{key} must be text: write it in quotes.")
-            if self.known is not None and key not in self.known:
-                raise ConfigError(f"{self.path}: unknown key {self.prefix}{key}: {meant(key, self.known)}")
+            if self.known is not None:
+                refuse_unknown_keys([key], self.known, str(self.path), self.prefix)
 
     def wrong(self, key: str, must: str) -> ConfigError:
         """The sentence that what stands at `key` must be something else; the value itself, which may be a secret, is not told."""

@@ -81,7 +81,7 @@ async def _measured(
     settings.say("rate: identifying each bucket, then pricing the call")
     asked = await asyncio.gather(*(_asked(folder, instance, size.rate_budget, make) for instance in served))
     return {
-        instance.name: documents_of(Measured(design, None, 0.0), seen, [CALL], 1000, instance)
+        instance.name: documents_of(Measured(design, None, 0.0), seen, [CALL], design.job, instance)
         for instance, (design, seen) in zip(served, asked, strict=True)
     }
 

@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-LATE_S = 0.010
+from probes.arrivals import LATE_S
+
 LEAST = {"p50": 6, "p90": 36, "p95": 72, "p99": 368}
 """Least n for a two-sided 95 % interval of a percentile by order statistics; below it none is told."""
 SCHEMA = "probes.load/1"

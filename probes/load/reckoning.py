@@ -38,8 +38,12 @@ def _told(
     span = _span(plan, seconds, handed, stopped)
     achieved = seen.in_time / span
     late = (seen.late + unsent) / handed if handed else 0.0
-    whole = plan.open_loop and stopped is None and not report.get("lost")
-    bound = whole and (late > LATE_SHARE or achieved < (1.0 - SHORTFALL) * handed / span)
+    bound = (
+        plan.open_loop
+        and stopped is None
+        and not report.get("lost")
+        and (late > LATE_SHARE or achieved < (1.0 - SHORTFALL) * handed / span)
+    )
     return LoadOutcome(
         asked_per_s=plan.asked_per_s,
         offered_per_s=round(handed / span, 4),

@@ -8,7 +8,7 @@ import numpy as np
 
 from probes.observation import Outcome
 from probes.report.aggregate import Aggregate
-from probes.stats import quantile
+from probes.stats import quantile, short
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,7 +51,7 @@ def _row(aggregate: Aggregate, instance: str, call: str, scenario: str, indices:
     row: dict[str, Any] = {"instance": instance, "call": call}
     for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         found = quantile(values, share)
-        row[f"{name}_s"] = None if found is None else float(f"{found.value:.6g}")
+        row[f"{name}_s"] = None if found is None else short(found.value)
         row[f"{name}_interval"] = None if found is None else found.document()
     row.update(n=len(values), scenario=scenario, failed=failed, refused=refused)
     row["source"] = {
@@ -83,7 +83,7 @@ def _phase_row(aggregate: Aggregate, instance: str, connection: str, indices: In
     for phase in PHASES:
         values = aggregate.number(phase)[indices]
         seen = values[np.isfinite(values)]
-        row[phase] = float(f"{np.median(seen):.6g}") if len(seen) else None
+        row[phase] = short(float(np.median(seen))) if len(seen) else None
     row["source"] = {
         "where": {"instance": instance, "outcome": "ok", "reused": connection == "warm"},
         "lines": aggregate.span(indices),

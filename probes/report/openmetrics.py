@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -17,6 +16,7 @@ import numpy as np
 
 from probes.buckets import contradicted
 from probes.errors import ProbesError, UsageError
+from probes.instants import seconds_of
 from probes.report import facts
 from probes.report.aggregate import OUTCOMES, Aggregate
 from probes.report.families import Family, Sample, family_lines, last_of
@@ -87,11 +87,10 @@ def families(material: Material) -> list[Family]:
 
 
 def _start_s(material: Material) -> float:
-    started = material.run.started_at
-    try:
-        return datetime.fromisoformat(started or "").timestamp()
-    except ValueError:
-        raise ProbesError(f"{material.run.folder} does not say when it started: its metrics cannot be placed in time.") from None
+    started_s = seconds_of(material.run.started_at)
+    if started_s is None:
+        raise ProbesError(f"{material.run.folder} does not say when it started: its metrics cannot be placed in time.")
+    return started_s
 
 
 def _steps(aggregate: Aggregate) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

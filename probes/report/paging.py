@@ -7,7 +7,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from probes.observation import Observation
-from probes.stats import median
+from probes.stats import median, short
 
 Numbered = tuple[int, Observation]
 GREATEST = 1_000
@@ -75,9 +75,9 @@ def _sizes(good: Sequence[Numbered], total: int | None) -> list[dict[str, Any]]:
         found.append(
             {
                 "items": items,
-                "page_s": _short(page),
-                "item_s": _short(page / items),
-                "whole_s": None if pages is None else _short(page * pages),
+                "page_s": short(page),
+                "item_s": short(page / items),
+                "whole_s": None if pages is None else short(page * pages),
                 "pages": pages,
                 "n": len(times),
             }
@@ -88,7 +88,3 @@ def _sizes(good: Sequence[Numbered], total: int | None) -> list[dict[str, Any]]:
 def whole(value: Any) -> int | None:
     """`value` where it is a whole number; None for anything else that a server may have sent."""
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def _short(value: float) -> float:
-    return float(f"{value:.6g}")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
+from probes.instants import seconds_of
 from probes.rules.conditions import OBSERVER, Checks, Condition
 
 STAFF = frozenset({"TeacherEnrollment", "TaEnrollment", "DesignerEnrollment"})
@@ -34,7 +34,7 @@ class Span:
     @classmethod
     def of(cls, place: str, facts: Mapping[str, Any], before: str = "") -> Span:
         """From the facts of a check."""
-        return cls(place, _when(facts.get(f"{before}start_at")), _when(facts.get(f"{before}end_at")))
+        return cls(place, seconds_of(facts.get(f"{before}start_at")), seconds_of(facts.get(f"{before}end_at")))
 
     def holds(self, now_s: float) -> bool:
         """Whether `now_s` is within."""
@@ -165,10 +165,3 @@ def _sections_unread(checks: Checks, name: str) -> Condition:
     if listed is not None:
         return Condition(name, None, DEPENDS)
     return checks.unread(name, "section" if "section" in checks.read else "sections")
-
-
-def _when(text: Any) -> float | None:
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError):
-        return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
@@ -131,43 +131,33 @@ async def together(client: Client, asked: Round, scenario: str) -> list[Observat
     """
     if asked.after_s > 0.0:
         await asyncio.sleep(asked.after_s)
-    made = _Together(client, scenario, asked.stop_below, client.now())
+    start_s = client.now()
+    answered: list[Observation] = []
+    patience = Patience()
+    stopped = asyncio.Event()
+    guards: list[GuardStop] = []
+
+    async def one(offset_s: float, call: Call) -> None:
+        await asyncio.sleep(max(0.0, start_s + offset_s - client.now()))
+        if stopped.is_set():
+            return
+        try:
+            observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s, note=_not_as_asked)
+        except GuardStop as stop:
+            guards.append(stop)
+            stopped.set()
+            return
+        answered.append(observation)
+        low = asked.stop_below is not None and observation.remaining is not None and observation.remaining < asked.stop_below
+        if patience.lost(observation) or low:
+            stopped.set()
+
     try:
         async with asyncio.TaskGroup() as group:
             for offset_s, call in asked.calls:
-                group.create_task(made.call(offset_s, call))
+                group.create_task(one(offset_s, call))
     except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
-    if made.guards:
-        raise made.guards[0]
-    return made.answered
-
-
-@dataclass(slots=True)
-class _Together:
-    """Calls of one round: the answers so far, the guards that were met, whether the rest stays unsent."""
-
-    client: Client
-    scenario: str
-    stop_below: float | None
-    start_s: float
-    answered: list[Observation] = field(default_factory=list)
-    guards: list[GuardStop] = field(default_factory=list)
-    patience: Patience = field(default_factory=Patience)
-    stopped: bool = False
-
-    async def call(self, offset_s: float, call: Call) -> None:
-        """One of them, at its time, unless the round was stopped by then."""
-        due_s = self.start_s + offset_s
-        await asyncio.sleep(max(0.0, due_s - self.client.now()))
-        if self.stopped:
-            return
-        try:
-            observation = await self.client.send(call, scenario=self.scenario, due_s=due_s, note=_not_as_asked)
-        except GuardStop as stop:
-            self.guards.append(stop)
-            self.stopped = True
-            return
-        self.answered.append(observation)
-        low = self.stop_below is not None and observation.remaining is not None and observation.remaining < self.stop_below
-        self.stopped |= self.patience.lost(observation) or low
+    if guards:
+        raise guards[0]
+    return answered

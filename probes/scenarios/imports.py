@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from probes.instants import seconds_of
 from probes.scenarios.asking import reason_of, record_of, records_of, scalar, server_clock_s
 from probes.words import IMPORT_AT_WORK, IMPORT_ENDED, IMPORT_UNWELL, IMPORT_WAITING
 
@@ -155,11 +155,3 @@ def _clock_s(answer: Answer, imports: Sequence[Import]) -> float:
     """The server's clock; where it sends no Date the latest time that the imports themselves tell."""
     times = [seconds_of(one.get(key)) for one in imports for key in ("updated_at", "started_at", "ended_at", "created_at")]
     return server_clock_s(answer) or max((time_s for time_s in times if time_s is not None), default=None) or time.time()
-
-
-def seconds_of(text: Any) -> float | None:
-    """ISO 8601 as seconds since 1970; None when it is not."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (TypeError, ValueError, OverflowError):
-        return None

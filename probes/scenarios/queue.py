@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from probes.addresses import origin, target
 from probes.calls import Call
+from probes.instants import seconds_of
 from probes.observation import Observation
 from probes.scenarios.asking import get, reason_of, record_of, scalar, segment, server_clock_s
 from probes.scenarios.base import Options, Scenario
-from probes.scenarios.imports import Look, seconds_of
+from probes.scenarios.imports import Look
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client

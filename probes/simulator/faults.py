@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
+from probes.config import refuse_unknown_keys
 from probes.errors import ConfigError
 from probes.simulator.settings import Fault
 from probes.wording import meant
@@ -106,9 +107,8 @@ def fault_of(table: Any, where: str) -> Fault:
     if not isinstance(table, dict) or not isinstance(table.get("kind"), str):
         raise ConfigError(f"{where} must be a table with a kind.")
     known = {f.name: f.type for f in fields(Fault)}
+    refuse_unknown_keys(table, known, where)
     for key, value in table.items():
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {key}: {meant(key, known)}")
         if not _fits(value, str(known[key])):
             raise ConfigError(f"{where}: {key} must be {_WORDS[str(known[key])]}.")
     return checked(Fault(**table))

@@ -7,16 +7,20 @@ import contextlib
 import json
 import logging
 import os
+import socket
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from probes.errors import ProbesError
 from probes.simulator.settings import SimulatorSettings
+
+if TYPE_CHECKING:
+    import uvicorn
 
 HOST = "127.0.0.1"
 KEEP_ALIVE_S = 75
@@ -103,13 +107,16 @@ def serve(settings: SimulatorSettings, port: int, ready: Callable[[int], None], 
 
     Raises ProbesError when the port is taken; KeyboardInterrupt after Ctrl-C.
     """
-    import socket
+    from uvicorn import Server
 
-    import uvicorn
+    if settings.epoch_s is None:
+        settings = settings.changed(epoch_s=float(int(time.time())))
+    with _listening(port) as listener:
+        asyncio.run(_run(Server(_config(settings)), listener, ready, stop))
 
-    from probes.simulator.app import create_app
-    from probes.simulator.connections import RecordingProtocol
 
+def _listening(port: int) -> socket.socket:
+    """A socket bound to `port`. Raises ProbesError when it is taken."""
     # the protocol is named because asyncio sets TCP_NODELAY only then; without it every answer waits 40 ms for an acknowledgement
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -119,9 +126,16 @@ def serve(settings: SimulatorSettings, port: int, ready: Callable[[int], None], 
         listener.close()
         reason = getattr(error, "strerror", None) or error
         raise ProbesError(f"Port {port} on {HOST} cannot be used: {reason}; choose another with --port, or 0 for any.") from None
-    if settings.epoch_s is None:
-        settings = settings.changed(epoch_s=float(int(time.time())))
-    config = uvicorn.Config(
+    return listener
+
+
+def _config(settings: SimulatorSettings) -> uvicorn.Config:
+    from uvicorn import Config
+
+    from probes.simulator.app import create_app
+    from probes.simulator.connections import RecordingProtocol
+
+    return Config(
         create_app(settings),
         http=RecordingProtocol,
         ws="none",
@@ -133,13 +147,9 @@ def serve(settings: SimulatorSettings, port: int, ready: Callable[[int], None], 
         timeout_graceful_shutdown=1,
         h11_max_incomplete_event_size=65_536,
     )
-    try:
-        asyncio.run(_run(uvicorn.Server(config), listener, ready, stop))
-    finally:
-        listener.close()
 
 
-async def _run(server: Any, listener: Any, ready: Callable[[int], None], stop: threading.Event | None) -> None:
+async def _run(server: uvicorn.Server, listener: socket.socket, ready: Callable[[int], None], stop: threading.Event | None) -> None:
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn offers a flag and no event
         await asyncio.sleep(0.005)

@@ -20,17 +20,17 @@ seconds = 30
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
 from probes.bucket import BucketSettings
+from probes.config import refuse_unknown_keys
 from probes.errors import ConfigError
 from probes.simulator.faults import fault_of
 from probes.simulator.profiles import profile
 from probes.simulator.settings import Service, SimulatorSettings
-from probes.wording import meant
 
 TOP = {f.name: str(f.type) for f in fields(SimulatorSettings)}
 BUCKET = frozenset({"high_water_mark", "maximum", "up_front_cost", "outflow_per_s"})
@@ -57,7 +57,7 @@ def settings_of(table: Mapping[str, Any], where: str, base: SimulatorSettings | 
     if named is not None and not isinstance(named, str):
         raise ConfigError(f"{where}: profile must be text in quotes.")
     start = base if base is not None and named is None else profile(named or "production")
-    _known(values, [*TOP, "profile"], where, "")
+    refuse_unknown_keys(values, sorted([*TOP, "profile"]), where)
     return start.changed(**{key: _read(key, value, where, start) for key, value in values.items()})
 
 
@@ -100,7 +100,7 @@ def _record(kind: type[Any], table: Any, where: str, start: Any) -> Any:
     if not isinstance(table, Mapping):
         raise ConfigError(f"{where} must be a table.")
     known = {f.name: str(f.type) for f in fields(kind)}
-    _known(table, known, where, "")
+    refuse_unknown_keys(table, sorted(known), where)
     values = {key: _checked(key, value, known[key], where) for key, value in table.items()}
     return kind(**(asdict(start) if start is not None else {}) | values)
 
@@ -132,9 +132,3 @@ def _tables(value: Any, where: str, key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ConfigError(f'{where}: {key} must be a table of tables: write [{key}."NAME"].')
     return value
-
-
-def _known(table: Mapping[str, Any], known: Collection[str], where: str, prefix: str) -> None:
-    for key in table:
-        if key not in known:
-            raise ConfigError(f"{where}: unknown key {prefix}{key}: {meant(key, sorted(known))}")
