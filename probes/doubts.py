@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from probes.bucket import usual_maximum
-from probes.changes import drifting, moved
+from probes.changes import dearer, drifting, moved
 from probes.distance import Distance
 from probes.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
@@ -82,9 +82,9 @@ def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Dista
 def signs_of_calls(seen: Sequence[Observation]) -> Signs:
     """What is to be said of the calls themselves, whatever limits them."""
     lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
-    drift = drifting(seen)
     said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
-    return (*([Sign("timeouts", said)] if lost else []), *([Sign("server_time_drifts", drift)] if drift else []))
+    told = ("timeouts", said if lost else None), ("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))
+    return tuple(Sign(kind, says) for kind, says in told if says is not None)
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:

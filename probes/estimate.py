@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from probes.changes import lasting
 from probes.distance import Distance, distance, with_times
 from probes.doubts import judged, signs_of_calls
 from probes.identify import UNTOLD, Fit
@@ -133,14 +134,17 @@ def _ended(seen: Sequence[Observation], outcome: Outcome) -> int:
 
 
 def _prices(observations: Sequence[Observation], base: float) -> dict[str, Prices]:
-    """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share."""
+    """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share.
+
+    Where calls began to cost or to take more, those since then.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     for o in observations:
         flight, cost = o.flight_s, usable_cost(o)
         if o.ok and cost is not None and flight is not None:
             time = o.server_time_s if o.server_time_s is not None else max(0.0, flight - (o.receive_s or 0.0) - base)
             found.setdefault(o.call, []).append((cost, max(time, 1e-4)))
-    return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
+    return {call: lasting(Prices(*np.array(pairs).T)) for call, pairs in found.items()}
 
 
 def _constant(value: float, error: float, n: int) -> Interval | None:

@@ -50,7 +50,13 @@ def _prices(each: Sequence[Prices], weights: Sequence[float]) -> Prices:
     n = 1.0 / sum(weight**2 / prices.n for prices, weight in zip(each, weights, strict=True))
     rows = [_evenly(prices, max(1, round(weight * n))) for prices, weight in zip(each, weights, strict=True)]
     costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return Prices(costs, times, tuple(len(part) for part, _ in rows))
+    return Prices(costs, times, tuple(len(part) for part, _ in rows), _before_s(each, weights))
+
+
+def _before_s(each: Sequence[Prices], weights: Sequence[float]) -> float | None:
+    """How long the mixture's calls took before one kind of them began to take longer; None where none did."""
+    means = [float(np.mean(prices.times_s)) if prices.before_s is None else prices.before_s for prices in each]
+    return float(np.dot(means, weights)) if any(prices.before_s is not None for prices in each) else None
 
 
 def _evenly(prices: Prices, n: int) -> tuple[Floats, Floats]:

@@ -37,12 +37,13 @@ class Prices:
     """(cost, server time) pairs of one call; units and seconds, equally long.
 
     Of a mix of calls `kinds` says how many pairs one after another are of each: how often each is made is known, and no part of what the
-    pairs leave open.
+    pairs leave open. `before_s` is how long calls took in the mean before the first of these, where these surely cost or take more.
     """
 
     costs: Floats
     times_s: Floats
     kinds: tuple[int, ...] = ()
+    before_s: float | None = None
 
     @property
     def n(self) -> int:

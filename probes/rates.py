@@ -243,7 +243,8 @@ def _quickest(prices: Prices) -> float:
     """Share of the mean time that the quickest of the first, the last and the other calls took: workers of these fill the bucket sooner."""
     times, part = prices.times_s, max(1, prices.n // 6)
     parts = (times[:part], times[part:], times[-part:], times[:-part])
-    return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
+    before = 1.0 if prices.before_s is None else prices.before_s / float(np.mean(times))
+    return min(1.0, before, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
 def _bounded(rate: Interval | None, bound: BoundBy, bounds: Bounds) -> tuple[Interval | None, BoundBy]:

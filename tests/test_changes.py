@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed
 
-from probes.changes import drifting
+from probes.changes import RISING, dearer, drifting, lasting
 from probes.design import Design
 from probes.estimate import estimate
 from probes.observation import Observation
+from probes.prices import Prices
 
 
 @pytest.mark.parametrize(("less", "told"), [(0.0, []), (150.0, ["limit_changed"])])
@@ -33,3 +35,35 @@ def test_a_server_that_warms_up_or_slows_down_for_good(parts: tuple[tuple[int, f
     assert said is not None
     assert said.startswith("The server took ")
     assert drifting(answers((sum(count for count, _ in parts), parts[0][1]))) is None
+
+
+def spread(n: int, *, factor: float = 1.0, since: int = 150, until: int = 10_000) -> np.ndarray:
+    """Values of lognormal spread a half, those from `since` to `until` so many times as great."""
+    places = np.arange(n)
+    return np.exp(np.random.default_rng(n).normal(0.0, 0.5, n)) * np.where((places >= since) & (places < until), factor, 1.0)
+
+
+@pytest.mark.parametrize("what", ["costs", "times_s"])
+def test_what_a_job_to_come_pays(what: str) -> None:
+    """Where calls cost or take 1.6 times as much from the 151st on, those since then are left, with how long calls took before."""
+    columns = {"costs": spread(400), "times_s": spread(400), what: spread(400, factor=1.6)}
+    left = lasting(Prices(columns["costs"], columns["times_s"]))
+    assert left.n == pytest.approx(250, abs=5)
+    assert left.before_s == pytest.approx(float(np.mean(columns["times_s"][: 400 - left.n])))
+    assert np.array_equal(left.costs, columns["costs"][400 - left.n :])
+
+
+def test_all_calls_are_of_one_time() -> None:
+    """Calls that do not change, that become cheaper, or of which 40 in a row took six times as long and then no more, are all left."""
+    for columns in (spread(400), spread(400, factor=0.6), spread(400, factor=6.0, until=190), np.full(400, 0.5), spread(39, factor=9.0)):
+        prices = Prices(spread(len(columns)), columns)
+        assert lasting(prices) is prices
+
+
+def test_calls_that_become_dearer_are_said() -> None:
+    """What they cost at first and later, and which of the two the rate is of; nothing where they cost the same."""
+    paid = spread(300, factor=2.0)
+    seen = [observed(float(n), n + 0.5, cost=float(cost)) for n, cost in enumerate(paid)]
+    first, later = (float(np.mean(part)) for part in np.split(paid, [300 - lasting(Prices(paid, np.ones(300))).n]))
+    assert dearer(seen) == f"Calls cost {first:.2g} units at first and {later:.2g} later: {RISING}"
+    assert dearer(seen[:150]) is None
