@@ -10,8 +10,9 @@ import numpy as np
 
 from probes.identify import FIRST_CALLS, Fit, fit
 from probes.observation import Observation
-from probes.prices import Prices, normal_quantile
+from probes.prices import Prices
 from probes.replay import Touch, usable_cost
+from probes.stats import normal_scores
 
 if TYPE_CHECKING:
     from probes.prices import Floats
@@ -77,7 +78,7 @@ def lasting(prices: Prices) -> Prices:
     at = max(_risen_at(prices.costs), _risen_at(prices.times_s))
     if not at:
         return prices
-    return Prices(prices.costs[at:], prices.times_s[at:], before_s=float(np.mean(prices.times_s[:at])))
+    return Prices(prices.costs[at:], prices.times_s[at:], earlier=Prices(prices.costs[:at], prices.times_s[:at]))
 
 
 def _risen_at(values: Floats) -> int:
@@ -88,21 +89,13 @@ def _risen_at(values: Floats) -> int:
     n = len(values)
     if n < 2 * FEWEST_SINCE:
         return 0
-    scores = _scores(values)
+    scores = normal_scores(values)
     before = np.arange(1, n)
     gaps = -np.cumsum(scores)[:-1] / (max(float(np.std(scores)), 1e-9) * np.sqrt(before * (n - before) / n))
     at = FEWEST_SINCE + int(np.argmax(gaps[FEWEST_SINCE - 1 : n - FEWEST_SINCE]))
     surely = gaps[at - 1] > RISEN_SURELY and float(np.mean(values[at:])) > RISEN * float(np.mean(values[:at]))
     stays = float(np.mean(scores[-((n - at) // 3) :])) > float(np.mean(scores[at:])) / 2.0
     return at if surely and stays else 0
-
-
-def _scores(values: Floats) -> Floats:
-    """Normal scores of the ranks, equal values at their mean rank."""
-    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
-    middles = np.cumsum(counts) - 0.5 * counts
-    scores = normal_quantile(middles[places] / len(values))
-    return scores - float(np.mean(scores))
 
 
 def _differ(early: np.ndarray, late: np.ndarray) -> bool:

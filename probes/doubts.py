@@ -13,6 +13,7 @@ from probes.changes import dearer, drifting, moved
 from probes.distance import Distance
 from probes.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.observation import Observation, Outcome
+from probes.prices import Prices
 from probes.regression import LEAST_COUNTED
 from probes.replay import Touch, jitter_s, predicted
 from probes.resting import RISE
@@ -85,6 +86,18 @@ def signs_of_calls(seen: Sequence[Observation]) -> Signs:
     said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
     told = ("timeouts", said if lost else None), ("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))
     return tuple(Sign(kind, says) for kind, says in told if says is not None)
+
+
+def signs_of_prices(prices: Prices | None) -> list[Sign]:
+    """What is to be said of what a call costs and takes, beside the numbers."""
+    if prices is None:
+        return []
+    heavy = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
+    rows = (
+        "Calls that cost or take more come many in a row, as when a server is busy: the rate allows for rows like those seen, not for "
+        "longer ones."
+    )
+    return [*([Sign("heavy_tail", heavy)] if prices.heavy else []), *([Sign("spells", rows)] if prices.spells.row > 1 else [])]
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:

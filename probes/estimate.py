@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,8 +17,9 @@ from probes.prices import LEAST_PRICED, Prices
 from probes.replay import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
 from probes.resting import since_rest
 from probes.signatures import Regime, Signs, regime_of
+from probes.spells import spells_of
 from probes.stats import Interval
-from probes.twin import Twin
+from probes.twin import Rows, Twin
 from probes.windows import Window, window_of
 
 
@@ -71,7 +72,9 @@ class Estimate:
         if not self.identified or prices is None or prices.n < LEAST_PRICED:
             return None
         assert self.fit is not None
-        return Twin(self.fit.bucket, *prices.smoothed(), self.round_trip_s, jitter_s=self.jitter_s)
+        costs, times_s = prices.smoothed()
+        alike = Rows(prices.spells.row, len(costs) // prices.n)
+        return Twin(self.fit.bucket, costs, times_s, self.round_trip_s, jitter_s=self.jitter_s, rows=alike)
 
     def bucket(self) -> dict[str, Interval | None] | None:
         """The three constants, None for one that the data cannot carry; None altogether without a fit."""
@@ -144,7 +147,8 @@ def _prices(observations: Sequence[Observation], base: float) -> dict[str, Price
         if o.ok and cost is not None and flight is not None:
             time = o.server_time_s if o.server_time_s is not None else max(0.0, flight - (o.receive_s or 0.0) - base)
             found.setdefault(o.call, []).append((cost, max(time, 1e-4)))
-    return {call: lasting(Prices(*np.array(pairs).T)) for call, pairs in found.items()}
+    each = {call: lasting(Prices(*np.array(pairs).T)) for call, pairs in found.items()}
+    return {call: replace(prices, spells=spells_of(prices.costs, prices.times_s)) for call, prices in each.items()}
 
 
 def _constant(value: float, error: float, n: int) -> Interval | None:

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from probes.doubts import signs_of_prices
 from probes.estimate import Estimate, estimate
 from probes.foreign import foreign_budget
 from probes.mixture import mixture
 from probes.observation import Observation
-from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices, mean_of
+from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices
 from probes.rules.base import plural, rounded_down
 from probes.safety import FASTEST_PER_S, ODDS, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
 from probes.signatures import Regime, Sign, Signs
@@ -111,20 +112,13 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         "bucket": None
         if bucket is None or found.regime is Regime.REFUSALS
         else {k: None if v is None else v.document() for k, v in bucket.items()},
-        "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
-        "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
+        "cost": _document(None if prices is None else prices.mean_of(prices.costs)),
+        "server_time_s": _document(None if prices is None else prices.mean_of(prices.times_s)),
         "safe": None if safe is None else safe.document(),
         "confirmed": None,
-        "signs": [sign.document() for sign in (*found.signs, *why, *_signs_of_prices(prices))],
+        "signs": [sign.document() for sign in (*found.signs, *why, *signs_of_prices(prices))],
         **({} if found.window is None else {"window": found.window.document()}),
     }
-
-
-def _signs_of_prices(prices: Prices | None) -> list[Sign]:
-    if prices is None or not prices.heavy:
-        return []
-    said = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
-    return [Sign("heavy_tail", said)]
 
 
 def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str] | None:
@@ -182,7 +176,7 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
         + _variance_of_distance(found, twin, slopes)
         + MONTE_CARLO_ERROR**2
     )
-    half = student(prices.n - 1) * error
+    half = student(prices.degrees) * error
     value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) is BoundBy.OUTFLOW else SELDOM))
     return Interval(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
@@ -243,7 +237,7 @@ def _quickest(prices: Prices) -> float:
     """Share of the mean time that the quickest of the first, the last and the other calls took: workers of these fill the bucket sooner."""
     times, part = prices.times_s, max(1, prices.n // 6)
     parts = (times[:part], times[part:], times[-part:], times[:-part])
-    before = 1.0 if prices.before_s is None else prices.before_s / float(np.mean(times))
+    before = 1.0 if prices.earlier is None else float(np.mean(prices.earlier.times_s) / np.mean(times))
     return min(1.0, before, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
@@ -270,7 +264,8 @@ def _bound_by(slopes: Elasticities) -> BoundBy:
 def _variance_of_prices(prices: Prices, slopes: Elasticities) -> float:
     """Variance of log rate from having seen n pairs only: resampled means and Gini index, weighted by their elasticities."""
     cost, time, spread = prices.resampled()
-    return float(np.var(slopes.cost * cost + slopes.time * time + slopes.spread * spread)) * prices.n / max(1, prices.n - 1)
+    alone = float(np.var(slopes.cost * cost + slopes.time * time + slopes.spread * spread))
+    return alone * prices.spells.fewer * prices.n / max(1, prices.n - 1)
 
 
 def _variance_of_bucket(found: Estimate, slopes: Elasticities) -> float:

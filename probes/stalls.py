@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observatio
 
     `seen` are the observations that the steps count.
     """
-    twin = (mixture(found, None) or (None, None))[0]
+    alone = replace(found, prices={call: prices.whole for call, prices in found.prices.items()})
+    twin = (mixture(alone, None) or (None, None))[0]
     if twin is None or not steps:
         return None
     ends = [*(step.first for step in steps[1:]), len(seen)]

@@ -45,11 +45,11 @@ def spread(n: int, *, factor: float = 1.0, since: int = 150, until: int = 10_000
 
 @pytest.mark.parametrize("what", ["costs", "times_s"])
 def test_what_a_job_to_come_pays(what: str) -> None:
-    """Where calls cost or take 1.6 times as much from the 151st on, those since then are left, with how long calls took before."""
+    """Where calls cost or take 1.6 times as much from the 151st on, those since then are left; the whole is kept beside."""
     columns = {"costs": spread(400), "times_s": spread(400), what: spread(400, factor=1.6)}
     left = lasting(Prices(columns["costs"], columns["times_s"]))
     assert left.n == pytest.approx(250, abs=5)
-    assert left.before_s == pytest.approx(float(np.mean(columns["times_s"][: 400 - left.n])))
+    assert np.array_equal(left.whole.times_s, columns["times_s"])
     assert np.array_equal(left.costs, columns["costs"][400 - left.n :])
 
 

@@ -37,7 +37,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         frozenset(
             "replay timeline guesses regression identify distance signatures doubts prices mixture twin safety estimate rates".split()
             + "resting windows changes slowing design ratios probing climbing refusals ratio_rates ratio_plan levels stalls pricing".split()
-            + "compare diagnosis plan findings rules endings foreign lone untold".split()
+            + "compare diagnosis plan findings rules endings foreign lone untold spells".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),
