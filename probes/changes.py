@@ -21,12 +21,16 @@ FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
 """Reservations off; which share of the headers must be, and how many at least; how much more of them one way than the other."""
 CLEAR_NOISE, CLEAR_OUTLIERS, ANOTHER = 0.3, 0.08, 0.05
 """A scatter (units) and a share of outliers above which the first calls are looked at by themselves; by which share they must differ."""
+CONSTANTS = ("high_water_mark", "up_front_cost", "outflow_per_s")
+OWN_OUTLIERS, CLEARLY = 0.15, 4.0
+"""Share of outliers that the first or the last calls leave at most, as the last begin at a level that is not known; by how many standard
+errors they differ."""
 LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
 """Fewest calls of a part; by which factor its server time differs, and by how many standard errors."""
 FEWEST_SINCE, RISEN, RISEN_SURELY = 20, 1.05, 4.0
 """Fewest calls before and after a rise; by which factor the means differ, and by how many standard errors of the scores of all ranks: of
 a thousand series that do not change three seem to."""
-RISING = "the rate is that of the later calls."
+RISING = "only the later calls count."
 
 
 def moved(fitted: Fit, touches: Sequence[Touch]) -> str | None:
@@ -34,15 +38,43 @@ def moved(fitted: Fit, touches: Sequence[Touch]) -> str | None:
 
     A limit that is changed by whole reservations, or another job's calls that last, look so.
     """
+    if (parts := changed(fitted, touches)) is not None:
+        return parts
     far = fitted.solution.swaps[np.abs(fitted.solution.swaps) >= FAR]
     if len(far) >= max(FEWEST_FAR, FAR_SHARE * fitted.n) and abs(float(np.mean(np.sign(far)))) > ONE_WAY:
         return f"{len(far)} of {fitted.n} headers are off by whole reservations: the limit was changed, or another job holds calls."
+    return None
+
+
+def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
+    """Why a fit to all is not believed: the first and the last calls show a bucket each, or the first another than all."""
     if len(touches) <= FIRST_CALLS or (fitted.noise <= CLEAR_NOISE and fitted.outliers <= CLEAR_OUTLIERS):
         return None
+    part = min(FIRST_CALLS, len(touches) // 3)
+    then, now = (fit(each) for each in (touches[:part], touches[-part:]))
+    if then is not None and now is not None and _another(then, now):
+        return (
+            f"The limit was changed, or another job began to use this token: the first calls show {_told(then)}, the last {_told(now)}. "
+            "No rate is told of a mixture."
+        )
     first = fit(touches[:FIRST_CALLS])
     if first is None or first.outliers > CLEAR_OUTLIERS or abs(first.bucket.up_front_cost / fitted.bucket.up_front_cost - 1.0) < ANOTHER:
         return None
     return "The first calls show another bucket than all of them: it was changed meanwhile, or another job uses this token."
+
+
+def _another(then: Fit, now: Fit) -> bool:
+    """Whether both fits explain their calls and differ in a constant by more than their errors."""
+    if any(one.outliers > OWN_OUTLIERS or not one.checked for one in (then, now)):
+        return False
+    pairs = [[getattr(one.bucket, name) for one in (then, now)] for name in CONSTANTS]
+    errors = [math.hypot(*each) for each in zip(then.errors, now.errors, strict=True)]
+    return any(abs(a - b) > max(ANOTHER * a, CLEARLY * error) for (a, b), error in zip(pairs, errors, strict=True))
+
+
+def _told(one: Fit) -> str:
+    mark, reservation, outflow = (getattr(one.bucket, name) for name in CONSTANTS)
+    return f"mark {mark:.4g}, reservation {reservation:.3g}, outflow/s {outflow:.3g}"
 
 
 def drifting(seen: Sequence[Observation]) -> str | None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from probes.doubts import signs_of_prices
 from probes.estimate import Estimate, estimate
 from probes.foreign import foreign_budget
 from probes.mixture import mixture
@@ -121,6 +120,18 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
     }
 
 
+def signs_of_prices(prices: Prices | None) -> list[Sign]:
+    """What is to be said of what a call costs and takes, beside the numbers."""
+    if prices is None:
+        return []
+    heavy = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
+    rows = (
+        "Calls that cost or take more come many in a row, as when a server is busy: the rate allows for rows like those seen, not for "
+        "longer ones."
+    )
+    return [*([Sign("heavy_tail", heavy)] if prices.heavy else []), *([Sign("spells", rows)] if prices.spells.row > 1 else [])]
+
+
 def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str] | None:
     """A sign that the recommended rate is far above any at which the server was seen to keep its pace; None where it is not."""
     rate = (document["safe"] or {}).get("rate_per_s")
@@ -129,18 +140,6 @@ def untried(document: dict[str, Any], steady_at: float | None) -> dict[str, str]
     pace = rounded_down(rate["low"])
     said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {pace}."
     return {"kind": "untried", "says": said}
-
-
-def stalling(document: dict[str, Any], piles_at: float | None) -> dict[str, str] | None:
-    """A sign that calls stand still together, which bounds the rate; None where they do not."""
-    rate = (document["safe"] or {}).get("rate_per_s")
-    if piles_at is None or rate is None or not math.isclose(rate["high"], piles_at, rel_tol=1e-4):
-        return None
-    said = (
-        "Calls stand still together at times (a lock, a collection of garbage): even calls pile up behind that, workers do not. The rate "
-        "is bound by what piled up meanwhile; a longer stand is not foreseen."
-    )
-    return {"kind": "stalls", "says": said}
 
 
 def rate_documents(observations: Iterable[Observation], job_calls: int = 1000) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed
 
+from probes.bucket import BucketSettings
 from probes.changes import RISING, dearer, drifting, lasting
 from probes.design import Design
 from probes.estimate import estimate
@@ -20,6 +21,31 @@ def test_a_level_that_changes_by_whole_reservations(less: float, told: list[str]
     assert found is not None
     assert [kind for kind, _ in found.signs] == told
     assert (found.fit is None) is bool(told)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(
+    ("calls", "bucket", "last"),
+    [
+        (150, BucketSettings(600.0, 800.0, 8.0, 50.0), "mark 600, reservation 50, outflow/s 8"),
+        (150, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
+        (250, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
+    ],
+)
+def test_a_limit_that_is_changed_while_it_is_asked(calls: int, bucket: BucketSettings, last: str) -> None:
+    """The bucket before and the one after are both named, no rate is told of their mixture, and nobody else is blamed."""
+    world = World(law=Law(0.3, 0.3), seed=2)
+    world.carry_out(Design((SELF,), calls))
+    world.deploy(bucket)
+    world.carry_out(Design((SELF,), calls + 120))
+    found = estimate(world.seen)
+    assert found is not None
+    told = dict(found.signs)
+    assert (found.fit, "shared_token" in told) == (None, False)
+    said, now = told["limit_changed"].split(": ")[1].split(", the last ")
+    assert said.startswith("the first calls show mark 600, reservation 50, outflow/s 10")
+    constants = [[float(part.split()[-1]) for part in text.split(". ")[0].split(", ")] for text in (now, last)]
+    assert constants[0] == pytest.approx(constants[1], rel=0.03)
 
 
 def answers(*parts: tuple[int, float]) -> list[Observation]:

@@ -10,11 +10,10 @@ from worlds import Law, World
 from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.design import Design
-from probes.doubts import signs_of_prices
 from probes.estimate import Estimate, estimate
 from probes.mixture import mixture
 from probes.prices import Prices
-from probes.rates import rate_document
+from probes.rates import rate_document, signs_of_prices
 from probes.safety import even_rate
 from probes.spells import NONE, spells_of
 from probes.twin import even_peaks

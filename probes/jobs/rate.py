@@ -21,12 +21,12 @@ from probes.jobs.rate_text import answer_text
 from probes.jobs.session import Settings, Told, open_run, require_credentials, run_async, write_report
 from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, mix_document, rate_document, stalling, untried
+from probes.rates import Bounds, mix_document, rate_document, untried
 from probes.ratio_rates import refusal_document, refusal_mix
 from probes.rules.base import plural
 from probes.runs import Run
 from probes.signatures import Regime, Sign
-from probes.stalls import piled_rate
+from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document
 
 __all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure"]
