@@ -4,19 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from probes.fit.identify import FIRST_CALLS, Fit, fit
-from probes.fit.touches import Touch
+from probes.fit.touches import Touch, usable_cost
 from probes.observation import Observation
+from probes.prices import Prices
+from probes.stats import normal_scores
+
+if TYPE_CHECKING:
+    from probes.prices import Floats
 
 FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
 """Reservations off; which share of the headers must be, and how many at least; how much more of them one way than the other."""
 CLEAR_NOISE, CLEAR_OUTLIERS, ANOTHER = 0.3, 0.08, 0.05
 """A scatter (units) and a share of outliers above which the first calls are looked at by themselves; by which share they must differ."""
+CONSTANTS = ("high_water_mark", "up_front_cost", "outflow_per_s")
+OWN_OUTLIERS, CLEARLY = 0.15, 4.0
+"""Share of outliers that the first or the last calls leave at most, as the last begin at a level that is not known; by how many standard
+errors they differ."""
 LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
 """Fewest calls of a part; by which factor its server time differs, and by how many standard errors."""
+FEWEST_SINCE, RISEN, RISEN_SURELY = 20, 1.05, 4.0
+"""Fewest calls before and after a rise; by which factor the means differ, and by how many standard errors of the scores of all ranks: of
+a thousand series that do not change three seem to."""
+RISING = "only the later calls count."
 
 
 def moved(fitted: Fit, touches: Sequence[Touch]) -> str | None:
@@ -24,27 +38,96 @@ def moved(fitted: Fit, touches: Sequence[Touch]) -> str | None:
 
     A limit that is changed by whole reservations, or another job's calls that last, look so.
     """
+    if (parts := changed(fitted, touches)) is not None:
+        return parts
     far = fitted.solution.swaps[np.abs(fitted.solution.swaps) >= FAR]
     if len(far) >= max(FEWEST_FAR, FAR_SHARE * fitted.n) and abs(float(np.mean(np.sign(far)))) > ONE_WAY:
         return f"{len(far)} of {fitted.n} headers are off by whole reservations: the limit was changed, or another job holds calls."
+    return None
+
+
+def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
+    """Why a fit to all is not believed: the first and the last calls show a bucket each, or the first another than all."""
     if len(touches) <= FIRST_CALLS or (fitted.noise <= CLEAR_NOISE and fitted.outliers <= CLEAR_OUTLIERS):
         return None
+    part = min(FIRST_CALLS, len(touches) // 3)
+    then, now = (fit(each) for each in (touches[:part], touches[-part:]))
+    if then is not None and now is not None and _another(then, now):
+        return (
+            f"The limit was changed, or another job began to use this token: the first calls show {_told(then)}, the last {_told(now)}. "
+            "No rate is told of a mixture."
+        )
     first = fit(touches[:FIRST_CALLS])
     if first is None or first.outliers > CLEAR_OUTLIERS or abs(first.bucket.up_front_cost / fitted.bucket.up_front_cost - 1.0) < ANOTHER:
         return None
     return "The first calls show another bucket than all of them: it was changed meanwhile, or another job uses this token."
 
 
+def _another(then: Fit, now: Fit) -> bool:
+    """Whether both fits explain their calls and differ in a constant by more than their errors."""
+    if any(one.outliers > OWN_OUTLIERS or not one.checked for one in (then, now)):
+        return False
+    pairs = [[getattr(one.bucket, name) for one in (then, now)] for name in CONSTANTS]
+    errors = [math.hypot(*each) for each in zip(then.errors, now.errors, strict=True)]
+    return any(abs(a - b) > max(ANOTHER * a, CLEARLY * error) for (a, b), error in zip(pairs, errors, strict=True))
+
+
+def _told(one: Fit) -> str:
+    mark, reservation, outflow = (getattr(one.bucket, name) for name in CONSTANTS)
+    return f"mark {mark:.4g}, reservation {reservation:.3g}, outflow/s {outflow:.3g}"
+
+
 def drifting(seen: Sequence[Observation]) -> str | None:
     """Whether the server's own time changed for good while it was asked: the first or the last calls of each kind against the others."""
     for mine in _by_call(seen).values():
-        times = np.log(np.array([o.server_time_s for o in mine if o.server_time_s]))
+        told = np.array([o.server_time_s for o in mine if o.server_time_s])
+        if at := _risen_at(told):
+            return f"The server took {_mean(told[:at])} s a call at first and {_mean(told[at:])} s later: {RISING}"
+        times = np.log(told)
         part = len(times) // 6
         for early, late in ((times[:part], times[part:]), (times[: len(times) - part], times[len(times) - part :])):
             if _differ(early, late):
                 before, after = (math.exp(float(np.median(each))) for each in (early, late))
                 return f"The server took {before:.2g} s a call at one time and {after:.2g} s at another: the rate is that of the mixture."
     return None
+
+
+def dearer(seen: Sequence[Observation]) -> str | None:
+    """Whether calls of one kind began to cost more while they were asked."""
+    for mine in _by_call(seen).values():
+        costs = np.array([cost for o in mine if (cost := usable_cost(o)) is not None])
+        if at := _risen_at(costs):
+            return f"Calls cost {_mean(costs[:at])} units at first and {_mean(costs[at:])} later: {RISING}"
+    return None
+
+
+def _mean(values: Floats) -> str:
+    return f"{float(np.mean(values)):.2g}"
+
+
+def lasting(prices: Prices) -> Prices:
+    """`prices`, in order of time, without what was before calls began to cost or to take surely more: a job to come pays what is now."""
+    at = max(_risen_at(prices.costs), _risen_at(prices.times_s))
+    if not at:
+        return prices
+    return Prices(prices.costs[at:], prices.times_s[at:], earlier=Prices(prices.costs[:at], prices.times_s[:at]))
+
+
+def _risen_at(values: Floats) -> int:
+    """From which value on they are greater than before and stay so, by the scores of their ranks, which no single one sways; 0 for never.
+
+    A row of great values that ends, as behind a lock, is none.
+    """
+    n = len(values)
+    if n < 2 * FEWEST_SINCE:
+        return 0
+    scores = normal_scores(values)
+    before = np.arange(1, n)
+    gaps = -np.cumsum(scores)[:-1] / (max(float(np.std(scores)), 1e-9) * np.sqrt(before * (n - before) / n))
+    at = FEWEST_SINCE + int(np.argmax(gaps[FEWEST_SINCE - 1 : n - FEWEST_SINCE]))
+    surely = gaps[at - 1] > RISEN_SURELY and float(np.mean(values[at:])) > RISEN * float(np.mean(values[:at]))
+    stays = float(np.mean(scores[-((n - at) // 3) :])) > float(np.mean(scores[at:])) / 2.0
+    return at if surely and stays else 0
 
 
 def _differ(early: np.ndarray, late: np.ndarray) -> bool:

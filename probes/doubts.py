@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from probes.bucket import usual_maximum
-from probes.changes import drifting, moved
+from probes.changes import changed, dearer, drifting, moved
 from probes.fit.distance import Distance
 from probes.fit.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.fit.regression import LEAST_COUNTED
@@ -71,21 +71,23 @@ def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Dista
         found, signs = _by_the_first(found, touches)
     if found is not None and (free := _without_reservation(found, touches)):
         return None, None, (Sign("no_reservation", free),)
+    in_order = not _out_of_order(seen) and not any(o.outcome is Outcome.READ_TIMEOUT for o in seen)  # which hold reservations unseen
     if found is None or not _explains(found):
-        return found, None, signs
-    if unforeseen := _unforeseen(found, touches):
-        return found, None, (*signs, Sign("unforeseen_refusals", unforeseen))
-    if not _out_of_order(seen) and (change := moved(found, touches)):
+        change = changed(found, touches) if found is not None and in_order else None
+        return found, None, signs if change is None else (*signs, Sign("limit_changed", change))
+    if in_order and (change := moved(found, touches)):
         return found, None, (*signs, Sign("limit_changed", change))
+    if unforeseen := _unforeseen(found, touches):
+        return found, None, (*signs, unforeseen)
     return found, _either(_whole(found, away), touches), signs
 
 
 def signs_of_calls(seen: Sequence[Observation]) -> Signs:
     """What is to be said of the calls themselves, whatever limits them."""
     lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
-    drift = drifting(seen)
     said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
-    return (*([Sign("timeouts", said)] if lost else []), *([Sign("server_time_drifts", drift)] if drift else []))
+    told = ("timeouts", said if lost else None), ("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))
+    return tuple(Sign(kind, says) for kind, says in told if says is not None)
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:
@@ -112,7 +114,7 @@ def _explains(fitted: Fit) -> bool:
     return fitted.possible and fitted.outliers <= TOO_MANY_OUTLIERS and fitted.noise <= TOO_NOISY and fitted.moved <= TOO_MANY_MOVED
 
 
-def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
+def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> Sign | None:
     """Why the fit is not believed: refusals, two at least, all at levels where by it, or by their own headers, there was room.
 
     By the fit two reservations and more: the order of calls may be lost. A refusal's own header shows less than a reservation whatever the
@@ -124,7 +126,10 @@ def _unforeseen(fitted: Fit, touches: Sequence[Touch]) -> str | None:
     by_headers = len(shown) >= 2 and min(shown) > FREE_BY_HEADERS * reservation
     if not by_headers and (len(free) < 2 or min(free) <= FREE_AT_REFUSALS * reservation):
         return None
-    return f"{len(free)} calls were refused where the bucket that the headers show had room: none of its constants is told."
+    said = f"{len(free)} calls were refused where the bucket that the headers show had room"
+    if not shown and all(t.remaining is not None for t in touches if not t.refused):
+        return Sign("other_limit", f"{said}, and without its headers: a gateway or a proxy in front of it has a limit of its own.")
+    return Sign("unforeseen_refusals", f"{said}: none of its constants is told.")
 
 
 def _nothing_passes(touches: Sequence[Touch]) -> str | None:

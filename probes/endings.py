@@ -34,8 +34,9 @@ def headers_stopped(seen: Sequence[Observation]) -> bool:
 
 
 def maintained(seen: Sequence[Observation]) -> bool:
-    """Whether one of the last calls met maintenance."""
-    return any(o.outcome is Outcome.MAINTENANCE for o in seen[-FAILURES:])
+    """Whether a call met maintenance and none that was sent since was answered; those on their way then may be answered after it."""
+    last = max((n for n, o in enumerate(seen) if o.outcome is Outcome.MAINTENANCE), default=None)
+    return last is not None and not any(o.ok and (o.sent_s or 0.0) > (seen[last].received_s or 0.0) for o in seen[last:])
 
 
 def _credentials(seen: Sequence[Observation]) -> tuple[str, str] | None:

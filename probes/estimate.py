@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from probes.changes import lasting
 from probes.doubts import judged, signs_of_calls
 from probes.fit.distance import Distance, distance, with_times
 from probes.fit.identify import UNTOLD, Fit
@@ -16,8 +17,9 @@ from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices
 from probes.resting import since_rest
 from probes.signatures import Regime, Signs, regime_of
+from probes.spells import spells_of
 from probes.stats import Interval
-from probes.twin import Twin
+from probes.twin import Rows, Twin
 from probes.windows import Window, window_of
 
 
@@ -70,7 +72,9 @@ class Estimate:
         if not self.identified or prices is None or prices.n < LEAST_PRICED:
             return None
         assert self.fit is not None
-        return Twin(self.fit.bucket, *prices.smoothed(), self.round_trip_s, jitter_s=self.jitter_s)
+        costs, times_s = prices.smoothed()
+        alike = Rows(prices.spells.row, len(costs) // prices.n)
+        return Twin(self.fit.bucket, costs, times_s, self.round_trip_s, jitter_s=self.jitter_s, rows=alike)
 
     def bucket(self) -> dict[str, Interval | None] | None:
         """The three constants, None for one that the data cannot carry; None altogether without a fit."""
@@ -133,14 +137,18 @@ def _ended(seen: Sequence[Observation], outcome: Outcome) -> int:
 
 
 def _prices(observations: Sequence[Observation], base: float) -> dict[str, Prices]:
-    """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share."""
+    """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share.
+
+    Where calls began to cost or to take more, those since then.
+    """
     found: dict[str, list[tuple[float, float]]] = {}
     for o in observations:
         flight, cost = o.flight_s, usable_cost(o)
         if o.ok and cost is not None and flight is not None:
             time = o.server_time_s if o.server_time_s is not None else max(0.0, flight - (o.receive_s or 0.0) - base)
             found.setdefault(o.call, []).append((cost, max(time, 1e-4)))
-    return {call: Prices(*np.array(pairs).T) for call, pairs in found.items()}
+    each = {call: lasting(Prices(*np.array(pairs).T)) for call, pairs in found.items()}
+    return {call: replace(prices, spells=spells_of(prices.costs, prices.times_s)) for call, prices in each.items()}
 
 
 def _constant(value: float, error: float, n: int) -> Interval | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from probes.prices import Prices
-from probes.twin import Twin
+from probes.spells import Spells
+from probes.twin import Rows, Twin
 
 if TYPE_CHECKING:
     from probes.estimate import Estimate
@@ -35,14 +37,24 @@ def mixture(found: Estimate, shares: Mapping[str, float] | None = None) -> tuple
         return next((twin, found.prices[call]) for call, twin in twins.items())
     weights = [asked[call] / known for call in twins]
     rows = [_drawn(twin, max(LEAST_ROWS, round(ROWS * weight))) for twin, weight in zip(twins.values(), weights, strict=True)]
-    costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
-    bucket = next(iter(twins.values())).bucket
-    return Twin(bucket, costs, times, found.round_trip_s, jitter_s=found.jitter_s), _prices([found.prices[call] for call in twins], weights)
+    costs, times, places = (np.concatenate(column) for column in zip(*rows, strict=True))
+    prices = _prices([found.prices[call] for call in twins], weights)
+    twin = Twin(next(iter(twins.values())).bucket, costs, times, found.round_trip_s, jitter_s=found.jitter_s)
+    return _in_order(twin, places, prices.spells, sum(found.prices[call].n for call in twins)), prices
 
 
-def _drawn(twin: Twin, n: int) -> tuple[Floats, Floats]:
+def _drawn(twin: Twin, n: int) -> tuple[Floats, Floats, Floats]:
+    """(costs, times, when each was seen as a share of the time asked)."""
     picks = np.random.default_rng(2).integers(0, len(twin.costs), size=n)
-    return twin.costs[picks], twin.times_s[picks]
+    return twin.costs[picks], twin.times_s[picks], picks / len(twin.costs)
+
+
+def _in_order(twin: Twin, places: Floats, spells: Spells, n: int) -> Twin:
+    """`twin` with its pairs in the order of `places`, as spells need; as it is where there are none. It was seen by `n` pairs."""
+    if spells.row == 1:
+        return twin
+    order = np.argsort(places, kind="stable")
+    return replace(twin, costs=twin.costs[order], times_s=twin.times_s[order], rows=Rows(spells.row, max(1, len(order) // n)))
 
 
 def _prices(each: Sequence[Prices], weights: Sequence[float]) -> Prices:
@@ -50,7 +62,22 @@ def _prices(each: Sequence[Prices], weights: Sequence[float]) -> Prices:
     n = 1.0 / sum(weight**2 / prices.n for prices, weight in zip(each, weights, strict=True))
     rows = [_evenly(prices, max(1, round(weight * n))) for prices, weight in zip(each, weights, strict=True)]
     costs, times = (np.concatenate(column) for column in zip(*rows, strict=True))
-    return Prices(costs, times, tuple(len(part) for part, _ in rows))
+    return Prices(costs, times, tuple(len(part) for part, _ in rows), _earlier(each, weights), _spells(each, weights))
+
+
+def _spells(each: Sequence[Prices], weights: Sequence[float]) -> Spells:
+    """The longest spells of its calls, others of which come between."""
+    rows = [prices.spells.row / weight if prices.spells.row > 1 else 1.0 for prices, weight in zip(each, weights, strict=True)]
+    return Spells(round(max(rows)), max(prices.spells.fewer for prices in each))
+
+
+def _earlier(each: Sequence[Prices], weights: Sequence[float]) -> Prices | None:
+    """What the mixture's calls cost and took, in the mean, before one kind of them began to cost or take more; None where none did."""
+    if all(prices.earlier is None for prices in each):
+        return None
+    parts = [prices.earlier or prices for prices in each]
+    costs, times = ([float(np.mean(getattr(part, name))) for part in parts] for name in ("costs", "times_s"))
+    return Prices(np.array([np.dot(costs, weights)]), np.array([np.dot(times, weights)]))
 
 
 def _evenly(prices: Prices, n: int) -> tuple[Floats, Floats]:

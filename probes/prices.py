@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from probes.spells import NONE, Spells
 from probes.stats import Interval, student
 
 if TYPE_CHECKING:
@@ -37,23 +38,41 @@ class Prices:
     """(cost, server time) pairs of one call; units and seconds, equally long.
 
     Of a mix of calls `kinds` says how many pairs one after another are of each: how often each is made is known, and no part of what the
-    pairs leave open.
+    pairs leave open. `earlier` are those of calls before the first of these, where these surely cost or take more; `spells` is whether
+    calls in a row are alike.
     """
 
     costs: Floats
     times_s: Floats
     kinds: tuple[int, ...] = ()
+    earlier: Prices | None = None
+    spells: Spells = NONE
 
     @property
     def n(self) -> int:
         """Number of pairs."""
         return len(self.costs)
 
+    @property
+    def whole(self) -> Prices:
+        """All that was seen, without regard to what changed or came in rows."""
+        parts = [self] if self.earlier is None else [self.earlier, self]
+        return Prices(np.concatenate([part.costs for part in parts]), np.concatenate([part.times_s for part in parts]))
+
+    @property
+    def degrees(self) -> int:
+        """Degrees of freedom that they leave to a mean."""
+        return _degrees(self.n, self.spells.fewer)
+
     def smoothed(self) -> tuple[Floats, Floats]:
         """(costs, times) to draw from."""
         if self.n < LEAST_SMOOTHED:
             return self.costs, self.times_s
         return _smooth(self.costs, seed=3), _smooth(self.times_s, seed=5)
+
+    def mean_of(self, values: Floats) -> Interval | None:
+        """Mean of the costs or times with its interval."""
+        return mean_of(values, self.kinds, self.spells.fewer)
 
     @property
     def heavy(self) -> bool:
@@ -77,19 +96,25 @@ class Prices:
         )
 
 
-def mean_of(values: Floats, kinds: Sequence[int] = ()) -> Interval | None:
+def mean_of(values: Floats, kinds: Sequence[int] = (), fewer: float = 1.0) -> Interval | None:
     """Mean with its interval by Student's t on the logarithm's scale where the spread is wide; None below `LEAST_PRICED`.
 
-    `kinds`: how many values one after another are of each kind, where the shares of the kinds are known and not drawn.
+    `kinds`: how many values one after another are of each kind, where the shares of the kinds are known and not drawn. `fewer`: as of
+    `Spells`.
     """
     n = len(values)
     if n < LEAST_PRICED:
         return None
-    mean, half = float(np.mean(values)), student(n - 1) * _error_of_mean(values, kinds or (n,))
+    mean, half = float(np.mean(values)), student(_degrees(n, fewer)) * math.sqrt(fewer) * _error_of_mean(values, kinds or (n,))
     if mean <= 0.0:
         return Interval(mean, mean - half, mean + half, n)
     ratio = math.exp(half / mean)
     return Interval(mean, mean / ratio, mean * ratio, n)
+
+
+def _degrees(n: int, fewer: float) -> int:
+    """Degrees of freedom that n values leave to a mean."""
+    return max(1, int(n / fewer) - 1)
 
 
 def _error_of_mean(values: Floats, kinds: Sequence[int]) -> float:

@@ -13,7 +13,7 @@ from probes.estimate import Estimate, estimate
 from probes.foreign import foreign_budget
 from probes.mixture import mixture
 from probes.observation import Observation
-from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices, mean_of
+from probes.prices import LEAST_PRICED, LEAST_SMOOTHED, Prices
 from probes.safety import FASTEST_PER_S, ODDS, USUAL_JOB, BoundBy, Elasticities, Safe, elasticities, even_rate, workers
 from probes.signatures import Regime, Sign, Signs
 from probes.stats import Interval, student
@@ -111,20 +111,25 @@ def _entry(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls:
         "bucket": None
         if bucket is None or found.regime is Regime.REFUSALS
         else {k: None if v is None else v.document() for k, v in bucket.items()},
-        "cost": _document(None if prices is None else mean_of(prices.costs, prices.kinds)),
-        "server_time_s": _document(None if prices is None else mean_of(prices.times_s, prices.kinds)),
+        "cost": _document(None if prices is None else prices.mean_of(prices.costs)),
+        "server_time_s": _document(None if prices is None else prices.mean_of(prices.times_s)),
         "safe": None if safe is None else safe.document(),
         "confirmed": None,
-        "signs": [sign.document() for sign in (*found.signs, *why, *_signs_of_prices(prices))],
+        "signs": [sign.document() for sign in (*found.signs, *why, *signs_of_prices(prices))],
         **({} if found.window is None else {"window": found.window.document()}),
     }
 
 
-def _signs_of_prices(prices: Prices | None) -> list[Sign]:
-    if prices is None or not prices.heavy:
+def signs_of_prices(prices: Prices | None) -> list[Sign]:
+    """What is to be said of what a call costs and takes, beside the numbers."""
+    if prices is None:
         return []
-    said = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
-    return [Sign("heavy_tail", said)]
+    heavy = f"A few calls cost or take far more than the rest: beyond {prices.n} there are dearer ones, which the rate cannot foresee."
+    rows = (
+        "Calls that cost or take more come many in a row, as when a server is busy: the rate allows for rows like those seen, not for "
+        "longer ones."
+    )
+    return [*([Sign("heavy_tail", heavy)] if prices.heavy else []), *([Sign("spells", rows)] if prices.spells.row > 1 else [])]
 
 
 def untried(document: dict[str, Any], steady_at: float | None) -> Sign | None:
@@ -135,18 +140,6 @@ def untried(document: dict[str, Any], steady_at: float | None) -> Sign | None:
     pace = rounded_down(rate["low"])
     said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {pace}."
     return Sign("untried", said)
-
-
-def stalling(document: dict[str, Any], piles_at: float | None) -> Sign | None:
-    """A sign that calls stand still together, which bounds the rate; None where they do not."""
-    rate = (document["safe"] or {}).get("rate_per_s")
-    if piles_at is None or rate is None or not math.isclose(rate["high"], piles_at, rel_tol=1e-4):
-        return None
-    said = (
-        "Calls stand still together at times (a lock, a collection of garbage): even calls pile up behind that, workers do not. The rate "
-        "is bound by what piled up meanwhile; a longer stand is not foreseen."
-    )
-    return Sign("stalls", said)
 
 
 def rate_documents(observations: Iterable[Observation]) -> list[dict[str, Any]]:
@@ -182,7 +175,7 @@ def safe_rate(twin: Twin, found: Estimate, prices: Prices, job_calls: int) -> tu
         + _variance_of_distance(found, twin, slopes)
         + MONTE_CARLO_ERROR**2
     )
-    half = student(prices.n - 1) * error
+    half = student(prices.degrees) * error
     value = middle * math.exp(-_caution(error, SELDOM_OUTFLOW if _bound_by(slopes) is BoundBy.OUTFLOW else SELDOM))
     return Interval(value, middle * math.exp(-half), middle * math.exp(half), prices.n), slopes
 
@@ -243,7 +236,8 @@ def _quickest(prices: Prices) -> float:
     """Share of the mean time that the quickest of the first, the last and the other calls took: workers of these fill the bucket sooner."""
     times, part = prices.times_s, max(1, prices.n // 6)
     parts = (times[:part], times[part:], times[-part:], times[:-part])
-    return min(1.0, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
+    before = 1.0 if prices.earlier is None else float(np.mean(prices.earlier.times_s) / np.mean(times))
+    return min(1.0, before, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
 
 
 def _bounded(rate: Interval | None, bound: BoundBy, bounds: Bounds) -> tuple[Interval | None, BoundBy]:
@@ -269,7 +263,8 @@ def _bound_by(slopes: Elasticities) -> BoundBy:
 def _variance_of_prices(prices: Prices, slopes: Elasticities) -> float:
     """Variance of log rate from having seen n pairs only: resampled means and Gini index, weighted by their elasticities."""
     cost, time, spread = prices.resampled()
-    return float(np.var(slopes.cost * cost + slopes.time * time + slopes.spread * spread)) * prices.n / max(1, prices.n - 1)
+    alone = float(np.var(slopes.cost * cost + slopes.time * time + slopes.spread * spread))
+    return alone * prices.spells.fewer * prices.n / max(1, prices.n - 1)
 
 
 def _variance_of_bucket(found: Estimate, slopes: Elasticities) -> float:

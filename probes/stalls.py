@@ -7,8 +7,11 @@ calls stand for as long as they did.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +20,7 @@ from probes.fit.touches import Touch, touches_of
 from probes.mixture import mixture
 from probes.observation import Observation
 from probes.pricing import Step
+from probes.signatures import Sign
 from probes.twin import Twin, peaks
 
 REPLICAS = 2000
@@ -36,7 +40,8 @@ def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observatio
 
     `seen` are the observations that the steps count.
     """
-    twin = (mixture(found, None) or (None, None))[0]
+    alone = replace(found, prices={call: prices.whole for call, prices in found.prices.items()})
+    twin = (mixture(alone, None) or (None, None))[0]
     if twin is None or not steps:
         return None
     ends = [*(step.first for step in steps[1:]), len(seen)]
@@ -98,3 +103,15 @@ def _relative(calls: Sequence[Observation]) -> np.ndarray:
         kinds[o.call].append(o.flight_s or 0.0)
     usual = {call: float(np.median(flights)) for call, flights in kinds.items()}
     return np.array([(o.flight_s or 0.0) / max(usual[o.call], 1e-6) for o in calls])
+
+
+def stalling(document: dict[str, Any], piles_at: float | None) -> Sign | None:
+    """A sign that calls stand still together, which bounds the rate; None where they do not."""
+    rate = (document["safe"] or {}).get("rate_per_s")
+    if piles_at is None or rate is None or not math.isclose(rate["high"], piles_at, rel_tol=1e-4):
+        return None
+    said = (
+        "Calls stand still together at times (a lock, a collection of garbage): even calls pile up behind that, workers do not. The rate "
+        "is bound by what piled up meanwhile; a longer stand is not foreseen."
+    )
+    return Sign("stalls", said)

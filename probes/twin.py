@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -35,12 +35,23 @@ ROWS = 32
 """Replicas of one job worked on at one time: their arrays stay in the processor's cache, and a replay takes a third of the time."""
 
 
+class Rows(NamedTuple):
+    """Pairs are drawn so many `at_once`, one after another as they were seen, and of each so many `alike` that follow one another."""
+
+    at_once: int = 1
+    alike: int = 1
+
+
+EACH = Rows()
+
+
 @dataclass(frozen=True)
 class Twin:
     """`costs` (units) and `times_s` (seconds between the bucket's two touches) are pairs, equally long, drawn together with equal odds.
 
     `round_trip_s` is the network's share of a call, which a worker waits as well; `jitter_s` by how much one way there varies (standard
-    deviation): calls that are sent evenly do not arrive so. The seed makes answers repeatable.
+    deviation): calls that are sent evenly do not arrive so. `rows` keeps spells together: pairs then stand in order of time. The seed makes
+    answers repeatable.
     """
 
     bucket: BucketSettings
@@ -49,6 +60,7 @@ class Twin:
     round_trip_s: float = 0.0
     seed: int = 1
     jitter_s: float = 0.0
+    rows: Rows = EACH
     _cache: dict[tuple[int, int], tuple[Floats, Floats]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
@@ -79,10 +91,19 @@ class Twin:
         """(costs, times) of shape (replicas, calls): the same for the same question, so that answers change smoothly."""
         key = (calls, replicas)
         if key not in self._cache:
-            picks = np.random.default_rng(self.seed).integers(0, len(self.costs), size=(replicas, calls))
+            picks = self._picks(calls, replicas)
             self._cache.clear()
             self._cache[key] = (self.costs[picks], self.times_s[picks])
         return self._cache[key]
+
+    def _picks(self, calls: int, replicas: int) -> NDArray[np.int64]:
+        rng, (at_once, alike) = np.random.default_rng(self.seed), self.rows
+        if at_once == 1:
+            return rng.integers(0, len(self.costs), size=(replicas, calls))
+        pairs = len(self.costs) // alike
+        starts = rng.integers(0, pairs, size=(replicas, math.ceil(calls / at_once)))
+        places = ((starts[:, :, None] + np.arange(at_once)) % pairs).reshape(replicas, -1)[:, :calls]
+        return places * alike + rng.integers(0, alike, size=places.shape)
 
     def even_peaks(self, rate_per_s: float, calls: int, replicas: int = EVEN_REPLICAS) -> Floats:
         """Greatest level right after an arrival, one per replica, when `calls` are sent evenly at `rate_per_s` from rest.
@@ -130,6 +151,8 @@ class Twin:
         """(arrivals, departures, costs), each of shape (replicas, calls): the first `calls` arrivals of all workers."""
         each = min(calls, math.ceil(calls / workers * 1.25) + 12)
         costs, times = self.draws(workers * each, replicas)
+        if self.rows.at_once > 1:  # what is alike is alike for all workers at one time
+            costs, times = (values.reshape(replicas, each, workers).swapaxes(1, 2).reshape(replicas, -1) for values in (costs, times))
         times = times.reshape(replicas, workers, each)
         returned = np.cumsum(times + pause_s, axis=2)
         # the very instant at which the last call returned: a rounding error would let the next arrive before the last has left

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed
 
-from probes.changes import drifting
+from probes.bucket import BucketSettings
+from probes.changes import RISING, dearer, drifting, lasting
 from probes.design import Design
 from probes.estimate import estimate
 from probes.observation import Observation
+from probes.prices import Prices
 
 
 @pytest.mark.parametrize(("less", "told"), [(0.0, []), (150.0, ["limit_changed"])])
@@ -18,6 +21,31 @@ def test_a_level_that_changes_by_whole_reservations(less: float, told: list[str]
     assert found is not None
     assert [kind for kind, _ in found.signs] == told
     assert (found.fit is None) is bool(told)
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(
+    ("calls", "bucket", "last"),
+    [
+        (150, BucketSettings(600.0, 800.0, 8.0, 50.0), "mark 600, reservation 50, outflow/s 8"),
+        (150, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
+        (250, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
+    ],
+)
+def test_a_limit_that_is_changed_while_it_is_asked(calls: int, bucket: BucketSettings, last: str) -> None:
+    """The bucket before and the one after are both named, no rate is told of their mixture, and nobody else is blamed."""
+    world = World(law=Law(0.3, 0.3), seed=2)
+    world.carry_out(Design((SELF,), calls))
+    world.deploy(bucket)
+    world.carry_out(Design((SELF,), calls + 120))
+    found = estimate(world.seen)
+    assert found is not None
+    told = dict(found.signs)
+    assert (found.fit, "shared_token" in told) == (None, False)
+    said, now = told["limit_changed"].split(": ")[1].split(", the last ")
+    assert said.startswith("the first calls show mark 600, reservation 50, outflow/s 10")
+    constants = [[float(part.split()[-1]) for part in text.split(". ")[0].split(", ")] for text in (now, last)]
+    assert constants[0] == pytest.approx(constants[1], rel=0.03)
 
 
 def answers(*parts: tuple[int, float]) -> list[Observation]:
@@ -33,3 +61,35 @@ def test_a_server_that_warms_up_or_slows_down_for_good(parts: tuple[tuple[int, f
     assert said is not None
     assert said.startswith("The server took ")
     assert drifting(answers((sum(count for count, _ in parts), parts[0][1]))) is None
+
+
+def spread(n: int, *, factor: float = 1.0, since: int = 150, until: int = 10_000) -> np.ndarray:
+    """Values of lognormal spread a half, those from `since` to `until` so many times as great."""
+    places = np.arange(n)
+    return np.exp(np.random.default_rng(n).normal(0.0, 0.5, n)) * np.where((places >= since) & (places < until), factor, 1.0)
+
+
+@pytest.mark.parametrize("what", ["costs", "times_s"])
+def test_what_a_job_to_come_pays(what: str) -> None:
+    """Where calls cost or take 1.6 times as much from the 151st on, those since then are left; the whole is kept beside."""
+    columns = {"costs": spread(400), "times_s": spread(400), what: spread(400, factor=1.6)}
+    left = lasting(Prices(columns["costs"], columns["times_s"]))
+    assert left.n == pytest.approx(250, abs=5)
+    assert np.array_equal(left.whole.times_s, columns["times_s"])
+    assert np.array_equal(left.costs, columns["costs"][400 - left.n :])
+
+
+def test_all_calls_are_of_one_time() -> None:
+    """Calls that do not change, that become cheaper, or of which 40 in a row took six times as long and then no more, are all left."""
+    for columns in (spread(400), spread(400, factor=0.6), spread(400, factor=6.0, until=190), np.full(400, 0.5), spread(39, factor=9.0)):
+        prices = Prices(spread(len(columns)), columns)
+        assert lasting(prices) is prices
+
+
+def test_calls_that_become_dearer_are_said() -> None:
+    """What they cost at first and later, and which of the two the rate is of; nothing where they cost the same."""
+    paid = spread(300, factor=2.0)
+    seen = [observed(float(n), n + 0.5, cost=float(cost)) for n, cost in enumerate(paid)]
+    first, later = (float(np.mean(part)) for part in np.split(paid, [300 - lasting(Prices(paid, np.ones(300))).n]))
+    assert dearer(seen) == f"Calls cost {first:.2g} units at first and {later:.2g} later: {RISING}"
+    assert dearer(seen[:150]) is None

@@ -45,6 +45,11 @@ CASES: dict[str, tuple[list[Observation], str, str]] = {
         "maintenance",
         "Asking stopped after 4 of 400 calls: 1 of them was answered 503, maintenance or a refresh.",
     ),
+    "calls that were on their way when maintenance began": (
+        [*several(3), made(at_s=3.0, **DOWN), *(made(at_s=2.0 + n / 10.0, flight_s=2.0) for n in range(8))],
+        "maintenance",
+        "Asking stopped after 12 of 400 calls: 1 of them was answered 503, maintenance or a refresh.",
+    ),
     "headers that stopped": (
         [*several(86), *several(20, remaining=None)],
         "headers_ended",

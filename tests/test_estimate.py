@@ -281,6 +281,16 @@ def test_refusals_where_there_was_room() -> None:
     assert found([*world.seen[:-1], room[1]]).bucket() is not None
 
 
+def test_refusals_of_something_in_front() -> None:
+    """Refusals without the headers that all other answers have are a gateway's, whatever the bucket has left; the sentence says so."""
+    world = asked()
+    bare = [dataclasses.replace(o, status=429, outcome=Outcome.THROTTLED, remaining=None, cost=None) for o in world.seen[-2:]]
+    told = found([*world.seen[:-2], *bare])
+    assert told.bucket() is None
+    said = "2 calls were refused where the bucket that the headers show had room, and without its headers: "
+    assert told.signs == (("other_limit", said + "a gateway or a proxy in front of it has a limit of its own."),)
+
+
 def test_older_script_is_said() -> None:
     """The script without the floor is a remark."""
     world = World(BucketSettings(floor_after_leak=False), Law(0.4, 4.0), seed=3)

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         5,
         frozenset(
             "fit signatures doubts prices mixture twin safety estimate rates resting windows changes slowing design search".split()
-            + "levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold".split()
+            + "levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold spells".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),

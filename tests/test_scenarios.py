@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -220,6 +221,24 @@ def test_throttling_never_causes_a_refusal(mark: float, reservation: float) -> N
 
     lines = seen("throttling", profile("production").changed(bucket=BucketSettings.of(mark, 10.0, reservation)))
     assert {o.outcome for o in lines} == {Outcome.OK}
+
+
+def test_calls_keep_their_distances_where_this_side_stood_still() -> None:
+    """What was due while the event loop was held up for two seconds is put off, and does not go out at one instant."""
+    call = Call("GET", "/api/v1/users/self")
+    rounds = iter([Round(tuple((0.2 * n, call) for n in range(20)))])
+
+    def held_up() -> None:
+        asyncio.get_running_loop()._jumping.now_s += 2.0  # type: ignore[attr-defined] # as a callback that takes so long
+
+    def decide(so_far: Any) -> Round | None:
+        if not so_far:
+            asyncio.get_running_loop().call_later(1.1, held_up)
+        return next(rounds, None)
+
+    sent = sorted(o.sent_s or 0.0 for o in seen("throttling", options=Options(decide=decide)))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert gaps == pytest.approx([0.2] * 5 + [2.1] + [0.2] * 13, abs=0.001)
 
 
 def test_throttling_obeys_its_design() -> None:

@@ -11,8 +11,8 @@ from worlds import SELF, Law, World, random_world
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import estimate
-from probes.rates import Bounds, rate_document, stalling
-from probes.stalls import piled_rate
+from probes.rates import Bounds, rate_document
+from probes.stalls import piled_rate, stalling
 
 LAW = Law(0.3, 0.15, 0.4)
 

@@ -127,6 +127,10 @@ class World:
         }
         self.seen.append(observed(sent, now, call=call, **self.answers(len(self.seen), fields)))
 
+    def deploy(self, bucket: BucketSettings) -> None:
+        """Other constants from now on; the level stays."""
+        self._bucket.settings = bucket
+
     def _others(self, now: float) -> None:
         while self.others is not None and self._others_at < now:
             self._bucket.touch(self.others[0], self._others_at)

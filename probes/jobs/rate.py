@@ -22,11 +22,11 @@ from probes.jobs.rate_text import answer_text
 from probes.jobs.session import Settings, Told, open_run, require_credentials, run_async, write_report
 from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, mix_document, rate_document, stalling, untried
+from probes.rates import Bounds, mix_document, rate_document, untried
 from probes.runs import Run
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.signatures import Regime, Sign
-from probes.stalls import piled_rate
+from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document
 from probes.wording import plural
 

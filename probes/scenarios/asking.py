@@ -16,6 +16,8 @@ from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
 if TYPE_CHECKING:
     from probes.client import Answer, Client
 
+STOOD_STILL_S, PUT_OFF_S = 0.1, 0.001
+"""A call whose turn comes so much too late, s, puts off those after it; from so much on, s, one was put off while it waited."""
 REFUSED = frozenset({Outcome.UNAUTHORIZED, Outcome.FORBIDDEN, Outcome.NO_USER_AGENT, Outcome.GATEWAY_ERROR})
 
 
@@ -123,26 +125,44 @@ def server_clock_s(answer: Answer) -> float | None:
         return None
 
 
+@dataclass(slots=True)
+class _Begun:
+    """When a round began, seconds since the run's start; later where this side stood still meanwhile."""
+
+    client: Client
+    start_s: float
+
+    async def due_s(self, offset_s: float) -> float:
+        """Waits for a call's turn; when that is. Calls that fell due while this side stood still would else go out at one instant."""
+        await asyncio.sleep(max(0.0, self.start_s + offset_s - self.client.now()))
+        late_s = self.client.now() - self.start_s - offset_s
+        if late_s < -PUT_OFF_S:
+            return await self.due_s(offset_s)
+        self.start_s += late_s if late_s > STOOD_STILL_S else 0.0
+        return self.start_s + offset_s
+
+
 async def together(client: Client, asked: Round, scenario: str) -> list[Observation]:
     """Makes the calls of one round, each `offset_s` after its start; the observations in the order in which the answers came.
 
-    What is not sent yet stays unsent once an answer was refused, fell below `stop_below`, or three in a row brought nothing. Raises
-    GuardStop once those in flight have come back: each took its part of the budget, and the longest of them would be missed.
+    Where this side stood still meanwhile the rest of the round is put off. What is not sent yet stays unsent once an answer was refused,
+    fell below `stop_below`, or three in a row brought nothing. Raises GuardStop once those in flight have come back: each took its part of
+    the budget, and the longest of them would be missed.
     """
     if asked.after_s > 0.0:
         await asyncio.sleep(asked.after_s)
-    start_s = client.now()
+    begun = _Begun(client, client.now())
     answered: list[Observation] = []
     patience = Patience()
     stopped = asyncio.Event()
     guards: list[GuardStop] = []
 
     async def one(offset_s: float, call: Call) -> None:
-        await asyncio.sleep(max(0.0, start_s + offset_s - client.now()))
+        due_s = await begun.due_s(offset_s)
         if stopped.is_set():
             return
         try:
-            observation = await client.send(call, scenario=scenario, due_s=start_s + offset_s, note=_not_as_asked)
+            observation = await client.send(call, scenario=scenario, due_s=due_s, note=_not_as_asked)
         except GuardStop as stop:
             guards.append(stop)
             stopped.set()
