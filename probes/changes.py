@@ -1,4 +1,4 @@
-"""What changed at the server while it was asked: its limit, or the time it takes."""
+"""What changed at the server while it was asked: its limit, what calls cost, or the time they take."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from probes.prices import Prices
 from probes.stats import normal_scores
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from probes.prices import Floats
 
 FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
@@ -22,9 +24,11 @@ FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
 CLEAR_NOISE, CLEAR_OUTLIERS, ANOTHER = 0.3, 0.08, 0.05
 """A scatter (units) and a share of outliers above which the first calls are looked at by themselves; by which share they must differ."""
 CONSTANTS = ("high_water_mark", "up_front_cost", "outflow_per_s")
-OWN_OUTLIERS, CLEARLY = 0.15, 4.0
-"""Share of outliers that the first or the last calls leave at most, as the last begin at a level that is not known; by how many standard
-errors they differ."""
+OWN_OUTLIERS, OWN_NOISE, CLEARLY = 0.15, 1.5, 4.0
+"""Share of outliers and scatter, units, that the first or the last calls leave at most, as the last begin at a level that is not known; by
+how many standard errors they differ."""
+LATE, MOST_OF = 40, 0.8
+"""Of so many headers at the end so large a share is off where constants changed; behind a lock it is part of them."""
 LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
 """Fewest calls of a part; by which factor its server time differs, and by how many standard errors."""
 FEWEST_SINCE, RISEN, RISEN_SURELY = 20, 1.05, 4.0
@@ -47,16 +51,18 @@ def moved(fitted: Fit, touches: Sequence[Touch]) -> str | None:
 
 
 def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
-    """Why a fit to all is not believed: the first and the last calls show a bucket each, or the first another than all."""
+    """Why a fit to all is not believed: first and last calls show a bucket each, the last fit none, or the first another."""
     if len(touches) <= FIRST_CALLS or (fitted.noise <= CLEAR_NOISE and fitted.outliers <= CLEAR_OUTLIERS):
         return None
     part = min(FIRST_CALLS, len(touches) // 3)
-    then, now = (fit(each) for each in (touches[:part], touches[-part:]))
-    if then is not None and now is not None and _another(then, now):
-        return (
-            f"The limit was changed, or another job began to use this token: the first calls show {_told(then)}, the last {_told(now)}. "
-            "No rate is told of a mixture."
-        )
+    then = fit(touches[:part])
+    for last in sorted({part, min(part, LATE - LATE // 4)}, reverse=True):
+        if then is not None and (now := fit(touches[-last:])) is not None and _another(then, now):
+            said = f"the first calls show {_told(then)}, the last {_told(now)}. No rate is told of a mixture."
+            return f"The limit was changed, or another job began to use this token: {said}"
+    late = fitted.solution.missed[-LATE:]
+    if len(late) == LATE and float(np.mean(late)) >= MOST_OF:
+        return f"{int(np.sum(late))} of the last {LATE} headers fit no more what others show: the limit was changed, or another job began."
     first = fit(touches[:FIRST_CALLS])
     if first is None or first.outliers > CLEAR_OUTLIERS or abs(first.bucket.up_front_cost / fitted.bucket.up_front_cost - 1.0) < ANOTHER:
         return None
@@ -65,7 +71,7 @@ def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
 
 def _another(then: Fit, now: Fit) -> bool:
     """Whether both fits explain their calls and differ in a constant by more than their errors."""
-    if any(one.outliers > OWN_OUTLIERS or not one.checked for one in (then, now)):
+    if any(one.outliers > OWN_OUTLIERS or one.noise > OWN_NOISE or not one.checked for one in (then, now)):
         return False
     pairs = [[getattr(one.bucket, name) for one in (then, now)] for name in CONSTANTS]
     errors = [math.hypot(*each) for each in zip(then.errors, now.errors, strict=True)]
@@ -73,8 +79,9 @@ def _another(then: Fit, now: Fit) -> bool:
 
 
 def _told(one: Fit) -> str:
-    mark, reservation, outflow = (getattr(one.bucket, name) for name in CONSTANTS)
-    return f"mark {mark:.4g}, reservation {reservation:.3g}, outflow/s {outflow:.3g}"
+    """The constants that it knows well."""
+    pairs = [(word, getattr(one.bucket, name)) for word, name in zip(("mark", "reservation", "outflow/s"), CONSTANTS, strict=True)]
+    return ", ".join(f"{word} {value:.4g}" for (word, value), error in zip(pairs, one.errors, strict=True) if error < ANOTHER * value)
 
 
 def drifting(seen: Sequence[Observation]) -> str | None:
@@ -111,6 +118,50 @@ def lasting(prices: Prices) -> Prices:
     if not at:
         return prices
     return Prices(prices.costs[at:], prices.times_s[at:], earlier=Prices(prices.costs[:at], prices.times_s[:at]))
+
+
+def first_ones(paths: Sequence[str], prices: Prices) -> Prices:
+    """`prices` of the calls whose path was asked for the first time, where they surely cost or take more than those asked again.
+
+    A cache answers these, and a job over many things asks for each of them once.
+    """
+    first = _first(paths)
+    if not any(_surely_more(values, first) for values in (prices.costs, prices.times_s)):
+        return prices
+    return Prices(prices.costs[first], prices.times_s[first])
+
+
+def again(seen: Sequence[Observation]) -> str | None:
+    """Whether calls of one kind whose path had been asked for before cost or take less."""
+    for mine in _by_call(seen).values():
+        priced = [o for o in mine if usable_cost(o) is not None and o.server_time_s is not None]
+        first = _first([o.path for o in priced])
+        for name, unit in (("cost", "units"), ("server_time_s", "s")):
+            values = np.array([getattr(o, name) for o in priced])
+            if _surely_more(values, first):
+                less, more = _mean(values[~first]), _mean(values[first])
+                return (
+                    f"What is asked for again takes {less} {unit} where it took {more} at first: a cache answers, or the server warmed up. "
+                    "Only first calls count."
+                )
+    return None
+
+
+def _first(paths: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of `paths` were not among those before."""
+    told = {path: n for n, path in reversed(list(enumerate(paths)))}
+    return np.array([told[path] == n for n, path in enumerate(paths)], dtype=bool)
+
+
+def _surely_more(values: Floats, which: NDArray[np.bool_]) -> bool:
+    """Whether `which` of the values are greater than the others, both of which are not few."""
+    counts = int(which.sum()), int((~which).sum())
+    if min(counts) < FEWEST_SINCE:
+        return False
+    scores = normal_scores(values)
+    gap = float(np.mean(scores[which]) - np.mean(scores[~which])) / max(float(np.std(scores)), 1e-9)
+    surely = gap > RISEN_SURELY * math.sqrt(1.0 / counts[0] + 1.0 / counts[1])
+    return surely and float(np.mean(values[which])) > RISEN * float(np.mean(values[~which]))
 
 
 def _risen_at(values: Floats) -> int:

@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from probes.bucket import usual_maximum
-from probes.changes import changed, dearer, drifting, moved
+from probes.changes import again, changed, dearer, drifting, moved
 from probes.fit.distance import Distance
 from probes.fit.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.fit.regression import LEAST_COUNTED
@@ -18,7 +18,7 @@ from probes.fit.touches import Touch, jitter_s
 from probes.observation import Observation, Outcome
 from probes.resting import RISE
 from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
-from probes.slowing import queued_s
+from probes.slowing import delayed, queued_s
 from probes.windows import counts_down
 from probes.wording import seconds
 
@@ -71,12 +71,12 @@ def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Dista
         found, signs = _by_the_first(found, touches)
     if found is not None and (free := _without_reservation(found, touches)):
         return None, None, (Sign("no_reservation", free),)
-    in_order = not _out_of_order(seen) and not any(o.outcome is Outcome.READ_TIMEOUT for o in seen)  # which hold reservations unseen
-    if found is None or not _explains(found):
-        change = changed(found, touches) if found is not None and in_order else None
-        return found, None, signs if change is None else (*signs, Sign("limit_changed", change))
-    if in_order and (change := moved(found, touches)):
-        return found, None, (*signs, Sign("limit_changed", change))
+    believed = found is not None and _explains(found)
+    change = None if found is None or _out_of_order(seen) else (moved if believed else changed)(found, touches)
+    if change is not None and not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):  # which hold reservations unseen
+        signs = (*signs, Sign("limit_changed", change))
+    if found is None or not believed or change is not None:
+        return found, None, signs
     if unforeseen := _unforeseen(found, touches):
         return found, None, (*signs, unforeseen)
     return found, _either(_whole(found, away), touches), signs
@@ -86,7 +86,9 @@ def signs_of_calls(seen: Sequence[Observation]) -> Signs:
     """What is to be said of the calls themselves, whatever limits them."""
     lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
     said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
-    told = ("timeouts", said if lost else None), ("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))
+    repeats = again(seen)
+    drifts = [("asked_again", repeats)] if repeats else [("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))]
+    told = [("timeouts", said if lost else None), *drifts]
     return tuple(Sign(kind, says) for kind, says in told if says is not None)
 
 
@@ -199,7 +201,7 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
         yield others
     if fitted is not None and (not math.isfinite(fitted.errors[1]) or (_explains(fitted) and not fitted.checked)):
         yield Sign("no_overlap", _no_overlap(fitted, touches))
-    if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None:
+    if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None and delayed(seen) is None:
         yield Sign("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script.")
     if missing is not None:
         yield missing
@@ -214,16 +216,22 @@ def _others(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[Observa
         return Sign("remaining_jumps", jumps)
     if fitted is None:
         return None
-    if (shared := _shared_token(fitted, seen)) is not None:
-        if (waited_s := queued_s(seen)) is not None:
-            return Sign("queueing", _queues(waited_s))
-        if failed := _failed_unseen(seen):
-            said = f"{failed} of {len(seen)} calls failed without a budget header, and may have filled the bucket unseen."
-            return Sign("failed_unseen", said)
-        if not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):
-            return Sign("shared_token", shared)
+    if (shared := _shared_token(fitted, seen)) is not None and (why := _misfit(shared, seen)) is not None:
+        return why
     less = less_outflow(fitted.bucket, fitted.errors[2])
     return None if less is None else Sign("less_outflow", less)
+
+
+def _misfit(shared: str, seen: Sequence[Observation]) -> Sign | None:
+    """Why headers fit no bucket: calls that wait, fail or come late, else another job (`shared`); None where lost calls may."""
+    if (waited_s := queued_s(seen)) is not None:
+        return Sign("queueing", _queues(waited_s))
+    if failed := _failed_unseen(seen):
+        said = f"{failed} of {len(seen)} calls failed without a budget header, and may have filled the bucket unseen."
+        return Sign("failed_unseen", said)
+    if (late := delayed(seen)) is not None:
+        return Sign("delayed", late)
+    return None if any(o.outcome is Outcome.READ_TIMEOUT for o in seen) else Sign("shared_token", shared)
 
 
 def _failed_unseen(seen: Sequence[Observation]) -> int:

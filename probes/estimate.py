@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from probes.changes import lasting
+from probes.changes import first_ones, lasting
 from probes.doubts import judged, signs_of_calls
 from probes.fit.distance import Distance, distance, with_times
 from probes.fit.identify import UNTOLD, Fit
@@ -139,15 +139,17 @@ def _ended(seen: Sequence[Observation], outcome: Outcome) -> int:
 def _prices(observations: Sequence[Observation], base: float) -> dict[str, Prices]:
     """Prices by call name: answers that succeeded, with a cost; server time from the server, else flight less the network's share.
 
-    Where calls began to cost or to take more, those since then.
+    Where a cache answers what is asked for again, of first calls; where calls began to cost or to take more, of those since then.
     """
     found: dict[str, list[tuple[float, float]]] = {}
+    paths: dict[str, list[str]] = {}
     for o in observations:
         flight, cost = o.flight_s, usable_cost(o)
         if o.ok and cost is not None and flight is not None:
             time = o.server_time_s if o.server_time_s is not None else max(0.0, flight - (o.receive_s or 0.0) - base)
             found.setdefault(o.call, []).append((cost, max(time, 1e-4)))
-    each = {call: lasting(Prices(*np.array(pairs).T)) for call, pairs in found.items()}
+            paths.setdefault(o.call, []).append(o.path)
+    each = {call: lasting(first_ones(paths[call], Prices(*np.array(pairs).T))) for call, pairs in found.items()}
     return {call: replace(prices, spells=spells_of(prices.costs, prices.times_s)) for call, prices in each.items()}
 
 

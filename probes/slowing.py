@@ -17,6 +17,8 @@ SLOWER_S = 0.03
 """... and by this many seconds."""
 SURE, SURE_AT_ONCE = 2.6, 4.2
 """... and beyond chance by so many standard errors, where the sign is looked at a second time, and where it cannot be."""
+DELAYED_S, DELAYED, FEWEST_DELAYED = 0.1, 0.03, 4
+"""An answer is late by more than so many seconds; many are at least this share, and so many."""
 
 
 def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: float = SURE) -> bool:
@@ -61,6 +63,18 @@ def queued_s(seen: Sequence[Observation]) -> float | None:
     names = {id(o) for o in alone}
     beside = [o for o in seen if id(o) not in names]
     return _waited_s(alone, beside) if queueing(alone, beside) else None
+
+
+def delayed(seen: Sequence[Observation]) -> str | None:
+    """Whether many answers took far longer than the server's own time and the usual way: in which order the bucket saw calls is lost."""
+    waits = np.array([o.flight_s - o.server_time_s for o in seen if o.ok and o.flight_s is not None and o.server_time_s is not None])
+    late = waits[waits > np.median(waits) + DELAYED_S] if len(waits) else waits
+    if len(late) < max(FEWEST_DELAYED, DELAYED * len(waits)):
+        return None
+    return (
+        f"{len(late)} of {len(waits)} answers came up to {late.max() - np.median(waits):.2g} s later than the server's own time explains, "
+        "held up on their way or on this side: in which order the bucket saw the calls is not known."
+    )
 
 
 def _waited_s(before: Sequence[Observation], late: Sequence[Observation]) -> float | None:

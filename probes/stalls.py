@@ -33,6 +33,8 @@ LONG, LONGER = 0.9, 1.5
 """Quantile above which a call counts as long, in a row of which one takes so many times what its kind usually does ..."""
 SELDOM = 5e-3
 """... and odds below which so many of them in a row are no chance."""
+DRIFTS = ("server_time_drifts", "asked_again")
+"""Signs of why calls take long in a row, that do not stand still."""
 
 
 def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observation]) -> float | None:
@@ -48,7 +50,7 @@ def piled_rate(found: Estimate, steps: Sequence[Step], seen: Sequence[Observatio
     parts = [touches_of(seen[step.first : end], found.away.round_trip_s) for step, end in zip(steps, ends, strict=True)]
     rates = [rate for step, touches in zip(steps, parts, strict=True) if (rate := _by_peak(twin, step, touches)) is not None]
     stood_s = _stood_s(seen[steps[0].first :])
-    if not rates and (stood_s is None or found.shows("server_time_drifts")):
+    if not rates and (stood_s is None or any(map(found.shows, DRIFTS))):
         return None
     longest_s = stood_s or max(t.departed_s - t.arrived_s for touches in parts for t in touches)
     return min([*rates, twin.bucket.high_water_mark / twin.bucket.up_front_cost / longest_s])

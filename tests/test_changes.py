@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed
 
 from probes.bucket import BucketSettings
-from probes.changes import RISING, dearer, drifting, lasting
+from probes.changes import RISING, again, dearer, drifting, first_ones, lasting
 from probes.design import Design
 from probes.estimate import estimate
 from probes.observation import Observation
@@ -48,6 +50,20 @@ def test_a_limit_that_is_changed_while_it_is_asked(calls: int, bucket: BucketSet
     assert constants[0] == pytest.approx(constants[1], rel=0.03)
 
 
+@pytest.mark.untraced
+def test_a_limit_that_is_changed_late() -> None:
+    """Last calls that tell no bucket by themselves, as costs keep the level off its floor: that they fit no more is said."""
+    world = World(BucketSettings(1060.0, 1414.0, 8.3, 95.0), Law(0.8, 3.7), seed=3)
+    world.carry_out(Design((SELF,), 250))
+    world.deploy(BucketSettings(640.0, 854.0, 4.1, 143.0))
+    world.carry_out(Design((SELF,), 310))
+    found = estimate(world.seen)
+    assert found is not None
+    assert found.fit is None
+    said = " of the last 40 headers fit no more what others show: the limit was changed, or another job began."
+    assert dict(found.signs)["limit_changed"].endswith(said)
+
+
 def answers(*parts: tuple[int, float]) -> list[Observation]:
     """So many calls one after another, each of which took the server so long."""
     times = [time_s * (1.0 + 0.05 * (n % 5)) for count, time_s in parts for n in range(count)]
@@ -84,6 +100,27 @@ def test_all_calls_are_of_one_time() -> None:
     for columns in (spread(400), spread(400, factor=0.6), spread(400, factor=6.0, until=190), np.full(400, 0.5), spread(39, factor=9.0)):
         prices = Prices(spread(len(columns)), columns)
         assert lasting(prices) is prices
+
+
+def test_what_a_cache_answers_prices_no_job() -> None:
+    """Of 60 paths asked four times each, dear at first and nearly free again, only first calls count; not where all calls are as dear."""
+    paths = [f"/api/v1/users/{n % 60}" for n in range(240)]
+    costs = spread(240) * np.where(np.arange(240) < 60, 3.0, 0.05)
+    left = first_ones(paths, Prices(costs, spread(240)))
+    assert np.array_equal(left.costs, costs[:60])
+    even = Prices(spread(240), spread(240))
+    assert first_ones(paths, even) is even
+    assert first_ones(["/api/v1/users/self"] * 240, Prices(costs, costs)).n == 240
+    seen = [
+        replace(observed(float(n), n + 0.5, cost=float(cost), server_time_s=0.4), path=path)
+        for n, (cost, path) in enumerate(zip(costs, paths, strict=True))
+    ]
+    said = again(seen)
+    assert said is not None
+    assert said.startswith(
+        f"What is asked for again takes {np.mean(costs[60:]):.2g} units where it took {np.mean(costs[:60]):.2g} at first: "
+    )
+    assert again(seen[:60]) is None
 
 
 def test_calls_that_become_dearer_are_said() -> None:

@@ -25,7 +25,7 @@ from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.design import Design
-from probes.errors import GuardStop, RunFolderError
+from probes.errors import GuardStop, ProbesError, RunFolderError
 from probes.jobs import confirm as confirming
 from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
@@ -310,6 +310,15 @@ def test_low_ceiling(tmp_path: Path) -> None:
         }
     ]
     assert one.told.text.splitlines()[-1] == f"Next: probes report {one.run.folder}", "there is no bucket to plan by"
+
+
+def test_a_plan_where_only_a_ceiling_is_told(tmp_path: Path) -> None:
+    """No bucket to plan with, but the pace that the run told; it does not ask for the run that was just made."""
+    one = rated(tmp_path, budget=40, max_in_flight=1)
+    pace = rounded_down(one.told.document["calls"][0]["safe"]["rate_per_s"]["low"])
+    said = f"only that {pace} calls/s are safe under its ceilings: go at that, or raise them and measure again."
+    with pytest.raises(ProbesError, match=re.escape(said)):
+        plan_job.do(Settings(quiet=True), one.run.folder, 500, None, False)
 
 
 def test_low_ceiling_of_calls_that_fill_the_bucket(tmp_path: Path) -> None:

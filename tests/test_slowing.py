@@ -11,7 +11,7 @@ from worlds import Law, World, observed
 from probes.bucket import Bucket, BucketSettings
 from probes.estimate import estimate
 from probes.observation import Observation
-from probes.slowing import least_overlapped, queued_s
+from probes.slowing import delayed, least_overlapped, queued_s
 
 
 def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
@@ -61,3 +61,27 @@ def test_a_queue_makes_no_older_script() -> None:
         found = estimate(one_after_another(seed, 8, 10))
         assert found is not None
         assert ([kind for kind, _ in found.signs], (found.bucket() or {})["up_front_cost"]) == (["no_overlap"], None)
+
+
+def held_up(every: int, seconds: float) -> list[Observation]:
+    """What a world of calls side by side shows where each so many-th answer comes so much later."""
+    world = World(law=Law(0.3, 2.0), seed=1)
+    for _ in range(20):
+        world.round([0.05 * n for n in range(4)], 1.0)
+    late = [seconds * (n % every == 0) for n in range(len(world.seen))]
+    return [replace(o, received_s=(o.received_s or 0.0) + s) for o, s in zip(world.seen, late, strict=True)]
+
+
+def test_answers_that_are_held_up_on_their_way() -> None:
+    """One answer in eight that comes 0.6 s later than the server says: that is why headers fit no bucket, and nobody else is blamed."""
+    seen = held_up(8, 0.6)
+    said = (
+        "10 of 80 answers came up to 0.6 s later than the server's own time explains, held up on their way or on this side: in which order "
+        "the bucket saw the calls is not known."
+    )
+    assert delayed(seen) == said
+    found = estimate(seen)
+    assert found is not None
+    assert ("delayed", said) in found.signs
+    assert not found.shows("shared_token")
+    assert (delayed(held_up(8, 0.05)), delayed(held_up(40, 0.6)), delayed([])) == (None, None, None)

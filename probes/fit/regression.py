@@ -62,7 +62,7 @@ class Solution:
     @property
     def outliers(self) -> float:
         """Share of headers that the replay does not explain."""
-        return float(np.mean(self._missed)) if self.n else 0.0
+        return float(np.mean(self.missed)) if self.n else 0.0
 
     @property
     def beside(self) -> NDArray[np.bool_]:
@@ -72,10 +72,11 @@ class Solution:
     @property
     def explained(self) -> int:
         """How many headers that count reservations the replay explains, by their weight."""
-        return int(np.sum(self.weight[self.beside & ~self._missed]))
+        return int(np.sum(self.weight[self.beside & ~self.missed]))
 
     @property
-    def _missed(self) -> NDArray[np.bool_]:
+    def missed(self) -> NDArray[np.bool_]:
+        """Which headers the replay does not explain, in order of sending."""
         return np.asarray(np.abs(self.residuals) > 6.0 * self.noise + 0.5)
 
     @property

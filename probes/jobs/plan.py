@@ -73,9 +73,14 @@ def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, m
     return plan(twin, calls, ODDS, max_rate=max_rate, max_in_flight=max_in_flight, low=low, error=error), twin
 
 
+def _told(run: Run, instance: str) -> list[dict[str, Any]]:
+    """Entries of the run for `instance` that tell what is safe."""
+    return [one for one in facts.rates(run.manifest) if one["instance"] == instance and one["safe"]]
+
+
 def _piled(run: Run, instance: str) -> float:
     """The rate that the run recommends where calls stand still together, which no twin foretells; inf where they do not."""
-    told = [one for one in facts.rates(run.manifest) if one["instance"] == instance and one["safe"]]
+    told = _told(run, instance)
     stalls = [one for one in told if any(sign.get("kind") == "stalls" for sign in one.get("signs") or () if isinstance(sign, dict))]
     rates = [facts.number(one["safe"]["rate_per_s"]) for one in stalls]
     return min((rate["low"] for rate in rates if rate is not None), default=math.inf)
@@ -87,6 +92,10 @@ def _no_bucket(run: Run, found: Estimate) -> str:
     if found.window is not None:
         return f"{run.folder} shows no bucket to plan by at '{found.instance}': {found.window.says}"
     said = f"{run.folder} does not identify the bucket of '{found.instance}' ({found.regime})"
+    paces = [rate for one in _told(run, found.instance) if (rate := facts.number(one["safe"]["rate_per_s"])) is not None]
+    if paces:
+        pace = rounded_down(min(rate["low"] for rate in paces))
+        return f"{said}, only that {pace} calls/s are safe under its ceilings: go at that, or raise them and measure again."
     return f"{said}: make a run with 'probes rate -i {found.instance}'."
 
 

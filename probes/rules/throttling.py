@@ -48,6 +48,7 @@ REMEDIES = {
     "shared_token": "Ask again with a token that no other job uses.",
     "unforeseen_refusals": "Ask again when nothing else runs with this token; on a network with much jitter, ask from nearer by.",
     "other_limit": "Ask whoever runs what stands in front for its limit, set max_rate of the instance below that, and ask again.",
+    "delayed": "Ask from a machine and over a network that hold no answers up; which of them does: probes diagnose.",
     "remaining_jumps": "Ask again: the limit may stand now; where several servers answer by turns, none of them can be told.",
     "queueing": "Its capacity binds before its limit: send one call after another, and see probes diagnose.",
     "timeouts": "Raise timeout_s of the instance until calls come back, or ask why they do not: probes diagnose.",
