@@ -18,7 +18,7 @@ from probes.explain.lists import (
     is_my_courses,
     nearest_word,
 )
-from probes.explain.request import Request
+from probes.explain.request import VARIABLE, Request
 from probes.explain.rules import Remark, Weight
 
 _LONG = {long.lower(): short for short, long in ENROLLMENT_CLASSES.items()}
@@ -30,9 +30,13 @@ def enrollment_type(request: Request) -> Iterator[Remark]:
         if key not in ("enrollment_type", "enrollment_type[]") or value in ENROLLMENT_TYPES:
             continue
         short = _LONG.get(value.lower()) or (value.lower() if value.lower() in ENROLLMENT_TYPES else None)
-        if value == STUDENT_VIEW and not is_my_courses(request.segments):
+        if (value == STUDENT_VIEW and not is_my_courses(request.segments)) or VARIABLE.match(value):
             continue
-        if short is None:
+        if short is None and "," in value:
+            request.first = "chosen one type"
+            says = f"{key}={value} matches nothing, without an error: it takes one type."
+            yield Remark("enrollment_type", Weight.WRONG, says, f"Leave {key} out, or ask once for each type.")
+        elif short is None:
             says = f"{key}={value} matches nothing, without an error."
             yield Remark("enrollment_type", Weight.WRONG, says, _chosen(request, index, ENROLLMENT_TYPES))
         else:
@@ -91,7 +95,7 @@ def course_states(request: Request) -> Iterator[Remark]:
             yield _mixed_up(key, value, "your enrolment's state", "enrollment_state")
         elif key in ("enrollment_state", "state", "state[]"):
             known = COURSE_ENROLLMENT_STATES if key == "enrollment_state" else COURSE_STATES
-            if value not in known:
+            if value not in known and not VARIABLE.match(value):
                 says = f"{key}={value} is not a state that Canvas knows here."
                 yield Remark("unknown_state", Weight.WRONG, says, _chosen(request, index, known))
 
@@ -119,7 +123,7 @@ def enrollment_states(request: Request) -> Iterator[Remark]:
         if key in ("enrollment_state", "enrollment_state[]"):
             request.pairs[index] = ("state[]", value)
             yield Remark("state_filter", Weight.WRONG, f"Lists of enrolments do not know {key} and ignore it.", f"Write state[]={value}.")
-        elif key in ("state", "state[]") and value not in ENROLLMENT_STATES:
+        elif key in ("state", "state[]") and value not in ENROLLMENT_STATES and not VARIABLE.match(value):
             says = f"{key}={value} is not a state of an enrolment (400 'Invalid state' on your own)."
             yield Remark("unknown_state", Weight.WRONG, says, _chosen(request, index, ENROLLMENT_STATES))
 
@@ -139,6 +143,8 @@ def includes(request: Request) -> Iterator[Remark]:
 def brackets(request: Request) -> Iterator[Remark]:
     """Arrays without [], or their values joined by commas."""
     names = ARRAYS.get(request.segments[-1] if request.segments else "", ())
+    if request.segments[:1] == ["accounts"] and request.segments[-1] == "courses":
+        names += ("enrollment_type", "by_teachers", "by_subaccounts")
     if len(request.segments) == 2 and request.segments[0] in ARRAYS:
         names = ("include",)
     for name in names:
