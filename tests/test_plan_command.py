@@ -173,7 +173,9 @@ def test_several_instances(tmp_path: Path, priced: list[Observation]) -> None:
     ended = command(str(folder), "--calls", "50")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == f"probes: {folder} has several instances (beta, test): say which with -i NAME.\n"
-    assert command(str(folder), "--calls", "50", "-i", "beta").out.startswith("beta: 50 calls")
+    planned = command(str(folder), "--calls", "50", "-i", "beta").out
+    assert planned.startswith("beta: 50 calls")
+    assert planned.splitlines()[-1] == f'Next: limiter = probes.Limiter.from_run("{folder}", instance="beta")'
     unknown = command(str(folder), "--calls", "50", "-i", "nobody")
     assert (unknown.code, unknown.err) == (2, f"probes: {folder} has no instance 'nobody': it has beta, test.\n")
 

@@ -59,7 +59,8 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
             rehearsal = carry_out(planned, twin, *asked[1:], answers_to(bar))
     document = planned.document(rehearsal)
     run.keep(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
-    return Told(document, text(found.instance, planned, rehearsal, folder), unkept=run.unkept)
+    several = len({o.instance for o in seen}) > 1
+    return Told(document, text(found.instance, planned, rehearsal, folder, several=several), unkept=run.unkept)
 
 
 def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, max_in_flight: int | None) -> tuple[Plan, Twin]:
@@ -109,8 +110,8 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path) -> str:
-    """A table of the strategies, the recommendation first."""
+def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path, *, several: bool) -> str:
+    """A table of the strategies, the recommendation first; the limiter is told which instance is meant where the run has several."""
     lines = [f"{name}: {planned.calls} calls, best {planned.recommended.replace('_', '-')}.", ""]
     lines.append(f"{'strategy':<14}{'finish':>12}{'odds of any refusal':>22}  how")
     for strategy in planned.strategies:
@@ -126,7 +127,8 @@ def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Pat
     if rehearsal is not None:
         took, forecast = _duration(rehearsal["seconds"]), _duration(rehearsal["forecast_seconds"])
         lines += ["", f"Rehearsed {rehearsal['calls']} calls: {rehearsal['refused']} refused, {took} (forecast {forecast})."]
-    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}")'])
+    meant = f', instance="{name}"' if several else ""
+    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}"{meant})'])
 
 
 def _estimate(run: Run, instance: str | None) -> tuple[Sequence[Observation], Estimate]:
