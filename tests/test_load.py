@@ -194,6 +194,16 @@ def test_a_load_that_a_guard_stopped(tmp_path: Path) -> None:
     assert (came.offered_per_s, came.seconds, came.limit_per_s, came.stopped_by, came.why) == (10.0, 2.0, None, "errors", "So.")
 
 
+def test_what_a_stop_held_back_is_neither_late_nor_punctual(tmp_path: Path) -> None:
+    """Of a stopped load lateness is told of what was sent, however many due times one process or several had handed out by then."""
+    sent = [record(n / 10, sent=n / 10 + late, received=n / 10 + 0.5, pool_s=late) for n, late in enumerate((0.0, 0.0, 0.2, 0.3))]
+    shares = [
+        outcome_of(tmp_path, sent, report(ended_s=2.0, handed=handed, unsent=unsent, stopped_by="requests", why="So.")).late_share
+        for handed, unsent in ((4, 0), (20, 0), (20, 16))
+    ]
+    assert shares == [0.5, 0.5, 0.5]
+
+
 def test_a_load_that_a_guard_stopped_at_once(tmp_path: Path) -> None:
     """What was handed out ahead, and a first request that takes no time, are no rate above what was asked."""
     said = report(ended_s=0.012, handed=2, stopped_by="maintenance", why="So.")
