@@ -455,7 +455,8 @@ def test_failures_are_no_part_of_the_tail() -> None:
     bad = several(40, scenario="timeouts", flight_s=30.0, status=500, outcome=Outcome.SERVER_ERROR)
     found = findings.judge([*bad, *several(80, scenario="timeouts")])
     assert next(finding.says for finding in found if finding.kind == "timeout_to_set") == (
-        "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), the slowest of 80 answers took 0.20 s."
+        "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), "
+        "the slowest of 80 answers took 0.20 s."
     )
 
 
@@ -571,7 +572,10 @@ SAYS = {
     "them cost 67 min one by one and 3,000 units of the bucket;"
     " n = 5.",
     "endpoint_unanswered": "1 call of the ladder brought no whole answer at test, and may be the dearest.",
-    "timeout_to_set": "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), the slowest of 80 answers took 0.20 s.",
+    "timeout_to_set": (
+        "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), "
+        "the slowest of 80 answers took 0.20 s."
+    ),
     "slow_but_alive": "test is alive: after 1 of 1 timeout its health page answered, though the call did not.",
     "mail_stopped": "StudentEnrollment of user 5 in course 1 at test: no mail would be "
     "sent, as the course is unpublished: the enrolment stays"
