@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
+import re
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,11 +17,14 @@ import trustme
 from asked import place
 from commanded import command, configured
 from test_diagnose import Server
+from worlds import World
 
+from probes import findings
 from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
+from probes.design import Design
 from probes.errors import GuardStop
 from probes.findings import Finding, Severity
 from probes.jobs import run as job
@@ -259,3 +264,16 @@ def test_of_many_findings_the_answers_are_told(tmp_path: Path) -> None:
         "8 more remarks stand in the report.",
     ]
     assert told([remark] + [answer] * 8, tmp_path)[-1] == "1 more remark stands in the report."
+
+
+def test_a_safe_rate_says_where_it_was_never_tried() -> None:
+    """A rate far above what was answered within any second stands with that beside it, and with the command that tries it."""
+    world = World(seed=3)
+    world.carry_out(Design((Call("GET", "/api/v1/users/self"),), 90))
+    rates = job._rates([dataclasses.replace(o, scenario="throttling") for o in world.seen])
+    told = next(sign["says"] for sign in rates[0]["signs"] if sign["kind"] == "untried")
+    assert re.fullmatch(
+        r"No more than \d+ calls/s were tried: probes rate -i test shows whether the server keeps its pace at [\d.]+\.", told
+    )
+    found = findings.judge(world.seen, rates=rates)
+    assert next(one.says for one in found if one.kind == "safe_rate").endswith(told)

@@ -191,10 +191,16 @@ def conclude(folder: Run) -> list[Finding]:
 
 
 def _rates(observations: Sequence[Observation]) -> list[dict[str, Any]]:
-    from probes.rates import rate_documents
+    from probes.rates import rate_documents, untried
+    from probes.slowing import answered_per_s
 
     probed = [o for o in observations if o.scenario == "throttling"]
-    return rate_documents(probed) if probed else []
+    documents = rate_documents(probed) if probed else []
+    for document in documents:
+        name = document["instance"]
+        sign = untried(document, answered_per_s([o for o in probed if o.instance == name]), f"probes rate -i {name}")
+        document["signs"] += [sign] if sign else []
+    return documents
 
 
 def _refused(folder: Run, scenarios: Sequence[Scenario]) -> CredentialsError | None:
