@@ -31,6 +31,7 @@ USERS = f"{API}/courses/{{id}}/users?per_page=100"
             f'requests.get("{API}/courses", params={{"include[]": ["term", "teachers"]}})',
             f"{API}/courses?include[]=term&include[]=teachers",
         ),
+        (f'requests.get("{API}/courses", params=dict(per_page=100))', f"{API}/courses?per_page=100"),
         (f'requests.get("{API}/courses", params={{"per_page": size}})', f"{API}/courses?per_page=%7Bsize%7D"),
     ],
 )
@@ -81,6 +82,22 @@ TOKEN = f"7~{'aB3' * 20}"
 def test_a_mistake_by_its_kind(text: str, kind: str | None) -> None:
     """What is wrong is named once, and nothing else is."""
     assert [remark.kind for remark in explain(text).remarks if remark.weight is not Weight.INFO] == ([kind] if kind else [])
+
+
+@pytest.mark.parametrize(
+    ("asked", "right"),
+    [
+        ("enrollments?enrollment_type=student", "enrollments?type[]=StudentEnrollment"),
+        ("enrollments?enrollment_type[]=TaEnrollment", "enrollments?type[]=TaEnrollment"),
+        ("users?type[]=StudentEnrollment", "users?enrollment_type[]=student"),
+        ("users?role=teacher", "users?enrollment_type[]=teacher"),
+    ],
+)
+def test_a_filter_by_the_other_lists_name(asked: str, right: str) -> None:
+    """Enrolments take type[] in the long form, users enrollment_type[] in the short: Canvas ignores the other's name, so it is named."""
+    explanation = explain(f"{API}/courses/1/{asked}&per_page=100")
+    assert [remark.kind for remark in explanation.remarks] == ["type_name"]
+    assert explanation.urls == [f"{API}/courses/1/{right}&per_page=100"]
 
 
 def test_what_has_no_right_url_yet() -> None:

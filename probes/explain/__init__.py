@@ -56,6 +56,7 @@ RULES: tuple[Rule, ...] = (
     rules.insecure,
     rules.size_name,
     filters.needless_brackets,
+    filters.type_name,
     filters.brackets,
     filters.enrollment_type,
     filters.enrollment_class,

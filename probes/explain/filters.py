@@ -21,6 +21,11 @@ from probes.explain.lists import (
 from probes.explain.request import VARIABLE, Request
 from probes.explain.rules import Remark, Weight
 
+_FILTERS: dict[str, tuple[tuple[str, ...], str, dict[str, str]]] = {
+    "enrollments": (("enrollment_type",), "type[]", ENROLLMENT_CLASSES),
+    "users": (("type", "role"), "enrollment_type[]", {}),
+}
+"""List -> names that it does not know, its own, and its words for the short ones."""
 _LONG = {long.lower(): short for short, long in ENROLLMENT_CLASSES.items()}
 
 
@@ -47,6 +52,18 @@ def enrollment_type(request: Request) -> Iterator[Remark]:
                 f"{key}={value} matches nothing, without an error: Canvas makes '{short.capitalize()}Enrollment' of the short word itself.",
                 f"Write {key}={short}.",
             )
+
+
+def type_name(request: Request) -> Iterator[Remark]:
+    """The filter by type under the other list's name: enrolments take type[], users enrollment_type[], and either ignores the other's."""
+    within = request.segments[0] if len(request.segments) == 3 else ""
+    wanted, own, words = _FILTERS.get(request.segments[-1], ((), "", {})) if within in ("courses", "sections") else ((), "", {})
+    for index, (key, value) in enumerate(request.pairs):
+        short = _LONG.get(value.lower(), value.lower())
+        if request.reads and key.removesuffix("[]") in wanted and short in ENROLLMENT_CLASSES:
+            request.pairs[index] = (own, words.get(short, short))
+            says = f"Lists of {request.segments[-1]} do not know {key} and ignore it, without an error: all types come."
+            yield Remark("type_name", Weight.WRONG, says, f"Write {own}={request.pairs[index][1]}.")
 
 
 def enrollment_class(request: Request) -> Iterator[Remark]:

@@ -35,7 +35,7 @@ _ASSIGNED = re.compile(r"([A-Za-z_][\w.]*)\s*(?:=|<-|:=)\s*[fFrRuU$@]{0,2}([\"'`
 _ROUNDS = 3
 """A URL may be made of a variable that was made of another one, hardly deeper."""
 _PARAMETERS = re.compile(
-    r"(?:\b(?:params|query)\s*[=:]\s*(?:\{([^}]*)|(?:list|c)\(((?:[^()]|c\([^()]*\))*)\)|\[((?:[^\[\]]|\[[^\[\]]*\])*)\])"
+    r"(?:\b(?:params|query)\s*[=:]\s*(?:\{([^}]*)|(?:list|c|dict)\(((?:[^()]|c\([^()]*\))*)\)|\[((?:[^\[\]]|\[[^\[\]]*\])*)\])"
     r"|req_url_query\(((?:[^()]|c\([^()]*\))*)|-Body\s+@\{([^}]*))",
     re.IGNORECASE,
 )
