@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from probes.explain import explain, told
@@ -145,3 +147,11 @@ def test_small_pages_and_masquerade_are_noted() -> None:
         ("acting_as", Weight.INFO, "as_user_id acts as that user"),
         ("small_page", Weight.INFO, "per_page=10 gives 10 items and no more"),
     ]
+
+
+@pytest.mark.parametrize("part", ["a.", "a/", '"a/" + b + ', "paste0(", "query=[", 'v1 = "https://x.y/api/1" '])
+def test_a_long_text_is_read_in_no_time(part: str) -> None:
+    """However its pieces repeat, a pasted text is read in time that grows with its length, not with its square."""
+    started = time.process_time()
+    explain(f'requests.get("{API}/courses?per_page=100")\n' + part * (60_000 // len(part)))
+    assert time.process_time() - started < 2.0

@@ -12,7 +12,7 @@ from probes.explain.request import Request, with_url
 _QUOTES = str.maketrans({"\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u00a0": " "})
 """Word processors and chats turn quotes and blanks into these."""
 _CALL = re.compile(rf"{VERB}\s+(?=\S)")
-_CURL = re.compile(r"(?<![\w.:?=&~-])(?:[\w.~-]*[/\\])*curl(?:\.exe)?(?=\s|$)")
+_CURL = re.compile(r"(?<![\w.:?=&~-])(?:[\w.~-]{0,80}[/\\]){0,20}curl(?:\.exe)?(?=\s|$)")
 _RAW = re.compile(rf"{VERB}\s+(\S+)\s+HTTP/[\d.]+[ \t]*(?:\r?\n|$)")
 _WORD = re.compile(r"[^\s\"'()]*[/.?:][^\s\"'()]*|localhost")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from itertools import islice
 from urllib.parse import urlsplit
 
 from probes.errors import UsageError
@@ -22,7 +23,7 @@ _PROGRAM_VERB = re.compile(
     rf"(?:\.|::|-Method\s+|--method=|-X\s+|\bmethod[\"']?\s*[:=]\s*[\"']?|^\s*(?:https?|xh)\s+){VERB}\b|(?<!\w){VERB}\(", re.IGNORECASE
 )
 _STRING = r"[fFrRbBuU$@]{0,2}(?:\"[^\"\n]*\"|'[^'\n]*'|`[^`\n]*`)"
-_NAMED = r"[A-Za-z_$][\w.$]*(?:\((?:[^()\n\"']|\([^()\n\"']*\))*\)|\[[^\[\]\n]*\])?"
+_NAMED = r"(?<![\w.$])[A-Za-z_$][\w.$]{0,80}(?![\w.$])(?:\((?:[^()\n\"']|\([^()\n\"']*\))*\)|\[[^\[\]\n]*\])?"
 _PIECE = rf"(?:{_STRING}|{_NAMED})"
 _CHAIN = re.compile(rf"{_PIECE}(?:\s*(?:&|\+|\.\.|\|\|)\s*{_PIECE})+")
 """`"a" & B & "c"`, `"a" + str(b)`: strings put together by an operator."""
@@ -31,9 +32,11 @@ _JOINING_CALL = re.compile(
 )
 """The same by a call; all that is made of URLs is joined without a blank."""
 _SEPARATOR = re.compile(rf",\s*sep\s*=\s*{_STRING}")
-_ASSIGNED = re.compile(r"([A-Za-z_][\w.]*)\s*(?:=|<-|:=)\s*[fFrRuU$@]{0,2}([\"'`])((?:https?://|/api\b)[^\"'`\s]*)\2")
+_ASSIGNED = re.compile(r"(?<![\w.])([A-Za-z_][\w.]{0,80})\s*(?:=|<-|:=)\s*[fFrRuU$@]{0,2}([\"'`])((?:https?://|/api\b)[^\"'`\s]*)\2")
 _ROUNDS = 3
 """A URL may be made of a variable that was made of another one, hardly deeper."""
+_MOST_NAMES = 100
+"""Variables looked for: a text with more of them is no line that somebody copied."""
 _PARAMETERS = re.compile(
     r"(?:\b(?:params|query)\s*[=:]\s*(?:\{([^}]*)|(?:list|c|dict)\(((?:[^()]|c\([^()]*\))*)\)|\[((?:[^\[\]]|\[[^\[\]]*\])*)\])"
     r"|req_url_query\(((?:[^()]|c\([^()]*\))*)|-Body\s+@\{([^}]*))",
@@ -67,7 +70,8 @@ def of_program(plain: str) -> Request:
 def put_together(text: str) -> str:
     """`text` with its strings joined where the program joins them."""
     for _ in range(_ROUNDS):
-        joined = _round(text, {name: value for name, _, value in _ASSIGNED.findall(text)})
+        known = {match[1]: match[3] for match in islice(_ASSIGNED.finditer(text), _MOST_NAMES)}
+        joined = _round(text, known)
         if joined == text:
             break
         text = joined
