@@ -134,6 +134,31 @@ def test_a_body_and_its_parameters(text: str, said: list[str]) -> None:
     assert [remark.kind for remark in explain(text).remarks if remark.kind != "writes"] == said
 
 
+POST = f'post("{API}/courses/1/enrollments", '
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (POST + 'json={"enrollment": {"user_id": 5, "type": "student", "notify": True}})', ["enrollment_type"]),
+        (POST + 'json={"enrollment": {"user_id": uid, "type": kind, "notify": True}})', []),
+        (POST + 'data={"enrollment[user_id]": 5, "enrollment[type]": "StudentEnrollment"})', ["no_mail"]),
+        (POST + 'body = list(enrollment = list(type = "TaEnrollment", notify = TRUE)))', ["no_user"]),
+        (
+            (
+                "$b = @{ enrollment = @{ user_id = $id; type = 'student'; notify = $true } } | ConvertTo-Json\n"
+                f"Invoke-RestMethod -Method Post -Uri {API}/courses/1/enrollments -Body $b"
+            ),
+            ["enrollment_type"],
+        ),
+        (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[type]=$TYPE&enrollment[notify]=$MAIL'", []),
+    ],
+)
+def test_the_enrolment_that_a_program_makes(text: str, said: list[str]) -> None:
+    """What Python, R and PowerShell post is read as far as it is written down; a variable is judged by nobody."""
+    assert [remark.kind for remark in explain(text).remarks if remark.kind not in ("writes", "within_text")] == said
+
+
 def test_an_enrolment_is_mended() -> None:
     """Parameters of an enrolment get their brackets, and GET becomes POST."""
     text = told(explain(f"GET {API}/courses/1/enrollments?enrollment[user_id]=5&notify=true"))

@@ -23,7 +23,7 @@ _WHO = ("user_id", "sis_user_id", "integration_id", "self_enrollment_code")
 def form(request: Request) -> Iterator[Remark]:
     """A body whose Content-Type is another one's."""
     body = "&".join(request.data).strip()
-    if not body or request.multipart or body.startswith("@") or (VARIABLE.match(body) and not body.startswith("{")):
+    if not body or request.within or request.multipart or body.startswith("@") or (VARIABLE.match(body) and not body.startswith("{")):
         return
     kind = request.headers.get("content-type", "").lower()
     if body.startswith(("{", "[")) and "json" not in kind:
@@ -79,6 +79,8 @@ def enrollment(request: Request) -> Iterator[Remark]:
 def _mail(request: Request) -> Iterator[Remark]:
     """Whether a mail goes out, as far as the request tells."""
     notify = [*request.said("enrollment[notify]"), *request.said("notify")]
+    if notify and VARIABLE.match(notify[-1]):
+        return
     if not notify or notify[-1].lower() not in ("true", "1", "on", "yes", "t", "y"):
         yield Remark("no_mail", Weight.INFO, "Without enrollment[notify]=true no mail goes out.")
     elif "ObserverEnrollment" in request.said("enrollment[type]"):

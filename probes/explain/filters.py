@@ -87,6 +87,8 @@ def new_enrollment_type(request: Request) -> Iterator[Remark]:
     if request.method != "POST" or request.segments[-1:] != ["enrollments"]:
         return
     for value in request.said("enrollment[type]"):
+        if VARIABLE.match(value):
+            continue
         if value not in ENROLLMENT_CLASSES.values() and not request.said("enrollment[role_id]") + request.said("enrollment[role]"):
             right = ENROLLMENT_CLASSES.get(value.lower()) or _proper(value)
             advice = f"Write enrollment[type]={right}." if right else f"Use one of {', '.join(ENROLLMENT_CLASSES.values())}."

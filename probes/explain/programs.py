@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from itertools import islice
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from probes.errors import UsageError
 from probes.explain.request import Pairs, Request, with_url
@@ -42,9 +42,10 @@ _PARAMETERS = re.compile(
     r"|req_url_query\(((?:[^()]|c\([^()]*\))*)|-Body\s+@\{([^}]*))",
     re.IGNORECASE,
 )
-_PARAMETER = re.compile(
-    r"#?[\"'`]?([A-Za-z_][\w\[\]]*)[\"'`]?\s*[:=]\s*(?:(?:c\(|list\(|\[|\{)([^\[\](){}]*)|([\"']?)([^\s\"',;=\[\](){}]+|\{\w+\}))"
-)
+_TO = r"[\"'`]?\s*[:=]\s*(?:(?:c\(|list\(|\[|\{)([^\[\](){}]*)|([\"']?)([^\s\"',;=\[\](){}]+|\{\w+\}))"
+_PARAMETER = re.compile(r"#?[\"'`]?([A-Za-z_][\w\[\]]*)" + _TO)
+_OF_ENROLLMENT = re.compile(r"\b(enrollment\[\w+\])" + _TO)
+_ENROLLMENT = re.compile(r"\benrollment[\"'`]?\s*(?:=>|=|:)\s*(?:@?\{|list\(|\[)([^{}()\[\]]*)")
 _HTTPIE_PARAMETER = re.compile(r"(?<=\s)([A-Za-z_][\w\[\]]*)==(\S+)")
 _WORDS = ("true", "false", "null", "none", "na")
 _RELATIVE_PATH = re.compile(r"RelativePath\s*=\s*\"([^\"]*)\"|req_url_path(?:_append)?\(([^()]*)\)")
@@ -64,6 +65,8 @@ def of_program(plain: str) -> Request:
     request = with_url(Request(method=method, text=plain, within=True), _url(text, found))
     known = {key for key, _ in request.pairs}
     request.pairs += [(key, value) for key, value in _beside(text) if key not in known]
+    if not request.reads:
+        request.data += [urlencode({f"enrollment[{key}]": value}) for key, value in _enrolled(text)]
     return request
 
 
@@ -132,6 +135,13 @@ def _beside(text: str) -> Pairs:
             values = [part.strip().strip("\"'") for part in several.split(",")] if several else [one if quote else _value(one)]
             pairs += [(key, value) for value in values if value]
     return pairs
+
+
+def _enrolled(text: str) -> Pairs:
+    """The parameters of an enrolment in the body that a program makes: of an object `enrollment`, or by names with brackets."""
+    nested = [pair for inner in _ENROLLMENT.findall(text) for pair in _PARAMETER.findall(inner)]
+    keys = [(key.removeprefix("enrollment[").removesuffix("]"), quote, one) for key, _, quote, one in nested + _OF_ENROLLMENT.findall(text)]
+    return [(key, one if quote else _value(one.removeprefix("$"))) for key, quote, one in keys if one]
 
 
 def _value(bare: str) -> str:

@@ -35,7 +35,6 @@ def variable_host(request: Request) -> Iterator[Remark]:
 def within(request: Request) -> Iterator[Remark]:
     """A URL out of a longer text."""
     if request.within:
-        says = (
-            "This URL was taken out of a longer text: parameters beside it were read as far as could be, header fields and bodies were not."
-        )
+        read = "parameters beside it were read as far as could be, and enrollment[...] of a body; header fields were not"
+        says = f"This URL was taken out of a longer text: {read}."
         yield Remark("within_text", Weight.INFO, says)
