@@ -249,6 +249,8 @@ def test_text_and_progress() -> None:
         "  latency from due: 5 requests are too few for a percentile",
         "  Worker a was lost.",
     ]
+    failed = replace(few, errors=4, outcomes={"ok": 1, "server_error": 1, "not_found": 3, "cancelled": 1})
+    assert text("sim", failed, "x").splitlines()[1] == "  5 requests, 0 refused, 4 failed (3 not_found, 1 server_error), 0.0 % late"
     assert "  latency from due: half of the calls and more brought no answer" in text("sim", replace(few, requests=90), "x").splitlines()
     progress = LoadProgress(2.5, 25, 24, 1, 3, 10.04, None, 580.0, 0.1234)
     assert line(progress) == ("  2.5 s  offered 10/s  achieved -/s  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s")
