@@ -64,12 +64,13 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What a series follows."""
+    """What a series follows; `how` hard a load was, as `at 5/s`: under another load another time is no change."""
 
     what: str
     instance: str
     call: str
     scenario: str | None = None
+    how: str | None = None
 
 
 @dataclass(slots=True)
@@ -98,6 +99,7 @@ class Series:
             "instance": self.key.instance,
             "call": self.key.call,
             "scenario": self.key.scenario,
+            "how": self.key.how,
             "points": points,
             "changed": bool(changes),
             "changes": [
@@ -111,7 +113,7 @@ class Series:
         return document
 
     def _name(self) -> str:
-        asked_for = f", asked for {self.key.scenario}" if self.key.scenario else ""
+        asked_for = f", asked for {' '.join(filter(None, [self.key.scenario, self.key.how]))}" if self.key.scenario else ""
         return f"{self.key.instance}, {self.key.call}{asked_for}"
 
     def _says(self, changes: Sequence[int], number: int) -> str:
@@ -206,10 +208,11 @@ def _series(told: Iterable[dict[str, Any]]) -> list[Series]:
 def _numbers(one: dict[str, Any]) -> Iterator[tuple[Key, dict[str, float]]]:
     for row in one["latency"]:
         if number := facts.number(row.get("p50_interval")):
-            yield Key("median_s", row["instance"], row["call"], row.get("scenario")), number
+            yield Key("median_s", row["instance"], row["call"], row.get("scenario"), _how(row, one)), number
     for rate in one["rates"]:
         safe = rate.get("safe")
-        if isinstance(safe, dict) and (number := facts.number(safe.get("rate_per_s"))):
+        tried = not any(isinstance(sign, dict) and sign.get("kind") == "untried" for sign in rate.get("signs") or ())
+        if tried and isinstance(safe, dict) and (number := facts.number(safe.get("rate_per_s"))):
             yield Key("safe_rate_per_s", rate["instance"], rate["call"]), number
     for row in one["pagination"]:
         for what in ("default_per_page", "max_per_page"):
@@ -218,6 +221,13 @@ def _numbers(one: dict[str, Any]) -> Iterator[tuple[Key, dict[str, float]]]:
                     Key(what, row["instance"], row["call"]),
                     {"value": row[what], "low": row[what], "high": row[what], "n": row.get("n") or 1},
                 )
+
+
+def _how(row: dict[str, Any], one: dict[str, Any]) -> str | None:
+    load = next((load for load in one.get("loads") or () if load["instance"] == row["instance"]), None)
+    if row.get("scenario") != "load" or load is None:
+        return None
+    return f"at {load['asked_per_s']:g}/s" if load.get("asked_per_s") else f"by {load.get('in_flight')} users"
 
 
 def _level(points: Sequence[Point]) -> float:

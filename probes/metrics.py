@@ -1,4 +1,4 @@
-"""Observations as Prometheus metrics: one registry, counters and classic histograms, every closed set of label values there from the start.
+"""Observations as Prometheus metrics: one registry, counters and classic histograms, every closed set of labels of a count there at once.
 
 The configured instance is the label `canvas_instance` (Prometheus keeps `instance` for itself); `call` is a method and a path template,
 never a URL with ids. Names and units are those of `probes.report.openmetrics`.
@@ -28,6 +28,8 @@ disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for
 MOST_CALLS = 200
 """Call names of one instance; later ones are counted together as `other`, so that ids in a shape we do not know cannot flood a server."""
 OTHER = "other"
+MOST_SPARE = 2000
+"""Series kept for being put back."""
 BOUNDED = ("canvas_instance", "call", "bound")
 REFUSALS = ("throttled_429", "throttled_403", "throttled_other", "unauthorized", "forbidden", "no_user_agent", "maintenance")
 """Refusals by kind: the throttle's by its status (429 since October 2025, 403 before), then who may not ask, then nobody may."""
@@ -124,15 +126,16 @@ class Metrics:
         self._spare: dict[tuple[Any, ...], Any] = {}
 
     def create(self, instance: Instance, scenario: str) -> None:
-        """All series of a scenario at an instance whose label values are known beforehand, at 0."""
+        """The counts of a scenario at an instance whose label values are known beforehand, at 0: so many there were.
+
+        Sums of what is measured (times, costs) are there from their first measurement on: 0 seconds would be an answer.
+        """
         name = instance.name
         self._labels(self.info, name, instance.kind.value, instance.dialect).set(1)
         for counter in (self.rounds, self.failures, self.missed):
             self._labels(counter, name, scenario)
         for kind in REFUSALS:
             self._labels(self.refusals, name, scenario, kind)
-        for phase in PHASES:
-            self._labels(self.phases, name, scenario, phase)
         for reused in ("true", "false"):
             self._labels(self.connections, name, reused)
         for call in known_calls(instance, scenario):
@@ -178,13 +181,13 @@ class Metrics:
         self._numbers = [number for (metric, *_), child in kept.items() if not isinstance(metric, Gauge) for number in _numbers(child)]
 
     def empty(self) -> None:
-        """As after `keep`: counters and histograms at 0, other series gone."""
+        """As after `keep`: counters and histograms of then at 0, other series gone."""
         for series in self._series.values():
             for key in series.keys() - self._kept:
                 metric, *labels = key
                 metric.remove(*labels)
                 child = series.pop(key)
-                if isinstance(metric, Gauge):
+                if len(self._spare) < MOST_SPARE:
                     self._spare[key] = child
         for number in self._numbers:
             if number.get():
@@ -200,9 +203,11 @@ class Metrics:
         return child
 
     def _spared(self, metric: Any, labels: tuple[str, ...]) -> Any:
-        """A gauge that was taken away, put back: it is set at once, and making one anew takes as long as an observation."""
+        """A series that was taken away, put back at 0: making one anew takes as long as an observation."""
         child = self._spare.pop((metric, *labels), None)
         if child is not None:
+            for number in _numbers(child):
+                number.set(0.0)
             metric._metrics[labels] = child  # noqa: SLF001
         return child
 
@@ -217,15 +222,13 @@ class Metrics:
         calls.add(key)
         for outcome in Outcome:
             self._labels(self.requests, name, scenario, call, outcome.value)
-        for metric in (self.latency, self.cost, self.priced):
-            self._labels(metric, name, scenario, call)
         return call
 
     def _spend(self, observation: Observation) -> None:
         for phase, field in PHASES.items():
             spent = getattr(observation, field)
-            if spent is not None and spent > 0.0:
-                self._labels(self.phases, observation.instance, observation.scenario, phase).inc(spent)
+            if spent is not None:
+                self._labels(self.phases, observation.instance, observation.scenario, phase).inc(max(0.0, spent))
         if observation.reused is not None:
             self._labels(self.connections, observation.instance, "true" if observation.reused else "false").inc()
 
@@ -272,7 +275,7 @@ def known_calls(instance: Instance, scenario: str) -> list[str]:
 
 
 def _numbers(child: Any) -> list[Any]:
-    """The values behind a counter or a histogram. prometheus_client's own `reset` makes them anew, which takes ten times as long."""
+    """The values behind a series. prometheus_client's own `reset` makes them anew, which takes ten times as long."""
     return [*child._buckets, child._sum] if hasattr(child, "_buckets") else [child._value]  # noqa: SLF001
 
 

@@ -51,7 +51,8 @@ class Page:
     """One page: its items that no earlier page had, its answer, its number from 1.
 
     `ended` is set on the last page of a walk and on no other; `note` is one sentence for a person, where there is something to say;
-    `repeated` counts the items left out, as their id had come before.
+    `repeated` counts the items left out, as their id had come before; `next` is the path to go on with, this page's own where it failed,
+    None where the list is whole or nothing sensible follows.
     """
 
     items: list[Any]
@@ -60,6 +61,7 @@ class Page:
     ended: Ended | None = None
     note: str | None = None
     repeated: int = 0
+    next: str | None = None
 
 
 @dataclass(slots=True)
@@ -115,7 +117,8 @@ async def walk(
             number -= 1
             await asyncio.sleep(_wait_s(answer.observation))
             continue
-        page, asked = _read(client, seen, answer, document, number, limit)
+        page = _read(client, seen, answer, document, number, limit, asked)
+        asked = page.next if page.ended is None else None
         yield page
 
 
@@ -134,23 +137,23 @@ async def _page(client: Client, asked: str, name: str, scenario: str, number: in
     return answer, parsed[0] if parsed else None
 
 
-def _read(client: Client, seen: _Walk, answer: Answer, document: Any, number: int, limit: int | None) -> tuple[Page, str | None]:
-    """The page, and the path of the next; None when this one ends the walk."""
+def _read(client: Client, seen: _Walk, answer: Answer, document: Any, number: int, limit: int | None, asked: str) -> Page:
+    """The page that `asked` brought."""
     if not answer.observation.ok:
-        return Page([], answer, number, Ended.FAILED, _failure(answer.observation, number)), None
+        return Page([], answer, number, Ended.FAILED, _failure(answer.observation, number), next=asked)
     found = items(document, answer.observation.path)
     if found is None:
-        return _single(answer, document, number), None
+        return _single(answer, document, number)
     new = seen.fresh(found)
     repeated = len(found) - len(new)
     try:
         url = following(client.dialect.paging, answer.headers, document, answer.url)
     except BadLink as error:
-        return Page(new, answer, number, Ended.BAD_LINK, f"After page {number} {without_secrets(str(error))}.", repeated), None
+        return Page(new, answer, number, Ended.BAD_LINK, f"After page {number} {without_secrets(str(error))}.", repeated)
     if url is None:
-        return Page(new, answer, number, Ended.COMPLETE, repeated=repeated), None
+        return Page(new, answer, number, Ended.COMPLETE, repeated=repeated)
     ended, note = _obstacle(client, seen, url, number, limit)
-    return Page(new, answer, number, ended, note, repeated), None if ended else target(url)
+    return Page(new, answer, number, ended, note, repeated, target(url) if ended in (None, Ended.LIMIT) else None)
 
 
 def _obstacle(client: Client, seen: _Walk, url: str, number: int, limit: int | None) -> tuple[Ended | None, str | None]:

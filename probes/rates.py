@@ -132,13 +132,13 @@ def signs_of_prices(prices: Prices | None) -> list[Sign]:
     return [*([Sign("heavy_tail", heavy)] if prices.heavy else []), *([Sign("spells", rows)] if prices.spells.row > 1 else [])]
 
 
-def untried(document: dict[str, Any], steady_at: float | None) -> Sign | None:
+def untried(document: dict[str, Any], steady_at: float | None, how: str = "--confirm") -> Sign | None:
     """A sign that the recommended rate is far above any at which the server was seen to keep its pace; None where it is not."""
     rate = (document["safe"] or {}).get("rate_per_s")
     if rate is None or steady_at is None or rate["low"] <= UNTRIED * steady_at:
         return None
     pace = rounded_down(rate["low"])
-    said = f"No more than {steady_at:.3g} calls/s were tried: --confirm shows whether the server keeps its pace at {pace}."
+    said = f"No more than {steady_at:.3g} calls/s were tried: {how} shows whether the server keeps its pace at {pace}."
     return Sign("untried", said)
 
 

@@ -61,7 +61,7 @@ def test_documents() -> None:
     """With --json the list is one document, and so is a file, with its text; both keep the published schema, which refuses others."""
     schema = json.loads((FOLDER.parent / "schemas" / "deploy-1.json").read_text(encoding="utf-8"))
     jsonschema.Draft202012Validator.check_schema(schema)
-    listed, one = said("deploy", "--json"), said("deploy", "rules.yml", "--json")
+    listed, one = said("deploy", "--json", "--quiet"), said("deploy", "rules.yml", "--json")
     for ended in (listed, one):
         assert (ended.code, ended.err) == (0, "")
         jsonschema.validate(ended.document, schema)

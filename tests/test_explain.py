@@ -266,7 +266,6 @@ CHANNELS = "/api/v1/users/5/communication_channels?per_page=100"
             "/api/v1/courses/1/enrollments/5?task=inactivate",
         ),
         (f"PUT {HOST}/api/v1/courses/1/enrollments/5/reactivate", [], "/api/v1/courses/1/enrollments/5/reactivate"),
-        (f"{HOST}/", [], "/"),
         (f"{HOST}/api/v1/courses/12", [], "/api/v1/courses/12"),
         (f"{HOST}/api/graphql", ["post_alone"], "/api/graphql"),
         (f"POST {HOST}/api/graphql", [], "/api/graphql"),
@@ -282,17 +281,23 @@ CHANNELS = "/api/v1/users/5/communication_channels?per_page=100"
         ),
         (f"{HOST}/api/v1/courses/sis_course_id:BIO 1/tabs?per_page=9", ["blank"], "/api/v1/courses/sis_course_id:BIO%201/tabs?per_page=9"),
         (
-            f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments -d 'enrollment[type]=student'",
+            f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments -d 'enrollment[user_id]=5&enrollment[type]=student'",
             ["enrollment_type"],
             "/api/v1/courses/1/enrollments",
         ),
         (
-            f'curl -H \'Authorization: Bearer $T\' {HOST}/api/v1/courses/1/enrollments --json \'{{"enrollment": {{"type": "student"}}}}\'',
+            (
+                f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments "
+                '--json \'{"enrollment": {"user_id": 5, "type": "student"}}\''
+            ),
             ["enrollment_type"],
             "/api/v1/courses/1/enrollments",
         ),
         (
-            f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments -d 'enrollment[type]=TaEnrollment'",
+            (
+                f"curl -H 'Authorization: Bearer $T' {HOST}/api/v1/courses/1/enrollments "
+                "-d 'enrollment[user_id]=5&enrollment[type]=TaEnrollment'"
+            ),
             [],
             "/api/v1/courses/1/enrollments",
         ),
@@ -560,9 +565,14 @@ def test_told_to_a_person() -> None:
         "the next page is then asked for without a token (401).\n"
         "  Send the header Authorization: Bearer TOKEN instead, and make a new token: this one has been written down.\n"
         "\n"
+        "Note:\n"
+        "- per_page=50 gives 50 items and no more: where the list is longer, the rest is on further pages.\n"
+        '  Follow rel="next" until there is none; per_page=100 needs fewer calls.\n'
+        "\n"
         "The right URL:\n"
         "  https://s.instructure.com/api/v1/courses?per_page=50\n"
-        "  This is a list: 10 items a page unless per_page says more, 100 at most; it pages by numbered pages."
+        "  This is a list: 10 items a page unless per_page says more, 100 at most; it pages by numbered pages: "
+        'follow rel="next" until there is none.'
     )
 
 
@@ -600,7 +610,10 @@ def test_the_python_lines_read_a_list_in_an_envelope(httpserver: HTTPServer, mon
     assert names["items"] == [{"id": 1}, {"id": 2}]
 
 
-NUMBERED, BOOKMARKED = "by numbered pages", 'by bookmarks: follow rel="next", there are no page numbers'
+NUMBERED, BOOKMARKED = (
+    'by numbered pages: follow rel="next" until there is none',
+    'by bookmarks: follow rel="next", there are no page numbers',
+)
 NO_LAST = '; it has no rel="last", the total is not told'
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,7 @@ def test_one_document(fetch: Fetcher) -> None:
         "complete": True,
         "ended": "complete",
         "note": None,
+        "next": None,
         "items": [{"id": number} for number in range(12)],
     }
 
@@ -131,7 +133,7 @@ def test_a_failure_in_the_middle(fetch: Fetcher) -> None:
     assert (code, numbers(out)) == (1, [1])
     assert said == (
         "The list is not whole: 1 item from 2 pages. Page 2 failed, unauthorized (401); the pages before it are whole. "
-        f"Calls are kept in {fetch.run.folder}."
+        f"Calls are kept in {fetch.run.folder}.\nGo on with: probes fetch '/api/v1/things?page=2' --all"
     )
 
 
@@ -195,6 +197,23 @@ def test_a_ceiling_stops(fetch: Fetcher, tmp_path: Path) -> None:
     assert (code, len(numbers(out))) == (4, 200)
     assert said.endswith("Instance 'beta' allows max_requests = 2 a run, and that many were sent.")
     assert fetch.run.manifest["ended"].startswith("guard: ")
+    go_on = f"Go on with: probes fetch '/api/v1/things?page=3&per_page=100' -i beta --config {config} --all"
+    assert said.splitlines()[1:3] == ["200 items from 2 pages.", go_on]
+
+
+def test_the_rest_is_read_by_the_command_that_was_told(fetch: Fetcher, tmp_path: Path) -> None:
+    """A list that broke off goes on where it stood: both commands together bring every item once."""
+    fetch.list(250)
+    fetch.server.expect_ordered_request("/api/v1/things", query_string="per_page=100").respond_with_json(
+        [{"id": number} for number in range(100)], headers={"Link": '</api/v1/things?page=2&per_page=100>; rel="next"'}
+    )
+    fetch.server.expect_ordered_request("/api/v1/things", query_string="page=2&per_page=100").respond_with_data("", 504)
+    code, first, said = fetch("things", "--all", "--json")
+    document = json.loads(first)
+    assert (code, document["next"]) == (1, "/api/v1/things?page=2&per_page=100")
+    command = shlex.split(said.partition("Go on with: probes fetch ")[2])
+    code, rest, _ = fetch(*command)
+    assert (code, [item["id"] for item in document["items"]] + numbers(rest)) == (0, list(range(250)))
 
 
 def test_which_instance(fetch: Fetcher, tmp_path: Path) -> None:
@@ -281,10 +300,11 @@ def test_a_path_elsewhere(path: str, instance: Instance, message: str) -> None:
         ("/x?a=1&limit=", "/x?a=1&limit="),
         ("/x?rate_limit=5", "/x?rate_limit=5&limit=100"),
         ("/x?q=limit=5", "/x?q=limit=5&limit=100"),
+        ("/x?page=2", "/x?page=2"),
     ],
 )
 def test_a_page_size_is_asked_for_where_none_is(path: str, asked: str) -> None:
-    """The greatest page size is asked for unless the path has that very parameter."""
+    """The greatest page size is asked for unless the path has that very parameter, or is of a page in the middle."""
     assert _sized(path, Instance("x", "https://x", dialect="blackboard"), Settings(quiet=True)) == asked
 
 

@@ -189,6 +189,23 @@ def test_one_call_asked_for_several_things(tmp_path: Path) -> None:
     assert [(row[2], row[-1]) for row in rows] == [("latency", "yes"), ("diagnose", "no")]
 
 
+def test_another_load_is_no_change(tmp_path: Path) -> None:
+    """Loads of one rate, or of so many users, are a series of their own; a rate that was never tried is none."""
+    for day, asked in enumerate((5.0, 5.0, 5.0, 60.0, 60.0, 60.0, None, None), 1):
+        run = Run.create(tmp_path, ["load"], [instance("beta")])
+        run.append_lines(observed("beta", "load", float(n), flight_s=0.4 if asked == 5.0 else 3.0).line() for n in range(9))
+        untried = {**rate("beta", 5.0 if day < 4 else 20.0, 10), "signs": [{"kind": "untried", "says": "So."}]}
+        load = {"instance": "beta", "asked_per_s": asked, "in_flight": 8, "requests": 9}
+        run.note(started_at=f"2026-11-{day:02d}T07:00:00.000+00:00", loads=[load], rates=[untried])
+    told = history.document(tmp_path)
+    assert told["changes"] == []
+    assert [(one["scenario"], one["how"], len(one["points"])) for one in told["series"]] == [
+        ("load", "at 5/s", 3),
+        ("load", "at 60/s", 3),
+        ("load", "by 8 users", 2),
+    ]
+
+
 def test_two_runs_are_too_few_for_what_scatters(tmp_path: Path) -> None:
     """A median twice as long in the second of two runs is told as no change that two runs can show."""
     one_run(tmp_path, 1, 0.4, 1)

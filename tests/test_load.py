@@ -192,6 +192,16 @@ def test_a_load_that_a_guard_stopped(tmp_path: Path) -> None:
     assert (came.offered_per_s, came.seconds, came.limit_per_s, came.stopped_by, came.why) == (10.0, 2.0, None, "errors", "So.")
 
 
+def test_what_a_stop_held_back_is_neither_late_nor_punctual(tmp_path: Path) -> None:
+    """Of a stopped load lateness is told of what was sent, however many due times one process or several had handed out by then."""
+    sent = [record(n / 10, sent=n / 10 + late, received=n / 10 + 0.5, pool_s=late) for n, late in enumerate((0.0, 0.0, 0.2, 0.3))]
+    shares = [
+        outcome_of(tmp_path, sent, report(ended_s=2.0, handed=handed, unsent=unsent, stopped_by="requests", why="So.")).late_share
+        for handed, unsent in ((4, 0), (20, 0), (20, 16))
+    ]
+    assert shares == [0.5, 0.5, 0.5]
+
+
 def test_a_load_that_a_guard_stopped_at_once(tmp_path: Path) -> None:
     """What was handed out ahead, and a first request that takes no time, are no rate above what was asked."""
     said = report(ended_s=0.012, handed=2, stopped_by="maintenance", why="So.")
@@ -237,6 +247,8 @@ def test_text_and_progress() -> None:
         "  latency from due: 5 requests are too few for a percentile",
         "  Worker a was lost.",
     ]
+    failed = replace(few, errors=4, outcomes={"ok": 1, "server_error": 1, "not_found": 3, "cancelled": 1})
+    assert text("sim", failed, "x").splitlines()[1] == "  5 requests, 0 refused, 4 failed (3 not_found, 1 server_error), 0.0 % late"
     assert "  latency from due: half of the calls and more brought no answer" in text("sim", replace(few, requests=90), "x").splitlines()
     progress = LoadProgress(2.5, 25, 24, 1, 3, 10.04, None, 580.0, 0.1234)
     assert line(progress) == ("  2.5 s  offered 10/s  achieved -/s  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s")

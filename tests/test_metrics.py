@@ -40,7 +40,7 @@ def test_a_name_that_is_no_path_stays() -> None:
 
 
 def test_known_series_are_there_at_zero() -> None:
-    """Before the first round each outcome of each known call, each refusal, each phase stands at 0, and no ok is claimed."""
+    """Before the first round each outcome of each known call and each refusal stands at 0; no ok, no time and no cost is claimed."""
     metrics = Metrics()
     metrics.create(place("a"), "reach")
     for call in (SELF, "GET /health_check.json"):
@@ -50,6 +50,8 @@ def test_known_series_are_there_at_zero() -> None:
         assert value(metrics, "refusals_total", canvas_instance="a", scenario="reach", kind=kind) == 0.0
     assert value(metrics, "rounds_total", canvas_instance="a", scenario="reach") == 0.0
     assert value(metrics, "success", canvas_instance="a", scenario="reach") is None
+    measured = ("latency_seconds", "cost_units", "priced_requests", "phase_seconds")
+    assert not [one for family in metrics.registry.collect() for one in family.samples if family.name.endswith(measured)]
     assert value(metrics, "instance_info", canvas_instance="a", kind="simulated", dialect="canvas") == 1.0
 
 
@@ -67,6 +69,7 @@ def test_an_observation_is_counted() -> None:
     assert value(metrics, "priced_requests_total", **who, call=SELF) == 1.0
     assert value(metrics, "phase_seconds_total", **who, phase="wait") == 0.3
     assert value(metrics, "phase_seconds_total", **who, phase="server") == 0.2
+    assert value(metrics, "phase_seconds_total", **who, phase="server_db") is None
     assert value(metrics, "connections_total", canvas_instance="test", reused="true") == 1.0
 
 
@@ -75,7 +78,7 @@ def test_failures_make_no_latency() -> None:
     metrics = Metrics()
     metrics.observe(made(outcome=Outcome.THROTTLED, status=429))
     metrics.observe(lost(Outcome.READ_TIMEOUT))
-    assert value(metrics, "latency_seconds_count", canvas_instance="test", scenario="latency", call=SELF) == 0.0
+    assert value(metrics, "latency_seconds_count", canvas_instance="test", scenario="latency", call=SELF) is None
     assert value(metrics, "refusals_total", canvas_instance="test", scenario="latency", kind="throttled_429") == 1.0
 
 

@@ -159,6 +159,16 @@ def test_text(tmp_path: Path, priced: list[Observation]) -> None:
 
 
 @pytest.mark.slow
+def test_a_rate_that_was_never_tried_is_noted(tmp_path: Path, priced: list[Observation]) -> None:
+    """Where the run did not see the server keep the rate, the plan says that the calls may take longer."""
+    folder = run_of(tmp_path, priced)
+    sign = {"kind": "untried", "says": "No more than 5 calls/s were tried: --confirm shows whether the server keeps its pace at 20."}
+    Run.open(folder).keep(rates=[{"instance": "test", "call": "GET /api/v1/users/self", "signs": [sign, {"kind": "other"}]}])
+    note = f"{sign['says']} Where it does not, the calls take longer than foretold."
+    assert command(str(folder), "--calls", "20").out.splitlines()[-3] == f"Note: {note}"
+    assert Run.open(folder).manifest["plans"][0]["notes"] == [note]
+
+
 def test_rehearsed(tmp_path: Path, priced: list[Observation]) -> None:
     """A rehearsal under the ceilings of the run's instance, told with refusals and finish time."""
     ended = command(str(run_of(tmp_path, priced, max_rate=9.0)), "--calls", "300", "--rehearse")
@@ -173,7 +183,9 @@ def test_several_instances(tmp_path: Path, priced: list[Observation]) -> None:
     ended = command(str(folder), "--calls", "50")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err == f"probes: {folder} has several instances (beta, test): say which with -i NAME.\n"
-    assert command(str(folder), "--calls", "50", "-i", "beta").out.startswith("beta: 50 calls")
+    planned = command(str(folder), "--calls", "50", "-i", "beta").out
+    assert planned.startswith("beta: 50 calls")
+    assert planned.splitlines()[-1] == f'Next: limiter = probes.Limiter.from_run("{folder}", instance="beta")'
     unknown = command(str(folder), "--calls", "50", "-i", "nobody")
     assert (unknown.code, unknown.err) == (2, f"probes: {folder} has no instance 'nobody': it has beta, test.\n")
 

@@ -12,10 +12,11 @@ from typing import Any
 import httpx
 import pytest
 import trustme
-from asked import place
+from asked import made, place
 from commanded import command, configured
 from test_diagnose import Server
 
+from probes import findings
 from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
@@ -259,3 +260,20 @@ def test_of_many_findings_the_answers_are_told(tmp_path: Path) -> None:
         "8 more remarks stand in the report.",
     ]
     assert told([remark] + [answer] * 8, tmp_path)[-1] == "1 more remark stands in the report."
+
+
+def test_a_safe_rate_says_where_it_was_never_tried() -> None:
+    """A rate far above what was answered within any second stands with that beside it, and with the command that tries it."""
+    seen = [made(at_s=at * 0.11, flight_s=0.3) for at in range(30)]
+    number = {"value": 19.4, "low": 18.7, "high": 22.1, "n": 90}
+    safe = {"rate_per_s": number, "in_flight": 11, "burst": 11, "bound_by": "reservations", "job_calls": 1000, "odds": 0.05}
+    rate = {"instance": "test", "call": "GET /api/v1/users/self", "regime": "headers", "safe": safe, "signs": []}
+    (told,) = job.told_where_untried([rate], seen)
+    assert told["signs"] == [
+        {
+            "kind": "untried",
+            "says": "No more than 10 calls/s were tried: probes rate -i test shows whether the server keeps its pace at 18.7.",
+        }
+    ]
+    found = findings.judge(seen, rates=[told])
+    assert next(one.says for one in found if one.kind == "safe_rate").endswith(told["signs"][0]["says"])

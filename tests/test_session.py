@@ -199,3 +199,22 @@ def test_sigterm_where_control_c_is_ignored(tmp_path: Path) -> None:
             assert child.wait(timeout=10) == 130
     (folder,) = tmp_path.iterdir()
     assert Run.open(folder).manifest["ended"] == "interrupted"
+
+
+@pytest.mark.slow
+def test_control_c_is_not_lost_where_python_can_raise_nothing() -> None:
+    """Ctrl-C that meets a finalizer, as it may meet an import of C, ends the command a moment later, without a traceback."""
+    lines = [
+        "import signal, time, weakref",
+        "from probes import cli",
+        "class Thing: pass",
+        "def command():",
+        "    thing = Thing()",
+        "    ref = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))",
+        "    del thing",
+        "    time.sleep(5)",
+        "cli.app = command",
+        "cli.main()",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")

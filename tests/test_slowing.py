@@ -10,8 +10,8 @@ from worlds import Law, World, observed
 
 from probes.bucket import Bucket, BucketSettings
 from probes.estimate import estimate
-from probes.observation import Observation
-from probes.slowing import delayed, least_overlapped, queued_s
+from probes.observation import Observation, Outcome
+from probes.slowing import answered_per_s, delayed, least_overlapped, queued_s
 
 
 def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
@@ -35,6 +35,13 @@ def test_the_least_overlapped() -> None:
     pairs = [observed(50.0 + 10.0 * (n // 2), 51.0 + 10.0 * (n // 2)) for n in range(4)]
     crowd = [observed(100.0, 101.0) for _ in range(5)]
     assert least_overlapped([*crowd, *pairs, *alone]) == [*alone, *pairs]
+
+
+def test_the_most_answers_in_a_second() -> None:
+    """A second is any second: what came within one, failures left out; nothing is told by no answer."""
+    seen = [observed(0.0, at) for at in (0.1, 0.9, 1.0, 1.05, 1.9, 5.0)]
+    assert answered_per_s(seen) == 4.0
+    assert answered_per_s([replace(one, outcome=Outcome.THROTTLED, status=429) for one in seen]) is None
 
 
 def test_how_long_calls_wait_in_front() -> None:

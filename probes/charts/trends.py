@@ -40,7 +40,7 @@ def _panel(axis: Any, one: dict[str, Any]) -> None:
     axis.errorbar(times, values, yerr=[below, above], fmt="o", color=SERIES[0], ecolor=MUTED, elinewidth=1.0, markersize=3.8)
     for change in one["changes"]:
         axis.axvline(datetime.fromisoformat(change["since"]), color=ALARM, linewidth=1.1, linestyle=(0, (3, 2)))
-    asked_for = f", {one['scenario']}" if one["scenario"] else ""
+    asked_for = f", {' '.join(filter(None, [one['scenario'], one.get('how')]))}" if one["scenario"] else ""
     head = style.clipped(one["instance"], 20) + asked_for
     axis.set_title(f"{head}\n{style.clipped(one['call'].removeprefix('GET '), 30)}", fontsize=8.5, color=INK)
     top = max(value + extra for value, extra in zip(values, above, strict=True))

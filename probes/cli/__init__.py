@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
 from typing import Annotated, Any
 
 import typer
@@ -57,13 +59,29 @@ for module in (demo, ask, rate, load, listing, tell, export, simulate):
     module.register(app)
 
 
+def heed_signals() -> None:
+    """SIGINT and SIGTERM end a command, wherever they meet it, and what was measured is kept."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # behind '&' in a script; SIGTERM becomes SIGINT and must end it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    sys.unraisablehook = _once_more
+
+
+def _once_more(told: sys.UnraisableHookArgs) -> None:
+    """Ctrl-C that met code which can raise nothing, as a library's import in C, would be printed and lost: it comes again soon."""
+    if not issubclass(told.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(told)
+        return
+    again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    again.daemon = True
+    again.start()
+
+
 def main() -> None:
     """Runs the command line; an error becomes one sentence on stderr and its exit code; Ctrl-C becomes 130, and so does SIGTERM."""
     from probes.errors import ExitCode, ProbesError
 
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # behind '&' in a script; SIGTERM becomes SIGINT and must end it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # what was measured is kept, as after Ctrl-C
+    heed_signals()
     try:
         app()
     except ProbesError as error:

@@ -42,6 +42,7 @@ def export(
 def deploy(
     name: Annotated[str | None, typer.Argument(metavar="NAME", help="The file to print; without it, which there are.")] = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
     """Print a file for operators: rules, dashboard, unit, manifest, scrape configuration."""
     from probes.jobs import deploy as job
@@ -49,4 +50,4 @@ def deploy(
     if name is not None and not as_json:
         typer.echo(job.text(name), nl=False)  # byte by byte
     else:
-        tell(settings(None, RESULTS, as_json=as_json), job.listing() if name is None else job.one(name))
+        tell(settings(None, RESULTS, as_json=as_json, quiet=quiet), job.listing() if name is None else job.one(name))

@@ -84,7 +84,7 @@ def fetch(
     fetched = job.fetch(common, path, instance, every_page=every_page, line=_line)
     if as_json:
         tell(common, Told(fetched.document(), ""))
-    job.end(common, fetched)
+    job.end(common, fetched, instance)
 
 
 def _line(text: str) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from probes.addresses import without_secrets
 from probes.errors import UsageError
-from probes.explain import credentials, filters, paths, rules, writing
+from probes.explain import bodies, credentials, filters, paths, rules, writing
 from probes.explain.headers import HeaderLine, header_lines, status_means
 from probes.explain.lists import is_list, is_single, list_facts
 from probes.explain.paste import read
@@ -42,16 +42,21 @@ RULES: tuple[Rule, ...] = (
     paths.capitals,
     paths.version,
     paths.not_api,
+    paths.nothing_asked,
+    paths.slash_in_id,
     paths.names,
+    paths.acting_as,
     rules.plain_http,
     credentials.authorization,
     credentials.token_in_url,
     rules.by_post,
+    bodies.enrollment_by_get,
     credentials.secret_in_url,
     rules.user_agent,
     rules.insecure,
     rules.size_name,
     filters.needless_brackets,
+    filters.type_name,
     filters.brackets,
     filters.enrollment_type,
     filters.enrollment_class,
@@ -62,6 +67,9 @@ RULES: tuple[Rule, ...] = (
     rules.page_size,
     rules.page_number,
     rules.task,
+    bodies.form,
+    bodies.enrollment,
+    bodies.import_file,
     rules.writes,
 )
 """In this order: the first ones mend the path and the query that the later ones read."""
@@ -170,7 +178,11 @@ def _list_facts(request: Request) -> tuple[str, ...]:
     if not (request.reads and is_list(request.segments)):
         return ()
     facts = list_facts(request.segments)
-    paging = 'by bookmarks: follow rel="next", there are no page numbers' if facts.bookmarks else "by numbered pages"
+    paging = (
+        'by bookmarks: follow rel="next", there are no page numbers'
+        if facts.bookmarks
+        else 'by numbered pages: follow rel="next" until there is none'
+    )
     last = "" if facts.has_last else '; it has no rel="last", the total is not told'
     return (f"This is a list: {facts.default} items a page unless per_page says more, {facts.greatest} at most; it pages {paging}{last}.",)
 
@@ -180,7 +192,7 @@ def told(explanation: Explanation, *, snippets: bool = True) -> str:
     lines: list[str] = []
     if explanation.given is not None:
         lines += [f"{explanation.given.method} {without_secrets(explanation.given.url)}", ""]
-        lines += _remarks(explanation.remarks)
+        lines += _remarks(explanation.remarks, "what was read" if explanation.given.within else "it")
     if explanation.question is not None:
         lines += [explanation.question.asks, ""]
     lines += _urls(explanation.urls, _method(explanation), "" if explanation.right is None else explanation.right.first)
@@ -208,9 +220,9 @@ def _urls(urls: Sequence[str], by: str, first: str) -> list[str]:
     return [f"The right URL{by}:" if len(urls) == 1 else "The right URLs:", *(f"  {url}" for url in urls)]
 
 
-def _remarks(remarks: Sequence[Remark]) -> list[str]:
+def _remarks(remarks: Sequence[Remark], what: str) -> list[str]:
     wrong, notes = ([one for one in remarks if (one.weight is Weight.INFO) is info] for info in (False, True))
-    lines = ["What is wrong with it:", *_listed(wrong), ""] if wrong else ["Nothing is wrong with it.", ""]
+    lines = ["What is wrong with it:", *_listed(wrong), ""] if wrong else [f"Nothing is wrong with {what}.", ""]
     return [*lines, *(["Note:", *_listed(notes), ""] if notes else [])]
 
 

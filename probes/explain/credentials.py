@@ -14,6 +14,14 @@ SESSION = re.compile(r"(?:^|;)\s*(?:_legacy)?_?(?:normandy|canvas)_session\s*=")
 """The cookie of somebody signed in by a browser."""
 LITERAL = re.compile(r"(?=[^\s]*\d)[\w~.+/=-]{16,}")
 """A token itself, whoever made it, rather than a variable or a word that stands for one."""
+_GIVEN = re.compile(r"\bBearer\s+([\w~.+/=-]+)")
+"""What a program sends as a token."""
+_IN_TEXT = Remark(
+    "token_in_text",
+    Weight.RISKY,
+    "The token itself stands in this text: whoever gets the file, or the question that holds it, has the token.",
+    "Take it from a variable of the environment, and make a new token where others have seen this one.",
+)
 IN_THE_URL = ("access_token", "api_key")
 """Where Canvas reads a token in a URL."""
 
@@ -63,6 +71,8 @@ def authorization(request: Request) -> Iterator[Remark]:
             "The Authorization header must be 'Bearer' with a capital B, one blank, and the token: Canvas reads nothing else.",
             "Write -H 'Authorization: Bearer TOKEN'.",
         )
+    elif not request.curl and LITERAL.fullmatch(value.removeprefix("Bearer ").strip()):
+        yield _IN_TEXT
     elif LITERAL.fullmatch(value.removeprefix("Bearer ").strip()) or tokens.SHAPE.search(request.text):
         yield Remark(
             "token_in_command",
@@ -73,9 +83,11 @@ def authorization(request: Request) -> Iterator[Remark]:
 
 
 def _without(request: Request) -> Iterator[Remark]:
-    """No Authorization header: a token in the URL or a session's cookie may stand in for it."""
+    """No Authorization header: a token in the URL or a session's cookie may stand in for it; a program's stand in its text."""
     cookie = request.headers.get("cookie", "")
-    if SESSION.search(cookie):
+    if request.within and _told(request.text):
+        yield _IN_TEXT
+    elif SESSION.search(cookie):
         yield Remark(
             "session_cookie",
             Weight.INFO,
@@ -88,3 +100,8 @@ def _without(request: Request) -> Iterator[Remark]:
             "No Authorization header is sent: Canvas answers 401.",
             "Add -H 'Authorization: Bearer TOKEN'.",
         )
+
+
+def _told(text: str) -> bool:
+    """Whether a program's text holds a token itself, by its shape or as what stands behind Bearer."""
+    return tokens.SHAPE.search(text) is not None or any(LITERAL.fullmatch(found) for found in _GIVEN.findall(text))

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from probes.errors import UsageError
 from probes.explain.request import Request, with_url
 
-_DATA_OPTIONS = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--data-urlencode", "-F", "--form", "--json")
+_DATA_OPTIONS = ("-d", "--data", "--data-raw", "--data-binary", "--data-ascii", "--data-urlencode")
 _VALUE_OPTIONS = (
     *("-o", "--output", "-c", "--cookie-jar", "-x", "--proxy", "-m", "--max-time", "-w", "--write-out"),
     *("-D", "--dump-header", "-e", "--referer", "-r", "--range", "-T", "--upload-file", "--retry", "--connect-timeout", "--cacert"),
@@ -70,6 +70,8 @@ class _Curl(argparse.ArgumentParser):
         self.add_argument("-b", "--cookie", action="append", default=[])
         self.add_argument("--url")
         self.add_argument(*_DATA_OPTIONS, dest="data", action="append", default=[])
+        self.add_argument("-F", "--form", action="append", default=[])
+        self.add_argument("--json", action="append", default=[])
         for option in _VALUE_OPTIONS:
             self.add_argument(option, dest="ignored")
         for option in _FLAGS:
@@ -92,7 +94,8 @@ def _of_words(words: list[str], text: str) -> Request:
     if told.get:
         request.pairs += [pair for part in told.data for pair in parse_qsl(part, keep_blank_values=True)]
     else:
-        request.data = told.data
+        request.data = [*told.data, *told.json, *told.form]
+        request.multipart = bool(told.form)
     request.method = (told.request or ("HEAD" if told.head else "POST" if request.data else "GET")).upper()
     return request
 
@@ -113,6 +116,8 @@ def _with_headers(request: Request, told: argparse.Namespace) -> None:
         request.headers["authorization"] = "Basic"
     if told.oauth2_bearer is not None:
         request.headers["authorization"] = f"Bearer {told.oauth2_bearer}"
+    if told.json:
+        request.headers["content-type"] = "application/json"
     if told.user_agent is not None:
         request.headers["user-agent"] = told.user_agent
     for line in told.header:

@@ -18,9 +18,14 @@ from probes.explain.lists import (
     is_my_courses,
     nearest_word,
 )
-from probes.explain.request import Request
+from probes.explain.request import VARIABLE, Request
 from probes.explain.rules import Remark, Weight
 
+_FILTERS: dict[str, tuple[tuple[str, ...], str, dict[str, str]]] = {
+    "enrollments": (("enrollment_type",), "type[]", ENROLLMENT_CLASSES),
+    "users": (("type", "role"), "enrollment_type[]", {}),
+}
+"""List -> names that it does not know, its own, and its words for the short ones."""
 _LONG = {long.lower(): short for short, long in ENROLLMENT_CLASSES.items()}
 
 
@@ -30,9 +35,13 @@ def enrollment_type(request: Request) -> Iterator[Remark]:
         if key not in ("enrollment_type", "enrollment_type[]") or value in ENROLLMENT_TYPES:
             continue
         short = _LONG.get(value.lower()) or (value.lower() if value.lower() in ENROLLMENT_TYPES else None)
-        if value == STUDENT_VIEW and not is_my_courses(request.segments):
+        if (value == STUDENT_VIEW and not is_my_courses(request.segments)) or VARIABLE.match(value):
             continue
-        if short is None:
+        if short is None and "," in value:
+            request.first = "chosen one type"
+            says = f"{key}={value} matches nothing, without an error: it takes one type."
+            yield Remark("enrollment_type", Weight.WRONG, says, f"Leave {key} out, or ask once for each type.")
+        elif short is None:
             says = f"{key}={value} matches nothing, without an error."
             yield Remark("enrollment_type", Weight.WRONG, says, _chosen(request, index, ENROLLMENT_TYPES))
         else:
@@ -43,6 +52,18 @@ def enrollment_type(request: Request) -> Iterator[Remark]:
                 f"{key}={value} matches nothing, without an error: Canvas makes '{short.capitalize()}Enrollment' of the short word itself.",
                 f"Write {key}={short}.",
             )
+
+
+def type_name(request: Request) -> Iterator[Remark]:
+    """The filter by type under the other list's name: enrolments take type[], users enrollment_type[], and either ignores the other's."""
+    within = request.segments[0] if len(request.segments) == 3 else ""
+    wanted, own, words = _FILTERS.get(request.segments[-1], ((), "", {})) if within in ("courses", "sections") else ((), "", {})
+    for index, (key, value) in enumerate(request.pairs):
+        short = _LONG.get(value.lower(), value.lower())
+        if request.reads and key.removesuffix("[]") in wanted and short in ENROLLMENT_CLASSES:
+            request.pairs[index] = (own, words.get(short, short))
+            says = f"Lists of {request.segments[-1]} do not know {key} and ignore it, without an error: all types come."
+            yield Remark("type_name", Weight.WRONG, says, f"Write {own}={request.pairs[index][1]}.")
 
 
 def enrollment_class(request: Request) -> Iterator[Remark]:
@@ -66,6 +87,8 @@ def new_enrollment_type(request: Request) -> Iterator[Remark]:
     if request.method != "POST" or request.segments[-1:] != ["enrollments"]:
         return
     for value in request.said("enrollment[type]"):
+        if VARIABLE.match(value):
+            continue
         if value not in ENROLLMENT_CLASSES.values() and not request.said("enrollment[role_id]") + request.said("enrollment[role]"):
             right = ENROLLMENT_CLASSES.get(value.lower()) or _proper(value)
             advice = f"Write enrollment[type]={right}." if right else f"Use one of {', '.join(ENROLLMENT_CLASSES.values())}."
@@ -91,7 +114,7 @@ def course_states(request: Request) -> Iterator[Remark]:
             yield _mixed_up(key, value, "your enrolment's state", "enrollment_state")
         elif key in ("enrollment_state", "state", "state[]"):
             known = COURSE_ENROLLMENT_STATES if key == "enrollment_state" else COURSE_STATES
-            if value not in known:
+            if value not in known and not VARIABLE.match(value):
                 says = f"{key}={value} is not a state that Canvas knows here."
                 yield Remark("unknown_state", Weight.WRONG, says, _chosen(request, index, known))
 
@@ -119,7 +142,7 @@ def enrollment_states(request: Request) -> Iterator[Remark]:
         if key in ("enrollment_state", "enrollment_state[]"):
             request.pairs[index] = ("state[]", value)
             yield Remark("state_filter", Weight.WRONG, f"Lists of enrolments do not know {key} and ignore it.", f"Write state[]={value}.")
-        elif key in ("state", "state[]") and value not in ENROLLMENT_STATES:
+        elif key in ("state", "state[]") and value not in ENROLLMENT_STATES and not VARIABLE.match(value):
             says = f"{key}={value} is not a state of an enrolment (400 'Invalid state' on your own)."
             yield Remark("unknown_state", Weight.WRONG, says, _chosen(request, index, ENROLLMENT_STATES))
 
@@ -139,6 +162,8 @@ def includes(request: Request) -> Iterator[Remark]:
 def brackets(request: Request) -> Iterator[Remark]:
     """Arrays without [], or their values joined by commas."""
     names = ARRAYS.get(request.segments[-1] if request.segments else "", ())
+    if request.segments[:1] == ["accounts"] and request.segments[-1] == "courses":
+        names += ("enrollment_type", "by_teachers", "by_subaccounts")
     if len(request.segments) == 2 and request.segments[0] in ARRAYS:
         names = ("include",)
     for name in names:

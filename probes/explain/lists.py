@@ -23,7 +23,7 @@ _LIST_NAMES = """
     enrollments entries external_feeds external_tools favorites features files folders gradebook_history group_categories groups
     history importing items logins lti_registrations lti_resource_links memberships modules notifications observees observers
     outcome_groups page_views pages planner provisional_grades questions quizzes recent_students recipients reports roles rubrics
-    search_users sections sis_imports students sub_accounts submissions tabs terms todo upcoming_events users
+    search_users sections sis_imports student_summaries students sub_accounts submissions tabs terms todo upcoming_events users
 """
 LIST_NAMES = frozenset(_LIST_NAMES.split())
 """Last segments of paths that answer with a list."""
@@ -105,8 +105,8 @@ SIZE_NAMES = ("limit", "page_size", "pagesize", "perpage", "per-page", "size", "
 
 
 def is_list(segments: Sequence[str]) -> bool:
-    """Whether the path (parts behind /api/v1) answers with a list, as far as its name tells."""
-    return bool(segments) and segments[-1] in LIST_NAMES
+    """Whether the path (parts behind /api/v1) answers with a list in pages, as far as its name tells; of analytics one does."""
+    return bool(segments) and segments[-1] in LIST_NAMES and (segments[-1] == "student_summaries" or "analytics" not in segments)
 
 
 def is_id(segment: str) -> bool:

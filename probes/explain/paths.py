@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 from probes.explain.lists import API_NAMES, is_id, is_known, nearest_name
 from probes.explain.request import Request
@@ -24,9 +25,10 @@ _OF_PAGES: dict[str, tuple[str, tuple[tuple[str, str], ...]]] = {
 def placeholder(request: Request) -> Iterator[Remark]:
     """`:course_id`, `{id}`, `<id>` left from the documentation; in a line of a program they are its variables."""
     found = re.findall(r"/(:[a-z_]+|\{[^}/]*\}|<[^>/]*>|%7B[^/]*%7D)", request.path)
+    if request.within:
+        found = [one for one in found if not one.startswith("{")]
     if found:
-        if not request.within:
-            request.first = "put the id in its place"
+        request.first = "put the id in its place"
         says = f"{', '.join(found)} stands for an id and was not filled in."
         yield Remark("placeholder", Weight.WRONG, says, "Put the number there, or self.")
 
@@ -72,8 +74,45 @@ def not_api(request: Request) -> Iterator[Remark]:
         request.path = "/api/v1" + rest
         says = f"{half[0]} is no path of Canvas, which answers 404 with a web page: the API begins with /api/v1."
         yield Remark("half_prefix", Weight.WRONG, says, f"Write /api/v1{rest}.")
+    elif request.host_untold and not _NOT_V1.match(request.path) and is_known(request.segments):
+        request.path = "/api/v1/" + request.path.lstrip("/")
+        yield Remark("prefix_untold", Weight.INFO, "/api/v1 has to stand in the variable, or behind it: it is written behind it here.")
     elif not _NOT_V1.match(request.path) and request.path != "/":
         yield _page(request)
+
+
+def nothing_asked(request: Request) -> Iterator[Remark]:
+    """A host alone, or the prefix alone: where the API is, and nothing that it is asked for."""
+    if request.reads and re.fullmatch(r"/(?:api(?:/v1)?/?)?", request.path):
+        request.first = "put behind /api/v1 what you ask for"
+        says = "This names where the API is, and nothing in it: Canvas has no page of JSON there."
+        yield Remark("nothing_asked", Weight.WRONG, says, "Put a path behind it, as /api/v1/courses.")
+
+
+def slash_in_id(request: Request) -> Iterator[Remark]:
+    """A / inside an id of a school's own, which cuts it in two: no name of the API holds a capital, a digit or a dash."""
+    parts = request.path.split("/")
+    for index, (before, word) in enumerate(pairwise(parts), 1):
+        if re.match(r"sis_\w+:", before) and re.search(r"[A-Z\d-]", word):
+            parts[index - 1 : index + 1] = [f"{before}%2F{word}"]
+            request.path = "/".join(parts)
+            yield Remark(
+                "slash_in_id",
+                Weight.WRONG,
+                f"The / in {before}/{word} ends the id: what stands behind it is taken for more of the path.",
+                "Write %2F for it.",
+            )
+            return
+
+
+def acting_as(request: Request) -> Iterator[Remark]:
+    """as_user_id: who may, and what it changes."""
+    if request.said("as_user_id"):
+        says = (
+            "as_user_id acts as that user: it needs the permission to act as users, without which Canvas answers 401 (Invalid as_user_id), "
+            "and what is listed is what that user may see. The budget stays that of your token."
+        )
+        yield Remark("acting_as", Weight.INFO, says)
 
 
 def _page(request: Request) -> Remark:

@@ -15,6 +15,8 @@ from probes.errors import UsageError
 Pairs = list[tuple[str, str]]
 
 _VARIABLE = r"(?:\{\{?[^{}/\s]*\}\}?|<[^<>/\s]*>|\$\{?\w+\}?)"
+VARIABLE = re.compile(r"\s*(?:[$%<]|\{)")
+"""How a value begins that a program, a shell or a reader has yet to put in."""
 _VARIABLE_HOST = re.compile(rf"(?:https?://)?{_VARIABLE}(?=[/?]|$)")
 """`{{baseUrl}}`, `https://{host}`, `$CANVAS_URL` where a host belongs."""
 
@@ -24,9 +26,9 @@ class Request:
     """A request taken apart. `origin` is empty for a bare path; `headers` have lower-case names, an empty value is a header taken away.
 
     `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off, `cookie_file`
-    whether it takes cookies from a file; `unquoted` whether a shell would cut the URL at an & outside quotes; `within` whether it was
-    found in a longer text; `host_untold` whether a variable stands for its host; `first` what its author has to do, as "chosen a
-    word", before there is a right one. `text` is the whole that was given.
+    whether it takes cookies from a file; `multipart` whether its body is a form with files; `unquoted` whether a shell would cut the URL
+    at an & outside quotes; `within` whether it was found in a longer text; `host_untold` whether a variable stands for its host; `first`
+    what its author has to do, as "chosen a word", before there is a right one. `text` is the whole that was given.
     """
 
     method: str = "GET"
@@ -38,6 +40,7 @@ class Request:
     curl: bool = False
     insecure: bool = False
     cookie_file: bool = False
+    multipart: bool = False
     unquoted: bool = False
     within: bool = False
     host_untold: bool = False
@@ -57,8 +60,8 @@ class Request:
 
     @property
     def segments(self) -> list[str]:
-        """The path's parts behind /api/v1."""
-        parts = [part for part in self.path.split("/") if part]
+        """The path's parts behind /api/v1, without the `.json` that Canvas takes behind any of them."""
+        parts = [part for part in self.path.removesuffix(".json").split("/") if part]
         return parts[2:] if parts[:1] == ["api"] else parts
 
     @property
@@ -72,7 +75,12 @@ class Request:
 
     def said(self, name: str) -> list[str]:
         """The values of one parameter, in the query or in the body, be that a form or a JSON object."""
-        return [*self.values(name), *(value for part in self.data for key, value in _of_body(part) if key == name)]
+        return [value for key, value in self.parameters if key == name]
+
+    @property
+    def parameters(self) -> Pairs:
+        """All parameters, of the query and of the body as far as it can be read."""
+        return [*self.pairs, *(pair for part in self.data for pair in _of_body(part))]
 
 
 def _of_body(part: str) -> Pairs:

@@ -14,7 +14,7 @@ from typing import Any
 from probes.calls import ENROLLMENT_TASKS
 from probes.config import LOOPBACK
 from probes.explain.lists import DEFAULT_PER_PAGE, SIZE_NAMES, is_list, list_facts
-from probes.explain.request import Request
+from probes.explain.request import VARIABLE, Request
 
 
 class Weight(StrEnum):
@@ -145,6 +145,8 @@ def page_size(request: Request) -> Iterator[Remark]:
             f'Ask for per_page={facts.greatest} and follow rel="next" of the Link header until there is none.',
         )
         return
+    if VARIABLE.match(given[-1]):
+        return
     effective = effective_per_page(given[-1], facts.greatest)
     if str(effective) != given[-1].strip():
         request.pairs = [(key, str(facts.greatest) if key == "per_page" else value) for key, value in request.pairs]
@@ -154,6 +156,11 @@ def page_size(request: Request) -> Iterator[Remark]:
             f"per_page={given[-1]} becomes {effective} without an error: Canvas reads the number and holds it to 1..{facts.greatest} "
             "(..50 on old installations).",
             f'Ask for per_page={facts.greatest} and follow rel="next".',
+        )
+    elif effective < facts.greatest:
+        says = f"per_page={effective} gives {effective} items and no more: where the list is longer, the rest is on further pages."
+        yield Remark(
+            "small_page", Weight.INFO, says, f'Follow rel="next" until there is none; per_page={facts.greatest} needs fewer calls.'
         )
 
 
@@ -170,7 +177,7 @@ def page_number(request: Request) -> Iterator[Remark]:
             continue
         request.pairs = [(key, text) for key, text in request.pairs if key != "page"]
         number = int(value) if re.fullmatch(r"[+-]?\d{1,18}", value.strip()) else None
-        counted = value.lstrip().startswith(("$", "%", "{", "<"))
+        counted = VARIABLE.match(value) is not None
         if not counted and (number is None or number < 1):
             yield Remark(
                 "page_number", Weight.WRONG, f"page={value} is answered with 404.", 'Leave page out for the first, then follow rel="next".'

@@ -35,5 +35,6 @@ def variable_host(request: Request) -> Iterator[Remark]:
 def within(request: Request) -> Iterator[Remark]:
     """A URL out of a longer text."""
     if request.within:
-        says = "This URL was taken out of a longer text: header fields beside it, and what is put together there, were not read."
+        read = "parameters beside it were read as far as could be, and enrollment[...] of a body; header fields were not"
+        says = f"This URL was taken out of a longer text: {read}."
         yield Remark("within_text", Weight.INFO, says)

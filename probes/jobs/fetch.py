@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -12,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 from probes.addresses import origin, target, without_secrets
 from probes.config import Instance
-from probes.errors import CredentialsError, ProbesError, UsageError
+from probes.errors import CredentialsError, GuardStop, ProbesError, UsageError
 from probes.jobs.session import Settings, client_for, open_run, run_async
 from probes.jobs.terminal import Bar, answers_to, progress
 from probes.observation import Outcome
@@ -26,12 +27,18 @@ SCHEMA = "probes.fetch/1"
 REFUSALS = 3
 """So often a refused page is asked again, after the server's wait: another job may share the token."""
 
+PLACES = frozenset({"page", "bookmark", "offset", "cursor"})
+"""Parameters that say where in a list a page stands: a page in the middle is asked for as the link to it was written."""
+
 ENOUGH = "Whoever read the lines had enough."
 
 
 @dataclass(slots=True)
 class Fetched:
-    """What a fetch brought; `ended` is the word of pages.Ended, `items` is kept only where a whole document is wanted."""
+    """What a fetch brought; `ended` is the word of pages.Ended, `items` is kept only where a whole document is wanted.
+
+    `next` is the path of the page to go on with, None where all was read.
+    """
 
     run: str
     path: str
@@ -42,6 +49,7 @@ class Fetched:
     ended: str = "failed"
     note: str | None = None
     outcome: Outcome = Outcome.OK
+    next: str | None = None
 
     def document(self) -> dict[str, Any]:
         """`probes.fetch/1`."""
@@ -54,6 +62,7 @@ class Fetched:
             "complete": self.ended == "complete",
             "ended": self.ended,
             "note": self.note,
+            "next": None if self.next is None else without_secrets(self.next),
             "items": self.items,
         }
 
@@ -67,24 +76,41 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
     instance = one_instance(settings, name)
     asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
     with open_run(settings, ["fetch", without_secrets(asked)], [instance]) as folder:
-        fetched = Fetched(str(folder.folder), asked)
+        fetched = Fetched(str(folder.folder), asked, next=asked)
         try:
             with _bar(settings, fetched) as bar:
                 run_async(_walked(fetched, instance, folder, every_page, settings, line, bar))
+        except (GuardStop, KeyboardInterrupt):
+            settings.say(f"{_got(fetched)}.{_go_on(settings, fetched, instance.name)}")
+            raise
         finally:
             folder.note(fetched={key: value for key, value in fetched.document().items() if key != "items"})
     return fetched
 
 
-def end(settings: Settings, fetched: Fetched) -> None:
-    """Says how it ended. Raises CredentialsError or ProbesError when the list is not whole."""
+def end(settings: Settings, fetched: Fetched, name: str = "") -> None:
+    """Says how it ended, for the instance that was named `name`. Raises CredentialsError or ProbesError when the list is not whole."""
     if fetched.ended == "failed" and fetched.count == 0 and fetched.outcome is Outcome.UNAUTHORIZED:
         raise CredentialsError("Every call was refused for its credentials (401): check the token; probes diagnose says more.")
-    got = f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}{_left_out(fetched.repeated)}"
+    got = _got(fetched)
     if fetched.ended not in ("complete", "limit"):
-        raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.")
+        go_on = _go_on(settings, fetched, name)
+        raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.{go_on}")
     more = "" if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
     settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
+
+
+def _got(fetched: Fetched) -> str:
+    return f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}{_left_out(fetched.repeated)}"
+
+
+def _go_on(settings: Settings, fetched: Fetched, name: str) -> str:
+    """The command that reads the rest; nothing where no page was read, or its path holds what must not be told."""
+    if fetched.count == 0 or fetched.next is None or fetched.next != without_secrets(fetched.next):
+        return ""
+    instance = f" -i {shlex.quote(name)}" if name else ""
+    config = f" --config {shlex.quote(str(settings.config))}" if settings.config else ""
+    return f"\nGo on with: probes fetch {shlex.quote(fetched.next)}{instance}{config} --all"
 
 
 def _left_out(repeated: int) -> str:
@@ -122,11 +148,11 @@ def own_path(path: str, instance: Instance) -> str:
 
 
 def _sized(path: str, instance: Instance, settings: Settings) -> str:
-    """`path` with the greatest page size where it names none: a tenth of the calls."""
+    """`path` with the greatest page size where it names none, nor a page: a tenth of the calls."""
     from probes.dialects import dialect
 
     size = dialect(instance.dialect).page_size
-    if size is None or any(key == size for key, _ in parse_qsl(urlsplit(path).query, keep_blank_values=True)):
+    if size is None or any(key == size or key in PLACES for key, _ in parse_qsl(urlsplit(path).query, keep_blank_values=True)):
         return path
     settings.say(f"Asking for {size}=100, as the path names none.")
     return path + ("&" if "?" in path else "?") + f"{size}=100"
@@ -145,10 +171,11 @@ async def _walked(
             fetched.pages = page.number
             fetched.count += len(page.items)
             fetched.repeated += page.repeated
+            fetched.next = page.next
             if settings.as_json:
                 fetched.items += page.items
             elif not _handed_out(page.items, line):
-                fetched.ended, fetched.note = "limit", ENOUGH
+                fetched.ended, fetched.note, fetched.next = "limit", ENOUGH, page.answer.observation.path
                 return
             if page.ended is not None:
                 fetched.ended, fetched.note, fetched.outcome = page.ended.value, page.note, page.answer.observation.outcome

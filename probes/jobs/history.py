@@ -41,7 +41,7 @@ def text(document: dict[str, Any], page: Path) -> str:
         [
             one["instance"],
             one["call"],
-            one["scenario"] or "",
+            " ".join(filter(None, [one["scenario"], one["how"]])),
             one["what"],
             one["points"][0]["value"],
             one["points"][-1]["value"],

@@ -133,13 +133,20 @@ def findings(instance: str, outcome: LoadOutcome) -> list[Finding]:
     return found
 
 
+def _failed(outcome: LoadOutcome) -> str:
+    """How many failed, and how, the most frequent first."""
+    others = {name: count for name, count in outcome.outcomes.items() if name not in ("ok", "throttled", "cancelled")}
+    how = ", ".join(f"{count} {name}" for name, count in sorted(others.items(), key=lambda one: -one[1]))
+    return f"{outcome.errors} failed" + (f" ({how})" if outcome.errors else "")
+
+
 def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     """The outcome for a person."""
     asked = "as fast as answers come" if outcome.asked_per_s is None else f"{outcome.asked_per_s:g}/s"
     rates = f"offered {_shown(outcome.offered_per_s)}/s, achieved {_shown(outcome.achieved_per_s)}/s"
     lines = [
         f"{instance}: asked {asked}, {rates}, {outcome.seconds:.1f} s",
-        f"  {outcome.requests} requests, {outcome.refused} refused, {outcome.errors} failed, {percent(outcome.late_share, 1)} late",
+        f"  {outcome.requests} requests, {outcome.refused} refused, {_failed(outcome)}, {percent(outcome.late_share, 1)} late",
         f"  latency from due: {_latencies(outcome)}",
     ]
     if outcome.least_remaining is not None:

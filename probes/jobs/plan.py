@@ -57,9 +57,11 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
         settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
         with progress(settings, f"rehearsing {planned.recommended.replace('_', '-')}", min(calls, MOST_CALLS)) as bar:
             rehearsal = carry_out(planned, twin, *asked[1:], answers_to(bar))
-    document = planned.document(rehearsal)
+    notes = _untried(run, found.instance)
+    document = {**planned.document(rehearsal), "notes": notes}
     run.keep(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
-    return Told(document, text(found.instance, planned, rehearsal, folder), unkept=run.unkept)
+    several = len({o.instance for o in seen}) > 1
+    return Told(document, text(found.instance, planned, rehearsal, folder, notes, several=several), unkept=run.unkept)
 
 
 def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, max_in_flight: int | None) -> tuple[Plan, Twin]:
@@ -84,6 +86,13 @@ def _piled(run: Run, instance: str) -> float:
     stalls = [one for one in told if any(sign.get("kind") == "stalls" for sign in one.get("signs") or () if isinstance(sign, dict))]
     rates = [facts.number(one["safe"]["rate_per_s"]) for one in stalls]
     return min((rate["low"] for rate in rates if rate is not None), default=math.inf)
+
+
+def _untried(run: Run, instance: str) -> list[str]:
+    """What the run says of a rate that it did not try: a server that slows down first takes longer than is foretold here."""
+    signs = [sign for one in facts.rates(run.manifest) if one["instance"] == instance for sign in one.get("signs") or ()]
+    said = [str(sign.get("says")) for sign in signs if isinstance(sign, dict) and sign.get("kind") == "untried"]
+    return [f"{one} Where it does not, the calls take longer than foretold." for one in dict.fromkeys(said)]
 
 
 def _no_bucket(run: Run, found: Estimate) -> str:
@@ -118,8 +127,10 @@ def _whole(value: Any) -> int | None:
     return value if isinstance(value, int) and value > 0 else None
 
 
-def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path) -> str:
-    """A table of the strategies, the recommendation first."""
+def text(
+    name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Path, notes: Sequence[str] = (), *, several: bool = False
+) -> str:
+    """A table of the strategies, the recommendation first; the limiter is told which instance is meant where the run has several."""
     lines = [f"{name}: {planned.calls} calls, best {planned.recommended.replace('_', '-')}.", ""]
     lines.append(f"{'strategy':<14}{'finish':>12}{'odds of any refusal':>22}  how")
     for strategy in planned.strategies:
@@ -135,7 +146,10 @@ def text(name: str, planned: Plan, rehearsal: dict[str, Any] | None, folder: Pat
     if rehearsal is not None:
         took, forecast = _duration(rehearsal["seconds"]), _duration(rehearsal["forecast_seconds"])
         lines += ["", f"Rehearsed {rehearsal['calls']} calls: {rehearsal['refused']} refused, {took} (forecast {forecast})."]
-    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}")'])
+    if notes:
+        lines += ["", *(f"Note: {note}" for note in notes)]
+    meant = f', instance="{name}"' if several else ""
+    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}"{meant})'])
 
 
 def _estimate(run: Run, instance: str | None) -> tuple[Sequence[Observation], Estimate]:

@@ -194,7 +194,19 @@ def _rates(observations: Sequence[Observation]) -> list[dict[str, Any]]:
     from probes.rates import rate_documents
 
     probed = [o for o in observations if o.scenario == "throttling"]
-    return rate_documents(probed) if probed else []
+    return told_where_untried(rate_documents(probed), probed) if probed else []
+
+
+def told_where_untried(documents: list[dict[str, Any]], probed: Sequence[Observation]) -> list[dict[str, Any]]:
+    """The rates, with a sign where one lies far above what was answered within any second."""
+    from probes.rates import untried
+    from probes.slowing import answered_per_s
+
+    for document in documents:
+        name = document["instance"]
+        sign = untried(document, answered_per_s([o for o in probed if o.instance == name]), f"probes rate -i {name}")
+        document["signs"] += [sign] if sign else []
+    return documents
 
 
 def _refused(folder: Run, scenarios: Sequence[Scenario]) -> CredentialsError | None:

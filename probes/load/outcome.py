@@ -39,11 +39,11 @@ class LoadOutcome:
 
     `offered_per_s`: due times handed out per second of the schedule; `achieved_per_s`: requests sent per second in that time. Neither
     exceeds what was asked of a load that a guard stopped; of users less than a second counts as one.
-    `late_share`: share of the due times that no user took up within 10 ms, or at all. `latency_s`: from when a request was due to its
-    last byte, of calls that were neither refused nor without an answer; due times that came to nothing rank above all; None where n
-    cannot carry a percentile. `punctuality_s`: sent after due. `stopped_by`: the guard's name, None when the load ended as planned;
-    `why`: its sentence. `limit_per_s`: the rate at which the generator or the in-flight limit was reached, None when it was not. `lost`:
-    what may be missing of a worker that was killed.
+    `late_share`: share of the due times that no user took up within 10 ms, or at all; of a load that was stopped, of those that were
+    sent. `latency_s`: from when a request was due to its last byte, of calls that were neither refused nor without an answer; due times
+    that came to nothing rank above all; None where n cannot carry a percentile. `punctuality_s`: sent after due. `stopped_by`: the guard's
+    name, None when the load ended as planned; `why`: its sentence. `limit_per_s`: the rate at which the generator or the in-flight limit
+    was reached, None when it was not. `lost`: what may be missing of a worker that was killed.
     """
 
     asked_per_s: float | None

@@ -37,7 +37,7 @@ def _told(
     handed, unsent = int(report["handed"]), int(report["unsent"])
     span = _span(plan, seconds, handed, stopped)
     achieved = seen.in_time / span
-    late = (seen.late + unsent) / handed if handed else 0.0
+    late = _late_share(seen, handed, unsent, stopped)
     bound = (
         plan.open_loop
         and stopped is None
@@ -68,6 +68,13 @@ def _told(
         workers=plan.workers,
         lost=list(report.get("lost", [])),
     )
+
+
+def _late_share(seen: Reckoning, handed: int, unsent: int, stopped: str | None) -> float:
+    """Of a load that was stopped the share of what was sent: of what the stop held back nobody knows when it would have gone."""
+    if stopped is not None:
+        return seen.late / max(seen.requests, 1)
+    return (seen.late + unsent) / handed if handed else 0.0
 
 
 def _span(plan: LoadPlan, seconds: float, handed: int, stopped: str | None) -> float:

@@ -64,6 +64,7 @@ def _table(what: str, series: list[dict[str, Any]]) -> Table:
     rows = tuple(
         {
             **one,
+            "scenario": " ".join(filter(None, [one["scenario"], one.get("how")])) or None,
             "runs": len(one["points"]),
             "first": one["points"][0]["value"],
             "last": one["points"][-1]["value"],

@@ -29,6 +29,8 @@ PATIENT_S = 30.0
 """A diagnosis waits longer than the timeout that is given to it only where that is shorter."""
 CLOSE = 0.4
 """Share of the timeout from which an answer that came shows that the instance is slow rather than silent."""
+NAMED = 3
+"""So many calls are named in a sentence."""
 THURSDAY, SATURDAY = 3, 5
 
 
@@ -40,7 +42,8 @@ def judge(view: View) -> Iterator[Finding]:
             yield from _taken(name, call, [o for o in seen if o.call == call and o.ok])
         yield from _made_of(name, [o for o in seen if o.ok])
         yield from _timeouts(name, view.of(name), view)
-        yield from _timeout_to_set(name, [o for o in seen if not _whether_alive(o)], bool(view.of(name, "timeouts")))
+        if view.of(name, "timeouts"):
+            yield from _timeout_to_set(name, [o for o in seen if not _whether_alive(o)], view.of(name))
 
 
 def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Finding]:
@@ -101,25 +104,37 @@ def _whether_alive(o: Observation) -> bool:
     return o.call.endswith("after a timeout")
 
 
-def _timeout_to_set(name: str, seen: Sequence[Observation], asked: bool) -> Iterator[Finding]:
-    """The timeout to set by the slowest answers, where `asked`; none where some were waited for in vain, as those are slower still."""
+def _timeout_to_set(name: str, seen: Sequence[Observation], whole: Sequence[Observation]) -> Iterator[Finding]:
+    """The timeout to set by the slowest answers, of other scenarios too, as the `whole` run saw them.
+
+    None where some were waited for in vain, as those are slower still.
+    """
     times = [o.flight_s for o in seen if o.ok and o.flight_s is not None]
     cut = [o for o in seen if o.outcome is Outcome.READ_TIMEOUT and _while(o) != STOOD_STILL]
-    if not asked or not (times or cut):
+    if not (times or cut):
         return
     if cut:
         yield _unknown_timeout(name, seen, cut, times)
         return
     tail, worst = quantile(times, 0.95), max(times)
-    advised = max(10.0, 3.0 * max(worst, tail.high if tail else 0.0))
+    slower = max((o for o in whole if o.ok and (o.flight_s or 0.0) > worst), key=lambda o: o.flight_s or 0.0, default=None)
+    advised = max(10.0, 3.0 * max(worst, tail.high if tail else 0.0, (slower and slower.flight_s) or 0.0))
     slowest = f"the slowest of {plural(len(times), 'answer')} took {seconds(worst)}"
     says = (
-        f"95 of 100 answers of {name} come within {seconds(tail.value)} ({_ends(tail)}), {slowest}."
+        f"95 of 100 answers of {name} to {_calls(seen)} come within {seconds(tail.value)} ({_ends(tail)}), {slowest}."
         if tail
         else f"By now {slowest} at {name}: {_too_few(len(times))}."
     )
+    if slower is not None:
+        says += f" '{slower.call}' took {seconds(slower.flight_s or 0.0)}."
     advice = f"Set the read timeout to {seconds(advised)}: three times the slowest, and 10 s at least."
     yield Finding("timeout_to_set", Severity.INFO, name, says, (), advice)
+
+
+def _calls(seen: Sequence[Observation]) -> str:
+    """Which calls: other calls may take longer."""
+    calls = list(dict.fromkeys(o.call for o in seen if o.ok))
+    return " and ".join(f"'{call}'" for call in calls) if len(calls) <= NAMED else f"{len(calls)} calls"
 
 
 def _unknown_timeout(name: str, seen: Sequence[Observation], cut: Sequence[Observation], times: Sequence[float]) -> Finding:

@@ -186,6 +186,7 @@ def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number:
     bound, together = str(safe.get("bound_by")), safe.get("in_flight")
     met = rate.get("regime") != "unthrottled"
     says = _promise(name, call, safe, number) if met else _tried(name, call, safe, number)
+    says = " ".join([says, *(str(sign.get("says", "")) for sign in _signs(rate) if met and sign.get("kind") == "untried")])
     constants = (_constant(key, value) for key, value in (rate.get("bucket") or {}).items() if isinstance(value, Mapping))
     evidence = (*constants, *(str(sign.get("says", "")) for sign in _signs(rate) if sign.get("kind") in ENDINGS))
     keep = f"keep to {plural(together, 'worker')}" if together else "to that rate with pauses: no worker may go without one"
