@@ -205,7 +205,7 @@ def told_where_untried(documents: list[dict[str, Any]], probed: Sequence[Observa
     for document in documents:
         name = document["instance"]
         sign = untried(document, answered_per_s([o for o in probed if o.instance == name]), f"probes rate -i {name}")
-        document["signs"] += [sign] if sign else []
+        document["signs"] += [] if sign is None else [sign.document()]
     return documents
 
 
