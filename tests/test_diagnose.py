@@ -103,7 +103,7 @@ def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: 
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
     ended = command(tmp_path, "diagnose", "-i", "test", "--json")
     assert causes(ended) == []
-    assert ended.err.startswith("At most 69 requests to each of test, one at a time first, then up to 8 together.")
+    assert ended.err.startswith("At most 77 requests to each of test, one at a time first, then up to 8 together.")
     assert len(server.seen) == len(ended.lines()) <= 69
     assert ended.run.manifest["diagnosis"] == ended.document["instances"]
     assert (ended.run.folder / "report.html").is_file()

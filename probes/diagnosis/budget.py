@@ -12,7 +12,7 @@ from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.rules.base import times
 from probes.signatures import Regime
-from probes.stats import percent
+from probes.stats import median, percent
 
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""
@@ -27,6 +27,8 @@ WAITED_S = 4.0
 """Seconds in which any known bucket gives back units enough to be seen."""
 SLOWEST_LEAK = 2.0 / CANVAS.high_water_mark
 """Units a second for each unit of the mark: a leak slower than any known, so that what our own calls left behind is never underrated."""
+SURE_LEAK, LEAST_FALLS = 0.8, 4
+"""Share of the leak seen that is counted on, and by how many falls from one call alone to the next it is seen."""
 
 
 def throttle(symptoms: Symptoms) -> Iterator[Cause]:
@@ -145,15 +147,15 @@ def _is_level(symptoms: Symptoms) -> bool:
 
 
 def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[float]:
-    """Of each answer alone: units below the mark that our own calls cannot have left, were the leak slow; -inf for the very first level.
+    """Of each answer alone: units below the mark that our own calls cannot have left, by the leak seen or a slow one; first of all -inf.
 
     Where the level was seen lower than that, it started anew from there. A call that brought no answer may hold its reservation still.
     """
     wanted = {id(o) for o in told}
     ours = sorted((o for o in symptoms.seen if o.received_s is not None or o.sent_s is not None), key=_when_s)
-    level, last_s, gaps = math.inf, 0.0, []
+    level, last_s, gaps, leak = math.inf, 0.0, [], max(SLOWEST_LEAK * mark, SURE_LEAK * _leak(ours, wanted))
     for o in ours:
-        level = max(0.0, level - SLOWEST_LEAK * mark * (_when_s(o) - last_s)) + (o.cost or 0.0)
+        level = max(0.0, level - leak * (_when_s(o) - last_s)) + (o.cost or 0.0)
         level, last_s = _held(o, level, mark), _when_s(o)
         found = max(0.0, mark - (o.remaining or 0.0))
         if id(o) in wanted:
@@ -161,6 +163,13 @@ def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[
         if id(o) in wanted or (o.facts.get("phase") == "patient" and o.remaining is not None):
             level = min(level, found)
     return gaps
+
+
+def _leak(ours: Sequence[Observation], wanted: set[int]) -> float:
+    """Units/s by which the level fell from one call alone to the very next, in the median; 0 where that was seen too seldom."""
+    pairs = [(a, b) for a, b in pairwise(ours) if id(a) in wanted and id(b) in wanted and _when_s(b) > _when_s(a)]
+    falls = [((b.remaining or 0.0) - (a.remaining or 0.0) + (b.cost or 0.0)) / (_when_s(b) - _when_s(a)) for a, b in pairs]
+    return max(0.0, median(falls)) if len(falls) >= LEAST_FALLS else 0.0
 
 
 def _when_s(o: Observation) -> float:
