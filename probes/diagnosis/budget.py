@@ -17,7 +17,7 @@ from probes.stats import median, percent
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""
 LEAST_SEEN = 6
-OFTEN = 0.2
+OFTEN = 0.15
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
 SHARE_OF_MARK = 0.015
@@ -76,7 +76,7 @@ def _odds(symptoms: Symptoms, call: str) -> float:
     """Odds that the job meets any refusal, by the twin fitted to what was seen; 0 where none can be fitted."""
     from probes.estimate import estimate
 
-    told = [o for o in symptoms.seen if o.remaining is not None]
+    told = [o for o in symptoms.seen if o.remaining is not None and o.facts.get("phase") != "again"]
     if len(told) < LEAST_SEEN:
         return 0.0
     found = estimate(told)
@@ -112,7 +112,7 @@ def shared_token(symptoms: Symptoms) -> Iterator[Cause]:
 
     What stood there at the first answer is not held against anybody: this very job may have left it, and it only falls.
     """
-    told = [o for o in symptoms.alone if o.remaining is not None and o.outcome is not Outcome.THROTTLED]
+    told = symptoms.levels
     if len(told) < LEAST_SEEN or not _is_level(symptoms):
         return
     mark = _mark(symptoms)
@@ -154,15 +154,26 @@ def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[
     wanted = {id(o) for o in told}
     ours = sorted((o for o in symptoms.seen if o.received_s is not None or o.sent_s is not None), key=_when_s)
     level, last_s, gaps, leak = math.inf, 0.0, [], max(SLOWEST_LEAK * mark, SURE_LEAK * _leak(ours, wanted))
+    quiet = _quiet(ours)
     for o in ours:
         level = max(0.0, level - leak * (_when_s(o) - last_s)) + (o.cost or 0.0)
         level, last_s = _held(o, level, mark), _when_s(o)
         found = max(0.0, mark - (o.remaining or 0.0))
         if id(o) in wanted:
             gaps.append(found - level)
-        if id(o) in wanted or (o.facts.get("phase") == "patient" and o.remaining is not None):
+        if o.remaining is not None and id(o) in quiet:
             level = min(level, found)
     return gaps
+
+
+def _quiet(ours: Sequence[Observation]) -> set[int]:
+    """Answers after which no other call of ours was in flight: what they tell is all that stood there. The health page's is none."""
+    begun_s, quiet = math.inf, set()
+    for o in reversed(ours):
+        if o.received_s is not None and o.received_s <= begun_s and o.facts.get("phase") != "health":
+            quiet.add(id(o))
+        begun_s = min(begun_s, o.sent_s if o.sent_s is not None else o.due_s)
+    return quiet
 
 
 def _leak(ours: Sequence[Observation], wanted: set[int]) -> float:

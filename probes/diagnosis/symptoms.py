@@ -14,7 +14,10 @@ from probes.stats import median
 
 @dataclass(frozen=True)
 class Symptoms:
-    """Observations of one instance, marked by facts: `phase` (health, self, alone, group, patient), `together` (calls at once)."""
+    """Observations of one instance, marked by facts: `phase` (health, self, alone, again, group, patient), `together` (calls at once).
+
+    What was asked `again` shows the bucket only: it is no call of the job.
+    """
 
     seen: tuple[Observation, ...]
     job: Job
@@ -44,6 +47,13 @@ class Symptoms:
     def of_job(self) -> list[Observation]:
         """The job's own calls."""
         return [o for o in self.seen if o.call in self.job.calls]
+
+    @cached_property
+    def levels(self) -> list[Observation]:
+        """Answers that tell the bucket's level while no other call of ours was in flight."""
+        again = [o for o in self.answered if o.facts.get("phase") == "again"]
+        told = [o for o in (*self.alone, *again) if o.remaining is not None and o.outcome is not Outcome.THROTTLED]
+        return sorted(told, key=lambda o: o.received_s or 0.0)
 
     @cached_property
     def working(self) -> set[str]:

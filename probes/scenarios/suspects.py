@@ -138,11 +138,11 @@ async def observe(client: Client, calls: Sequence[Call], timeout_s: float) -> As
     others = [] if any(call.name == own.name for call in calls) else [own]
     async for observation in _alone(suspicion, [*others, *calls], ALONE):
         yield observation
-    async for observation in _look_again(suspicion, own):
-        yield observation
     async for observation in _patient(suspicion):
         yield observation
     async for observation in _groups(suspicion):
+        yield observation
+    async for observation in _look_again(suspicion, own):
         yield observation
 
 
@@ -161,18 +161,18 @@ async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> Asy
 
 
 async def _look_again(suspicion: Suspicion, own: Call) -> AsyncIterator[Observation]:
-    """Calls alone after a rest, where the bucket was not empty: what something before left there falls, what another job puts there stays."""
-    stood = [o for o in suspicion.seen if o.remaining is not None and o.facts.get("phase") != "health"]
+    """Calls alone after a rest, where the bucket was not empty: what something before left there falls, what another job holds stays."""
+    stood = [o for o in suspicion.seen if o.remaining is not None and o.facts.get("phase") in ("self", "alone")]
     if len(stood) < ALONE or suspicion.refused or all(o.cost is None for o in stood):
         return
     if all(_filled(suspicion, o) <= NOTED for o in stood):
         return
-    last, mark = stood[-1], suspicion.mark()
+    last, mark = next(o for o in reversed(suspicion.seen) if o.remaining is not None), suspicion.mark()
     pace = _pace(stood, mark)
     await asyncio.sleep(min(REST_MOST_S, max(REST_LEAST_S, DRAINED * _filled(suspicion, last) * mark / pace)))
     well, before = 0, last
     for _ in range(LOOKS):
-        look = await suspicion.ask(own, "self")
+        look = await suspicion.ask(own, "again")
         yield look
         fallen = _back(last, look) > FALLEN * pace * (_end_s(look) - _end_s(last))
         gone = before is not last and _filled(suspicion, look) <= NOTED and abs(_back(before, look)) <= STILL * mark
