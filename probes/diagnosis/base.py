@@ -37,6 +37,8 @@ class Job:
     timeout_s: float = 60.0
 
 
+OF_PROXY = 407
+"""Proxy Authentication Required: it speaks of our own proxy, whatever was asked."""
 TICK_S = 0.02
 """Our own loop is to wake so often while it is watched; by how much later it does is its lag."""
 

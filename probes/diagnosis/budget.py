@@ -47,7 +47,10 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
     levels = [o.remaining for o in refused if o.remaining is not None]
     waits = [o.retry_after_s for o in refused if o.retry_after_s is not None]
     signs = [f"status {refused[0].status} {times(len(refused))}"]
-    signs += [f"Remaining on the refusals {min(levels):.0f} to {max(levels):.0f}"] if levels else ["the refusals tell no level"]
+    lowest, highest = (f"{min(levels):.0f}", f"{max(levels):.0f}") if levels else ("", "")
+    signs.append(
+        f"Remaining on the refusals {lowest}{'' if lowest == highest else f' to {highest}'}" if levels else "the refusals tell no level"
+    )
     signs += [f"Retry-After {max(waits):.0f} s"] if waits else []
     ours = [int(o.facts.get("together", 1)) for o in refused]
     if max(ours, default=1) <= 1:

@@ -11,6 +11,9 @@ from probes.diagnosis.base import Job, Surroundings
 from probes.observation import Observation, Outcome
 from probes.stats import median
 
+NAME_S, LEAST_TRIP_S = 0.1, 0.0005
+"""From when on the time that a name takes is taken off that of a connection, and what is left of it at least, s."""
+
 
 @dataclass(frozen=True)
 class Symptoms:
@@ -80,8 +83,10 @@ class Symptoms:
 
     @cached_property
     def connects_s(self) -> list[float]:
-        """Times of TCP handshakes: about one round trip each, where they can be seen."""
-        return [o.connect_s for o in self.seen if o.reused is False and o.connect_s]
+        """Times of TCP handshakes, without finding the name: about one round trip each, where they can be seen."""
+        name_s = median(self.around.dns_s) if self.around.dns_s else 0.0
+        connects = [o.connect_s for o in self.seen if o.reused is False and o.connect_s]
+        return connects if name_s < NAME_S else [max(LEAST_TRIP_S, taken - name_s) for taken in connects]
 
     @cached_property
     def round_trip_s(self) -> float | None:
@@ -104,10 +109,10 @@ class Symptoms:
         ]
 
     def work_s(self, o: Observation) -> float:
-        """How long the server worked on it: its own account, else the flight without one round trip."""
+        """How long the server worked on it: its own account, else the flight without one round trip and without the body's way."""
         if o.server_time_s is not None:
             return o.server_time_s
-        return max(0.0, (o.flight_s or 0.0) - (o.queue_s or 0.0) - (self.round_trip_s or 0.0))
+        return max(0.0, (o.flight_s or 0.0) - (o.queue_s or 0.0) - (o.receive_s or 0.0) - (self.round_trip_s or 0.0))
 
 
 def unexplained_s(o: Observation) -> float | None:

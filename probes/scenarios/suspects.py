@@ -15,7 +15,7 @@ from probes.bucket import CANVAS
 from probes.calls import Call
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
 from probes.retreat import BLIND_WAIT_S
-from probes.scenarios.asking import complaint, get, scalar
+from probes.scenarios.asking import complaint, get, page_title, scalar, unreadable
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client
@@ -72,7 +72,14 @@ class Suspicion:
 
         def note(answer: Answer) -> dict[str, Any]:
             challenge = scalar(answer.headers.get("www-authenticate"))
-            told = {"challenge": challenge, "said": complaint(answer)}
+            told = {
+                "challenge": challenge,
+                "said": complaint(answer),
+                "title": page_title(answer),
+                "barrier": answer.headers.get("cf-mitigated"),
+            }
+            if phase != "health":
+                told["unreadable"] = unreadable(answer, promised=call.path == self.client.dialect.self_path)
             return {"phase": phase, "together": together, **{name: text for name, text in told.items() if text}}
 
         wait_s = self.timeout_s if timeout_s is None else timeout_s
