@@ -321,10 +321,13 @@ def test_answers_that_hold_no_data() -> None:
 
 def test_a_token_that_is_refused_at_times() -> None:
     """A token does not go bad and good again: no new one is advised where the very same call was answered."""
-    found = causes([*alone(6), *alone(3, status=401, outcome=Outcome.UNAUTHORIZED)])["credentials"]
+    bad = alone(3, status=401, outcome=Outcome.UNAUTHORIZED)
+    found = causes([*bad, *alone(6)])["credentials"]
     assert found.confidence == 0.6
-    assert found.evidence[-1] == "against: the very same call was answered 6 times: a token does not go bad and good again"
+    assert found.evidence[-1] == "against: the very same call was answered 5 times after that: a token does not go bad and good again"
     assert found.advice.startswith("Ask again before you make a new token: one of several servers, or something before them,")
+    ended = causes([*alone(6), *(dataclasses.replace(o, due_s=o.due_s + 10.0) for o in bad)])["credentials"]
+    assert ended.advice.startswith("Make a new token on this very instance"), "it was good once, and has ended"
 
 
 def test_a_slow_name_is_no_long_way() -> None:

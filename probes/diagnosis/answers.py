@@ -145,8 +145,11 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
     signs = [*_calls(relevant), *_sentences(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
     same = "without one" if symptoms.around.tokenless else "with the same token"
     against = [f"{plural(len(good), 'other call was', 'other calls were')} answered {same}"] if good else []
-    same_call = sum(o.ok for o in symptoms.seen if o.call in {one.call for one in relevant})
-    against += [f"the very same call was answered {times(same_call)}: a token does not go bad and good again"] if same_call else []
+    first_s = min(o.due_s for o in relevant)
+    same_call = sum(o.ok and o.due_s > first_s for o in symptoms.seen if o.call in {one.call for one in relevant})
+    against += (
+        [f"the very same call was answered {times(same_call)} after that: a token does not go bad and good again"] if same_call else []
+    )
     says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
     advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
     if same_call:
