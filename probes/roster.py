@@ -53,15 +53,14 @@ class Roster:
     stopped: GuardStop | None = None
 
 
-async def read_roster(client: Client, course: str, progress: Callable[[str], None] = lambda _text: None) -> Roster:
-    """Reads the course's people from `client`; `progress` is told a few words now and then.
+async def read_roster(client: Client, roster: Roster, progress: Callable[[str], None] = lambda _text: None) -> Roster:
+    """Reads the people of the course that `roster` names into it, from `client`; `progress` is told a few words now and then.
 
     Raises CredentialsError when the token is refused, ProbesError when there is no such course.
     """
-    roster = Roster(course)
     try:
         await _course(client, roster)
-        base = f"/api/v1/courses/{course}"
+        base = f"/api/v1/courses/{roster.course_id}"
         progress("sections")
         roster.sections = _by_id(await _list(client, roster, f"{base}/sections?per_page=100", "sections", "to see the course"))
         progress("users")

@@ -103,7 +103,7 @@ def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: 
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
     ended = command(tmp_path, "diagnose", "-i", "test", "--json")
     assert causes(ended) == []
-    assert ended.err.startswith("At most 69 requests to each of test, one at a time first, then up to 8 together.")
+    assert ended.err.startswith("At most 77 requests to each of test, one at a time first, then up to 8 together.")
     assert len(server.seen) == len(ended.lines()) <= 69
     assert ended.run.manifest["diagnosis"] == ended.document["instances"]
     assert (ended.run.folder / "report.html").is_file()
@@ -213,6 +213,28 @@ def test_every_call_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, https
     assert ended.run.manifest["diagnosis"] == [
         {"instance": "test", "causes": [], "n": 11, "failed": {"server_error": 10}, "remarks": [quote]}
     ]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "title", "sign"),
+    [
+        ("", "application/json", None, "nothing came where JSON should have"),
+        ('{"id": 1, "na', "application/json", None, "what is called JSON and is none came where JSON should have"),
+        ("hello", "text/plain", None, "no JSON came where JSON should have"),
+        ("<html><title>Log in &amp; go</title></html>", "text/html", "Log in & go", "the page calls itself 'Log in & go'"),
+    ],
+)
+def test_answers_without_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer, body: str, kind: str, title: str | None, sign: str
+) -> None:
+    """An answer with status 200 that holds no data is seen as such, and so is what a web page calls itself."""
+    httpserver.expect_request("/api/v1/users/self").respond_with_data(body, content_type=kind)
+    configured(tmp_path, monkeypatch, test={"url": httpserver.url_for("").rstrip("/"), "token": "t", "max_requests": 6})
+    ended = command(tmp_path, "diagnose", "--json", "--quiet")
+    (cause,) = ended.document["instances"][0]["causes"]
+    assert cause["kind"] == ("edge" if title is None else "wrong_url")
+    assert any(line.endswith(sign) for line in cause["evidence"])
+    assert [o.facts.get("title") for o in ended.lines()[1:]] == [title] * 5
 
 
 def test_a_body_that_stalls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

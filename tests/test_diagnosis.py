@@ -240,7 +240,110 @@ def test_a_port_without_tls() -> None:
     """A handshake that fails for no certificate may meet a port that speaks no TLS."""
     found = causes([lost(Outcome.TLS_ERROR, error="ConnectError: [SSL: WRONG_VERSION_NUMBER] wrong version number")])["tls"]
     assert found.advice.startswith("The other end may not speak TLS at this port: check the port in url")
-    assert causes([lost(Outcome.TLS_ERROR, error="certificate has expired")])["tls"].advice.startswith("Look at the certificate")
+
+
+@pytest.mark.parametrize(
+    ("error", "advice"),
+    [
+        ("certificate has expired", "The certificate has ended: look at the clock of this machine first, then"),
+        ("Hostname mismatch, certificate is not valid for 'localhost'", "The certificate is for another host: check the host in url;"),
+        ("self-signed certificate in certificate chain", "Nobody this machine trusts signed the certificate: a company proxy, or"),
+        ("unable to get local issuer certificate", "This machine does not know who signed the certificate: a company proxy,"),
+        ("certificate signature failure", "Look at the certificate: ended, for another host, or signed by a company proxy"),
+    ],
+)
+def test_what_is_wrong_with_a_certificate(error: str, advice: str) -> None:
+    """The advice is that of the very thing that is wrong with the certificate."""
+    assert causes([lost(Outcome.TLS_ERROR, error=f"ConnectError: [SSL: CERTIFICATE_VERIFY_FAILED] {error}")])["tls"].advice.startswith(
+        advice
+    )
+
+
+CHALLENGE = {"html": True, "title": "Just a moment..."}
+
+
+def test_a_login_page_in_place_of_everything() -> None:
+    """Where nothing but web pages came no path is called wrong: another site, or a login page before it, and what it calls itself."""
+    found = causes(alone(5, outcome=Outcome.PROTOCOL_ERROR, facts={"html": True, "title": "Sign in"}))["wrong_url"]
+    assert found.says == "No API answers at test: a web page came to 5 of 5 requests, and no data to any."
+    assert found.evidence[1:] == ("for: 5 were answered by a web page", "for: the page calls itself 'Sign in'")
+    assert found.advice.startswith(
+        "Open the url of test in a browser of this machine. A login page of a proxy or a network: sign in there,"
+    )
+
+
+def test_everything_is_sent_elsewhere() -> None:
+    """Where every call is sent on, the place may be the instance's new one or a login page that catches them."""
+    found = causes(alone(5, status=302, outcome=Outcome.REDIRECTED, facts={"location": "http://portal.example"}))["wrong_url"]
+    assert found.says == (
+        "The address is wrong, or something on the way catches calls: test sent on 5 of 5 requests to http://portal.example."
+    )
+    assert found.advice.startswith("If http://portal.example is where the instance lives now, write it into url of [instances.test].")
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"status": 503, "outcome": Outcome.MAINTENANCE, "facts": CHALLENGE},
+        {"status": 503, "outcome": Outcome.MAINTENANCE, "facts": {"html": True, "barrier": "challenge"}},
+        {"status": 403, "outcome": Outcome.FORBIDDEN, "facts": CHALLENGE},
+        {"status": 451, "outcome": Outcome.CLIENT_ERROR},
+        {"status": 511, "outcome": Outcome.SERVER_ERROR},
+    ],
+    ids=["503", "503 by its header", "403", "451", "511"],
+)
+def test_a_barrier_that_no_job_passes(bad: dict[str, Any]) -> None:
+    """A page that lets browsers through only is no maintenance, no permission and no wrong address: waiting does not help."""
+    found = causes(alone(4, **bad))
+    assert list(found) == ["edge"]
+    assert found["edge"].advice.startswith("No job passes such a page: waiting does not help.")
+
+
+def test_a_proxy_that_wants_credentials() -> None:
+    """407 is about our own proxy, not about the address."""
+    found = causes(alone(4, status=407, outcome=Outcome.CLIENT_ERROR))
+    assert list(found) == ["client"]
+    assert found["client"].evidence == ("for: 4 answers came from a proxy that wants credentials of its own (407)",)
+    assert found["client"].advice.startswith("Give the proxy its user and password in the variable that names it: HTTPS_PROXY=")
+
+
+def test_answers_that_hold_no_data() -> None:
+    """Status 200 is no answer where nothing came, or what is called JSON and is none."""
+    found = causes([*alone(6), *alone(3, facts={"unreadable": "nothing"}), *alone(1, facts={"unreadable": "no JSON"})])["edge"]
+    assert found.says == "4 of 10 requests to test were answered with status 200 and hold no data."
+    assert found.evidence == (
+        f"for: '{SELF}' 4 times, status 200",
+        "for: 3 times nothing came where JSON should have",
+        "for: once no JSON came where JSON should have",
+        "against: 6 other answers were whole",
+    )
+
+
+def test_a_token_that_is_refused_at_times() -> None:
+    """A token does not go bad and good again: no new one is advised where the very same call was answered."""
+    bad = alone(3, status=401, outcome=Outcome.UNAUTHORIZED)
+    found = causes([*bad, *alone(6)])["credentials"]
+    assert found.confidence == 0.6
+    assert found.evidence[-1] == "against: the very same call was answered 5 times after that: a token does not go bad and good again"
+    assert found.advice.startswith("Ask again before you make a new token: one of several servers, or something before them,")
+    ended = causes([*alone(6), *(dataclasses.replace(o, due_s=o.due_s + 10.0) for o in bad)])["credentials"]
+    assert ended.advice.startswith("Make a new token on this very instance"), "it was good once, and has ended"
+
+
+def test_a_slow_name_is_no_long_way() -> None:
+    """The time that a name takes is in each new connection: it is taken off before the way is called long."""
+    seen = [one for _ in range(4) for one in (*alone(1, reused=False, connect_s=2.02), *alone(1))]
+    assert list(causes(seen, dns_s=(2.0, 2.0, 2.0))) == ["dns"]
+    assert list(causes(seen)) == ["network"]
+
+
+def test_bodies_that_trickle() -> None:
+    """A body that comes byte by byte is the way's, or its sender's, not the call's work; at times too."""
+    trickling = {"flight_s": 21.0, "receive_s": 20.9}
+    always, at_times = causes(alone(6, **trickling)), causes([*alone(9, receive_s=0.01), *alone(3, **trickling)])
+    assert (list(always), list(at_times)) == (["network"], ["network"])
+    assert always["network"].evidence == ("for: the body takes 21 s to come, n = 6",)
+    assert at_times["network"].evidence == ("for: the body of 3 of 12 answers takes 21 s to come",)
 
 
 def test_no_token_was_sent() -> None:
@@ -488,7 +591,7 @@ def test_refusal_tells_retry_after() -> None:
     """The evidence of refusals: status, level, how long to wait."""
     refused = alone(2, status=429, outcome=Outcome.THROTTLED, remaining=12.0, retry_after_s=4.0)
     evidence = causes([*alone(4), *refused])["throttle"].evidence
-    assert evidence[:3] == ("for: status 429 2 times", "for: Remaining on the refusals 12 to 12", "for: Retry-After 4 s")
+    assert evidence[:3] == ("for: status 429 2 times", "for: Remaining on the refusals 12", "for: Retry-After 4 s")
 
 
 @pytest.mark.parametrize(("together", "said"), [(1, True), (2, False)])

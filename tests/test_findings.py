@@ -322,6 +322,24 @@ def test_what_is_worth_a_word(what: str) -> None:
     assert (kind in [finding.kind for finding in findings.judge(make())]) is worth
 
 
+def test_a_token_that_is_refused_at_times() -> None:
+    """No new token is advised where the very same call was answered after the refusal; where it only was before, the token has ended."""
+    denied = {"status": 401, "outcome": Outcome.UNAUTHORIZED}
+    for refused_at_s, advice in ((1.0, "No new token helps: one of several servers,"), (3.0, "Make a new token in Account > Settings")):
+        seen = [made(at_s=0.0), made(at_s=refused_at_s, **denied), made(at_s=2.0)]
+        assert next(one for one in findings.judge(seen) if one.kind == "credentials").advice.startswith(advice)
+
+
+def test_an_answer_without_data_is_no_good_news() -> None:
+    """Where what came for the token is no JSON the instance is not said to answer well."""
+    (found,) = (one for one in findings.judge([made(scenario="reach", facts={"json": False})]) if one.kind == "answers")
+    assert (found.severity, found.says) == (
+        Severity.WARNING,
+        "test answers in 0.20 s, and what came for the token holds no data (status 200).",
+    )
+    assert found.advice == "Ask why: probes diagnose -i test"
+
+
 def test_a_certificate_of_four_days_is_an_error() -> None:
     """Below four days the end of a certificate is an error, before that a warning."""
     found = [findings.judge(certificate(days)) for days in (4.0, 3.9)]

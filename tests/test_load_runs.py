@@ -237,10 +237,10 @@ def command(folder: Path, server: Running, *words: str, **more: str) -> Iterator
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> None:
-    """Ctrl-C: exit 130. Parent killed: the child sends no more and ends by itself. Either way each request has its record."""
+    """Ctrl-C: exit 130, with --json after one document. Parent killed: the child ends by itself. Either way each request has its record."""
     with (
         running(delay_s=0.3) as server,
-        command(tmp_path, server, "--rate", "30", "--for", "60s", "--call", "GET /x") as process,
+        command(tmp_path, server, "--rate", "30", "--for", "60s", "--call", "GET /x", "--json") as process,
     ):
         deadline = time.monotonic() + 20.0
         while len(server.report()["arrivals"]) < 20 and time.monotonic() < deadline:
@@ -248,7 +248,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
         children = psutil.Process(process.pid).children(recursive=True)
         signalled = time.monotonic()
         os.kill(process.pid, how)
-        process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=10)
         _, alive = psutil.wait_procs(children, timeout=10)
         seen = server.report()
     assert (process.returncode, alive) == (130 if how is signal.SIGINT else -signal.SIGKILL, [])
@@ -258,6 +258,9 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["ended"] == ("interrupted" if how is signal.SIGINT else None)
     assert manifest["command"] == ["load", "-i", "sim", "--rate", "30", "--for", "60s", "--call", "GET /x"]
+    if how is signal.SIGINT:
+        told = json.loads(out)
+        assert (told["requests"], told["stopped_by"], told["why"]) == (len(seen["arrivals"]), "interrupted", "It was interrupted.")
 
 
 def test_the_command(tmp_path: Path) -> None:

@@ -289,6 +289,8 @@ def test_an_empty_queue_is_told_by_imports_that_found_it_empty() -> None:
             {"status": "unauthorized", "errors": [{"message": "user not authorized to perform that action"}]},
             "The import queue of test is unknown: needs permission 'Import SIS data' (403).",
         ),
+        (200, {"login": "please"}, "The import queue of test cannot be read (200): what came is no list of imports."),
+        (502, {}, "The import queue of test cannot be read (502, gateway_error)."),
     ],
 )
 def test_the_server_s_own_reason(status: int, body: Any, sentence: str) -> None:

@@ -190,7 +190,7 @@ def test_weights(tmp_path: Path) -> None:
     assert mix["cost"]["value"] == pytest.approx(0.9 * often["cost"]["value"] + 0.1 * rare["cost"]["value"], rel=0.05)
     assert rare["safe"]["rate_per_s"]["value"] < 0.7 * mix["safe"]["rate_per_s"]["value"] < 0.9 * often["safe"]["rate_per_s"]["value"]
     assert one.told.text.startswith(f"test: {mix['call']}: go at {rounded_down(mix['safe']['rate_per_s']['low'])} calls/s")
-    planned = plan_job.do(Settings(config=None, quiet=True), one.run.folder, 1000, None, False).document
+    planned = plan_job.do(Settings(config=None, quiet=True), one.run.folder, 1000, None, False)[0].document
     even = next(strategy for strategy in planned["strategies"] if strategy["name"] == "even_rate")
     assert even["rate_per_s"] == pytest.approx(mix["safe"]["rate_per_s"]["low"], rel=0.02)
 

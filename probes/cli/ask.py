@@ -141,8 +141,8 @@ def list_(config: ConfigFile = None, as_json: AsJson = False, quiet: Quiet = Fal
     tell(common, listing(common))
 
 
-def _tell_then_end(common: Settings, told: Told, ends: ProbesError | None) -> None:
-    """Prints what was found; then a guard or refused credentials give the exit code, else the findings do."""
+def _tell_then_end(common: Settings, told: Told, ends: ProbesError | KeyboardInterrupt | None) -> None:
+    """Prints what was found; then a guard, refused credentials or an interrupt give the exit code, else the findings do."""
     if ends is None:
         tell(common, told)
         return

@@ -83,7 +83,7 @@ def fetch(
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     fetched = job.fetch(common, path, instance, every_page=every_page, line=_line)
     if as_json:
-        tell(common, Told(fetched.document(), ""))
+        tell(common, Told(fetched.document(), "", unkept=fetched.unkept))
     job.end(common, fetched, instance)
 
 

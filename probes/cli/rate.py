@@ -63,4 +63,7 @@ def plan(
     from probes.jobs import plan as job_plan
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
-    tell(common, job_plan.do(common, run, calls, instance, rehearse))
+    told, interrupt = job_plan.do(common, run, calls, instance, rehearse)
+    tell(common, told)
+    if interrupt is not None:
+        raise interrupt

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from probes.diagnosis.base import Cause, argued, surer
+from probes.diagnosis.base import OF_PROXY, Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.stats import median
 from probes.wording import plural, seconds, times
 
+CHALLENGES = ("Just a moment", "Attention Required", "Checking your browser", "Please Wait... | Cloudflare", "DDoS-Guard")
+"""How pages begin their title that let browsers through and no job."""
+BARRING = (451, 511)
+"""Statuses of those who bar the way: for legal reasons (RFC 7725), until one signs in to the network (RFC 6585)."""
 QUOTED = 3
 """Request ids that are quoted of calls that failed."""
 HELD_S, HELD_SHARE = 0.25, 0.3
@@ -34,7 +38,7 @@ def _sentences(bad: Sequence[Observation]) -> list[str]:
 
 def inside(symptoms: Symptoms) -> Iterator[str]:
     """What to quote where the application itself failed: no cause of the list, and nobody but its owner can look there."""
-    bad = [o for o in symptoms.of_job if o.outcome is Outcome.SERVER_ERROR]
+    bad = [o for o in symptoms.of_job if o.outcome is Outcome.SERVER_ERROR and o.status not in BARRING]
     ids = list(dict.fromkeys(o.request_id for o in bad if o.request_id))[:QUOTED]
     if bad:
         statuses = ", ".join(str(status) for status in sorted({o.status for o in bad if o.status is not None}))
@@ -42,10 +46,22 @@ def inside(symptoms: Symptoms) -> Iterator[str]:
         yield f"The application itself failed on {_told(bad, symptoms)} (status {statuses}); {quote}"
 
 
+def _titles(bad: Sequence[Observation]) -> list[str]:
+    """What the web pages that came call themselves."""
+    titles = Counter(str(o.facts["title"]) for o in bad if o.facts.get("title"))
+    return [f"the page calls itself '{title}'" for title, _ in titles.most_common(2)]
+
+
+def _is_barrier(o: Observation) -> bool:
+    """Whether the edge wants a browser to prove itself (Cloudflare: cf-mitigated), or a law or a network's login bars the way."""
+    return bool(o.facts.get("barrier")) or str(o.facts.get("title", "")).startswith(CHALLENGES) or o.status in BARRING
+
+
 def edge(symptoms: Symptoms) -> Iterator[Cause]:
     """Something before the application answers in its place: gateway errors, web pages; or, where nothing does, it holds calls up."""
     bad = _in_its_place(symptoms)
     if not bad:
+        yield from _spoilt(symptoms)
         yield from _held(symptoms)
         return
     ids = any(o.request_id for o in symptoms.seen)
@@ -53,7 +69,13 @@ def edge(symptoms: Symptoms) -> Iterator[Cause]:
     signs = [*_calls(bad), f"{sum(1 for o in bad if not o.request_id)} of {len(bad)} carry no request id, so never reached the application"]
     others = plural(len(symptoms.answered) - len(bad), "other request was", "other requests were")
     against = [f"{others} answered by the application"] if ids else []
+    signs += _titles(bad)
     advice = "Tell the vendor or whoever runs the load balancer or proxy, with the times; a job should wait and try later, not at once."
+    if any(_is_barrier(o) for o in bad):
+        advice = (
+            "No job passes such a page: waiting does not help. Ask whoever runs the instance's edge, or the network you are in, to let "
+            "calls with a token through, or call from another network."
+        )
     yield Cause("edge", 0.95 if len(bad) > 1 else 0.75, says, argued(signs, against), advice)
 
 
@@ -63,7 +85,26 @@ def _in_its_place(symptoms: Symptoms) -> list[Observation]:
     barred = not ids and not any(o.ok and o.facts.get("phase") != "health" for o in symptoms.seen)
     pages = [o for o in symptoms.seen if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
     placed = [o for o in pages if (ids and not o.request_id) or o.call in symptoms.working or (barred and o.outcome is Outcome.FORBIDDEN)]
-    return symptoms.having(Outcome.GATEWAY_ERROR) + placed
+    barriers = [o for o in symptoms.seen if not o.ok and _is_barrier(o) and o not in placed]
+    return symptoms.having(Outcome.GATEWAY_ERROR) + placed + barriers
+
+
+def _spoilt(symptoms: Symptoms) -> Iterator[Cause]:
+    """Answers whose status says that all is well and that hold no data."""
+    bad = [o for o in symptoms.of_job if o.facts.get("unreadable")]
+    if bad:
+        good = sum(o.ok and not o.facts.get("unreadable") for o in symptoms.of_job)
+        says = f"{_told(bad, symptoms)} to {symptoms.instance} were answered with status 200 and hold no data."
+        kinds = Counter(str(o.facts["unreadable"]) for o in bad).most_common(3)
+        signs = [*_calls(bad), *(f"{times(count)} {kind} came where JSON should have" for kind, count in kinds)]
+        against = [f"{plural(good, 'other answer was', 'other answers were')} whole"] if good else []
+        if any(o.request_id for o in bad):
+            against.append("they carry a request id: the application itself may have sent them so")
+        advice = (
+            "Let the job read each answer before it counts it as done. See what comes with curl -i, from another network too: a proxy, a "
+            "compressor or a cache between may spoil it; then ask whoever runs the instance."
+        )
+        yield Cause("edge", 0.8 if len(bad) > 1 else 0.6, says, argued(signs, against), advice)
 
 
 def _held(symptoms: Symptoms) -> Iterator[Cause]:
@@ -86,7 +127,7 @@ def _held(symptoms: Symptoms) -> Iterator[Cause]:
 
 def maintenance(symptoms: Symptoms) -> Iterator[Cause]:
     """503 from the load balancer."""
-    bad = symptoms.having(Outcome.MAINTENANCE)
+    bad = [o for o in symptoms.having(Outcome.MAINTENANCE) if not _is_barrier(o)]
     if bad:
         says = f"{symptoms.instance} answered 503 to {_told(bad, symptoms)}: maintenance, or a refresh from production."
         advice = "Wait: two hours at most as a rule. Beta is overwritten each Saturday, test on the third Saturday of the month."
@@ -104,15 +145,27 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
     signs = [*_calls(relevant), *_sentences(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
     same = "without one" if symptoms.around.tokenless else "with the same token"
     against = [f"{plural(len(good), 'other call was', 'other calls were')} answered {same}"] if good else []
+    first_s = min(o.due_s for o in relevant)
+    same_call = sum(o.ok and o.due_s > first_s for o in symptoms.seen if o.call in {one.call for one in relevant})
+    against += (
+        [f"the very same call was answered {times(same_call)} after that: a token does not go bad and good again"] if same_call else []
+    )
     says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
     advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
+    if same_call:
+        says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401), and took it on others of the same call."
+        advice = (
+            "Ask again before you make a new token: one of several servers, or something before them, does not know it or loses the "
+            "Authorization header. Tell whoever runs the instance, with the times and request ids (observations.jsonl)."
+        )
     if symptoms.around.tokenless:
         says = f"No token was sent to {symptoms.instance}: it answered 401 to {_told(relevant, symptoms)}."
         advice = (
             f"Name where the token stands: token_env or token_file is missing at [instances.{symptoms.instance}] in probes.toml; without "
             "a configuration file it is the variable CANVAS_API_TOKEN."
         )
-    yield Cause("credentials", 0.8 if good else 0.98, says, argued(signs, against), advice)
+    sure = 0.6 if same_call else 0.8 if good else 0.98
+    yield Cause("credentials", sure, says, argued(signs, against), advice)
 
 
 def permission(symptoms: Symptoms) -> Iterator[Cause]:
@@ -169,7 +222,7 @@ def no_user_agent(symptoms: Symptoms) -> Iterator[Cause]:
 def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
     """Paths that are not of this API, records that are not there, addresses that send elsewhere."""
     kinds = (Outcome.NOT_FOUND, Outcome.REDIRECTED, Outcome.CLIENT_ERROR)
-    bad = [o for o in symptoms.of_job if o.outcome in kinds]
+    bad = [o for o in symptoms.of_job if o.outcome in kinds and o.status not in (*BARRING, OF_PROXY)]
     ids = any(o.request_id for o in symptoms.seen)
     pages = [o for o in symptoms.of_job if o.outcome is Outcome.PROTOCOL_ERROR and o.facts.get("html")]
     bad += [o for o in pages if o.call not in symptoms.working and (o.request_id or not ids)]
@@ -177,9 +230,31 @@ def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
         return
     pages = [o for o in bad if o.facts.get("html")]
     signs = _calls(bad)
-    signs += [f"{len(pages)} were answered by a web page: the path is no part of the API"] if pages else []
-    signs += [f"sent on to {place}" for place in sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})]
+    nowhere = not ids and not symptoms.working
+    said = "were answered by a web page" + ("" if nowhere else ": the path is no part of the API")
+    signs += [f"{len(pages)} {said}"] if pages else []
+    signs += _titles(bad)
+    places = sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})
+    signs += [f"sent on to {place}" for place in places]
     says = f"The address is wrong: {symptoms.instance} has nothing for it at {_told(bad, symptoms)}."
     advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {symptoms.instance}"
     sure = 0.95 if pages or any(o.outcome is Outcome.REDIRECTED for o in bad) else 0.85
+    if nowhere and (pages or places):
+        says, advice = _no_api(symptoms, bad, places)
     yield Cause("wrong_url", sure, says, argued(signs), advice)
+
+
+def _no_api(symptoms: Symptoms, bad: Sequence[Observation], places: Sequence[str]) -> tuple[str, str]:
+    """(what it says, advice) where nothing that came was of an application: another site, or a login page before it, on any path."""
+    name = symptoms.instance
+    if places:
+        says = f"The address is wrong, or something on the way catches calls: {name} sent on {_told(bad, symptoms)} to {places[0]}."
+        return says, (
+            f"If {places[0]} is where the instance lives now, write it into url of [instances.{name}]. If it is a login page of a network "
+            "or a proxy, sign in there with a browser of this machine, then ask again."
+        )
+    says = f"No API answers at {name}: a web page came to {_told(bad, symptoms)}, and no data to any."
+    return says, (
+        f"Open the url of {name} in a browser of this machine. A login page of a proxy or a network: sign in there, or call from "
+        "elsewhere. Another site: correct url in probes.toml. Canvas after all: the path is wrong, and probes explain says how."
+    )

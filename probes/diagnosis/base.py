@@ -37,6 +37,8 @@ class Job:
     timeout_s: float = 60.0
 
 
+OF_PROXY = 407
+"""Proxy Authentication Required: it speaks of our own proxy, whatever was asked."""
 TICK_S = 0.02
 """Our own loop is to wake so often while it is watched; by how much later it does is its lag."""
 
@@ -45,7 +47,8 @@ TICK_S = 0.02
 class Surroundings:
     """What was seen of our own side: how late our loop woke (seconds, many samples), how long names took, which proxy, why names failed.
 
-    `well` are the other instances that answered from here at the same time; `tokenless` is whether no token is configured to be sent.
+    `well` are the other instances that answered from here at the same time; `tokenless` is whether no token is configured to be sent;
+    `cut` is why less was asked than was meant.
     """
 
     lag_s: tuple[float, ...] = ()
@@ -55,6 +58,7 @@ class Surroundings:
     max_rate: float | None = None
     well: tuple[str, ...] = ()
     tokenless: bool = False
+    cut: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

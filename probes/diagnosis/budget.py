@@ -11,12 +11,13 @@ from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.signatures import Regime
+from probes.stats import median
 from probes.wording import percent, times
 
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""
 LEAST_SEEN = 6
-OFTEN = 0.2
+OFTEN = 0.15
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
 SHARE_OF_MARK = 0.015
@@ -26,6 +27,8 @@ WAITED_S = 4.0
 """Seconds in which any known bucket gives back units enough to be seen."""
 SLOWEST_LEAK = 2.0 / CANVAS.high_water_mark
 """Units a second for each unit of the mark: a leak slower than any known, so that what our own calls left behind is never underrated."""
+SURE_LEAK, LEAST_FALLS = 0.8, 4
+"""Share of the leak seen that is counted on, and by how many falls from one call alone to the next it is seen."""
 
 
 def throttle(symptoms: Symptoms) -> Iterator[Cause]:
@@ -44,7 +47,10 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
     levels = [o.remaining for o in refused if o.remaining is not None]
     waits = [o.retry_after_s for o in refused if o.retry_after_s is not None]
     signs = [f"status {refused[0].status} {times(len(refused))}"]
-    signs += [f"Remaining on the refusals {min(levels):.0f} to {max(levels):.0f}"] if levels else ["the refusals tell no level"]
+    lowest, highest = (f"{min(levels):.0f}", f"{max(levels):.0f}") if levels else ("", "")
+    signs.append(
+        f"Remaining on the refusals {lowest}{'' if lowest == highest else f' to {highest}'}" if levels else "the refusals tell no level"
+    )
     signs += [f"Retry-After {max(waits):.0f} s"] if waits else []
     ours = [int(o.facts.get("together", 1)) for o in refused]
     if max(ours, default=1) <= 1:
@@ -73,7 +79,7 @@ def _odds(symptoms: Symptoms, call: str) -> float:
     """Odds that the job meets any refusal, by the twin fitted to what was seen; 0 where none can be fitted."""
     from probes.estimate import estimate
 
-    told = [o for o in symptoms.seen if o.remaining is not None]
+    told = [o for o in symptoms.seen if o.remaining is not None and o.facts.get("phase") != "again"]
     if len(told) < LEAST_SEEN:
         return 0.0
     found = estimate(told)
@@ -109,7 +115,7 @@ def shared_token(symptoms: Symptoms) -> Iterator[Cause]:
 
     What stood there at the first answer is not held against anybody: this very job may have left it, and it only falls.
     """
-    told = [o for o in symptoms.alone if o.remaining is not None and o.outcome is not Outcome.THROTTLED]
+    told = symptoms.levels
     if len(told) < LEAST_SEEN or not _is_level(symptoms):
         return
     mark = _mark(symptoms)
@@ -144,22 +150,40 @@ def _is_level(symptoms: Symptoms) -> bool:
 
 
 def _gaps(symptoms: Symptoms, told: Sequence[Observation], mark: float) -> list[float]:
-    """Of each answer alone: units below the mark that our own calls cannot have left, were the leak slow; -inf for the very first level.
+    """Of each answer alone: units below the mark that our own calls cannot have left, by the leak seen or a slow one; first of all -inf.
 
     Where the level was seen lower than that, it started anew from there. A call that brought no answer may hold its reservation still.
     """
     wanted = {id(o) for o in told}
     ours = sorted((o for o in symptoms.seen if o.received_s is not None or o.sent_s is not None), key=_when_s)
-    level, last_s, gaps = math.inf, 0.0, []
+    level, last_s, gaps, leak = math.inf, 0.0, [], max(SLOWEST_LEAK * mark, SURE_LEAK * _leak(ours, wanted))
+    quiet = _quiet(ours)
     for o in ours:
-        level = max(0.0, level - SLOWEST_LEAK * mark * (_when_s(o) - last_s)) + (o.cost or 0.0)
+        level = max(0.0, level - leak * (_when_s(o) - last_s)) + (o.cost or 0.0)
         level, last_s = _held(o, level, mark), _when_s(o)
         found = max(0.0, mark - (o.remaining or 0.0))
         if id(o) in wanted:
             gaps.append(found - level)
-        if id(o) in wanted or (o.facts.get("phase") == "patient" and o.remaining is not None):
+        if o.remaining is not None and id(o) in quiet:
             level = min(level, found)
     return gaps
+
+
+def _quiet(ours: Sequence[Observation]) -> set[int]:
+    """Answers after which no other call of ours was in flight: what they tell is all that stood there. The health page's is none."""
+    begun_s, quiet = math.inf, set()
+    for o in reversed(ours):
+        if o.received_s is not None and o.received_s <= begun_s and o.facts.get("phase") != "health":
+            quiet.add(id(o))
+        begun_s = min(begun_s, o.sent_s if o.sent_s is not None else o.due_s)
+    return quiet
+
+
+def _leak(ours: Sequence[Observation], wanted: set[int]) -> float:
+    """Units/s by which the level fell from one call alone to the very next, in the median; 0 where that was seen too seldom."""
+    pairs = [(a, b) for a, b in pairwise(ours) if id(a) in wanted and id(b) in wanted and _when_s(b) > _when_s(a)]
+    falls = [((b.remaining or 0.0) - (a.remaining or 0.0) + (b.cost or 0.0)) / (_when_s(b) - _when_s(a)) for a, b in pairs]
+    return max(0.0, median(falls)) if len(falls) >= LEAST_FALLS else 0.0
 
 
 def _when_s(o: Observation) -> float:

@@ -11,10 +11,16 @@ from probes.diagnosis.base import Job, Surroundings
 from probes.observation import Observation, Outcome
 from probes.stats import median
 
+NAME_S, LEAST_TRIP_S = 0.1, 0.0005
+"""From when on the time that a name takes is taken off that of a connection, and what is left of it at least, s."""
+
 
 @dataclass(frozen=True)
 class Symptoms:
-    """Observations of one instance, marked by facts: `phase` (health, self, alone, group, patient), `together` (calls at once)."""
+    """Observations of one instance, marked by facts: `phase` (health, self, alone, again, group, patient), `together` (calls at once).
+
+    What was asked `again` shows the bucket only: it is no call of the job.
+    """
 
     seen: tuple[Observation, ...]
     job: Job
@@ -46,6 +52,13 @@ class Symptoms:
         return [o for o in self.seen if o.call in self.job.calls]
 
     @cached_property
+    def levels(self) -> list[Observation]:
+        """Answers that tell the bucket's level while no other call of ours was in flight."""
+        again = [o for o in self.answered if o.facts.get("phase") == "again"]
+        told = [o for o in (*self.alone, *again) if o.remaining is not None and o.outcome is not Outcome.THROTTLED]
+        return sorted(told, key=lambda o: o.received_s or 0.0)
+
+    @cached_property
     def working(self) -> set[str]:
         """Names of the calls that were answered as asked at least once."""
         return {o.call for o in self.seen if o.ok}
@@ -70,8 +83,10 @@ class Symptoms:
 
     @cached_property
     def connects_s(self) -> list[float]:
-        """Times of TCP handshakes: about one round trip each, where they can be seen."""
-        return [o.connect_s for o in self.seen if o.reused is False and o.connect_s]
+        """Times of TCP handshakes, without finding the name: about one round trip each, where they can be seen."""
+        name_s = median(self.around.dns_s) if self.around.dns_s else 0.0
+        connects = [o.connect_s for o in self.seen if o.reused is False and o.connect_s]
+        return connects if name_s < NAME_S else [max(LEAST_TRIP_S, taken - name_s) for taken in connects]
 
     @cached_property
     def round_trip_s(self) -> float | None:
@@ -94,10 +109,10 @@ class Symptoms:
         ]
 
     def work_s(self, o: Observation) -> float:
-        """How long the server worked on it: its own account, else the flight without one round trip."""
+        """How long the server worked on it: its own account, else the flight without one round trip and without the body's way."""
         if o.server_time_s is not None:
             return o.server_time_s
-        return max(0.0, (o.flight_s or 0.0) - (o.queue_s or 0.0) - (self.round_trip_s or 0.0))
+        return max(0.0, (o.flight_s or 0.0) - (o.queue_s or 0.0) - (o.receive_s or 0.0) - (self.round_trip_s or 0.0))
 
 
 def unexplained_s(o: Observation) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from probes.diagnosis.base import TICK_S, Cause, argued, surer
+from probes.diagnosis.base import OF_PROXY, TICK_S, Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.stats import median, point
@@ -20,6 +20,16 @@ TLS_S = 0.4
 
 
 OF_CERTIFICATE = "Look at the certificate: ended, for another host, or signed by a company proxy whose root this machine does not know."
+OF_CERTIFICATES = {
+    "expired": "The certificate has ended: look at the clock of this machine first, then tell whoever runs the instance to renew it.",
+    "not yet valid": "The certificate is not valid yet: look at the clock of this machine first.",
+    "mismatch": "The certificate is for another host: check the host in url; a proxy or a network's login page may answer in its place.",
+    "self-signed": "Nobody this machine trusts signed the certificate: a company proxy, or a school's own root. Get its root certificate "
+    "from those who run it and name the file in the variable SSL_CERT_FILE.",
+    "unable to get local issuer": "This machine does not know who signed the certificate: a company proxy, a school's own root, or a "
+    "server that sends no intermediate certificate. Get the root from those who run it and name the file in the variable SSL_CERT_FILE.",
+}
+"""Advice by what OpenSSL says of a certificate."""
 OF_NO_TLS = (
     "The other end may not speak TLS at this port: check the port in url (a server without TLS is http://, on loopback only here), then "
     "whether a proxy or firewall between breaks the handshake off."
@@ -38,6 +48,8 @@ def client(symptoms: Symptoms) -> Iterator[Cause]:
         signs, effects = [sign for sign, _ in found], [effect for _, effect in found]
         says = f"Our own side holds the job back: {signs[0]}."
         advice = "Run it on an idle machine, raise the ceilings in probes.toml, or check the proxy, before you blame the instance."
+        if any(o.status == OF_PROXY for o in symptoms.seen):
+            advice = "Give the proxy its user and password in the variable that names it: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."
         yield Cause("client", surer(max(effects), 1.0, 20), says, argued(signs), advice)
 
 
@@ -85,6 +97,9 @@ def _no_slot(symptoms: Symptoms) -> Weighed | None:
 
 
 def _proxy(symptoms: Symptoms) -> Weighed | None:
+    asks = [o for o in symptoms.seen if o.status == OF_PROXY]
+    if asks:
+        return f"{plural(len(asks), 'answer')} came from a proxy that wants credentials of its own (407)", 3.0
     failed = [o for o in symptoms.having(Outcome.CONNECT_ERROR, Outcome.CONNECT_TIMEOUT) if symptoms.around.proxy]
     return (f"{plural(len(failed), 'connection')} failed, all by way of the proxy {symptoms.around.proxy}", 3.0) if failed else None
 
@@ -108,7 +123,9 @@ def tls(symptoms: Symptoms) -> Iterator[Cause]:
     if failed:
         said = sorted({o.error for o in failed if o.error})
         says = f"The TLS handshake with {symptoms.instance} failed on {len(failed)} of {len(symptoms.seen)} requests."
-        advice = OF_CERTIFICATE if any("certificate" in (o.error or "").lower() for o in failed) else OF_NO_TLS
+        words = " ".join(said).lower()
+        usual = OF_CERTIFICATE if "certificate" in words else OF_NO_TLS
+        advice = next((told for sign, told in OF_CERTIFICATES.items() if sign in words), usual)
         yield Cause("tls", 0.98, says, argued(said[:3]), advice)
         return
     times = [o.tls_s for o in symptoms.seen if o.reused is False and o.tls_s]

@@ -15,6 +15,8 @@ from probes.wording import plural, seconds
 FAR_S, FAR_SHARE = 0.25, 0.3
 UNSTEADY_S = 0.5
 TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
+LATE_BODIES, LATE_BODIES_SHARE = 3, 0.1
+"""So many bodies that come slowly, and such a share of all, are more than chance."""
 BROKEN = (Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR, Outcome.WRITE_TIMEOUT)
 _REFUSED = re.compile(r"Errno (?:61|111)\b|WinError (?:1225|10061)\b|connection refused", re.IGNORECASE)
 """How Linux, macOS and Windows say that a connection was refused."""
@@ -82,6 +84,10 @@ def _slow_way(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
     if len(transfers) >= 4 and median([r for r, _ in transfers]) > max(TRANSFER_S, TRANSFER_SHARE * median([f for _, f in transfers])):
         takes = median([r for r, _ in transfers])
         yield f"the body takes {seconds(takes)} to come, n = {len(transfers)}", takes / TRANSFER_S
+        return
+    late = [taken for taken, flight in transfers if taken > max(TRANSFER_S, TRANSFER_SHARE * flight)]
+    if len(late) >= max(LATE_BODIES, LATE_BODIES_SHARE * len(transfers)):
+        yield f"the body of {len(late)} of {len(transfers)} answers takes {seconds(median(late))} to come", median(late) / TRANSFER_S
 
 
 def _late(symptoms: Symptoms) -> list[Observation]:
@@ -105,7 +111,8 @@ def _unanswered(symptoms: Symptoms, lost: Sequence[Observation], signs: Sequence
     stopped = bool(before) and len(before) == len(good)
     began = f" It began after {plural(len(before), 'answered call')}." if stopped else ""
     says = f"{name} took {len(lost)} of {plural(len(symptoms.seen), 'request')} and {_ended(lost)}.{began}"
-    found = [*signs, f"{plural(len(before), 'call')} answered before the first of them, {len(good) - len(before)} after it"]
+    ends = sorted({o.error for o in lost if o.error and o.outcome is Outcome.PROTOCOL_ERROR})[:2]
+    found = [*signs, *ends, f"{plural(len(before), 'call')} answered before the first of them, {len(good) - len(before)} after it"]
     stands = [f"connections are made in {seconds(median(symptoms.connects_s))}: the way itself stands"] if symptoms.connects_s else []
     against = [*stands, *_well(symptoms)]
     sure = 0.5 if stopped or symptoms.around.well else 0.65

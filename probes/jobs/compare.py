@@ -14,7 +14,18 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
+from probes.jobs.session import (
+    Settings,
+    Told,
+    client_for,
+    cut_short,
+    how_ended,
+    open_run,
+    require_credentials,
+    run_until,
+    to_raise,
+    write_report,
+)
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.runs import Run
 from probes.scenarios.asking import Patience, get, record_of, scalar
@@ -30,7 +41,7 @@ COLD_PAIRS = 8
 
 def compare(
     settings: Settings, names: list[str], calls: Sequence[Call], repeat: int | None
-) -> tuple[Told, GuardStop | CredentialsError | None]:
+) -> tuple[Told, GuardStop | CredentialsError | KeyboardInterrupt | None]:
     """Asks the instances of `names` the same calls in turn and tells how their times differ.
 
     Raises UsageError for fewer than two instances or a call that writes; a guard or refused credentials come back beside what was found.
@@ -46,12 +57,13 @@ def compare(
     )
     with open_run(settings, ["compare", *(one.name for one in instances)], instances) as folder:
         with progress(settings, "comparing", len(instances) * (asked * kinds + 1)) as bar:
-            stop = run_async(measure(folder, instances, list(calls), blocks, settings.say, clients_watched_by(bar)))
-        folder.finish("done" if stop is None else f"guard: {stop}")
+            asking = measure(folder, instances, list(calls), blocks, settings.say, clients_watched_by(bar))
+            stop, halt = run_until(settings, folder, asking, None)
+        folder.finish(how_ended(halt or stop))
         pairs, found = conclude(folder)
-    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs}
+    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop)}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
-    return Told(document, text, found, folder.unkept), stop or _refused(folder)
+    return Told(document, text, found, folder.unkept), to_raise(halt) or stop or _refused(folder)
 
 
 def _refuse(instances: Sequence[Instance], names: list[str], calls: Sequence[Call]) -> None:

@@ -20,7 +20,7 @@ from probes.diagnosis.base import TICK_S
 from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
-from probes.jobs.session import Settings, Told, client_for, open_run, run_async, write_report
+from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
 from probes.rules.causes import FAILED, failures
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 Resolve = Callable[[str, int], Awaitable[object]]
 """Finds the addresses of a host and port; tests give their own."""
+Kept = tuple[dict[str, Surroundings], list[GuardStop]]
+"""What was seen of our side by instance, and the guards that stopped one."""
 SCHEMA = "probes.diagnosis/1"
 RESOLUTIONS = 3
 RESOLVE_TIMEOUT_S = 15.0
@@ -44,10 +46,10 @@ OURS = frozenset({"client", "network", "dns"})
 
 def diagnose(
     settings: Settings, names: list[str], calls: Sequence[Call], workers: int = 1, total: int = 100, timeout_s: float | None = None
-) -> tuple[Told, GuardStop | None]:
+) -> tuple[Told, GuardStop | KeyboardInterrupt | None]:
     """Asks the instances of `names` about a job of `total` calls by `workers` workers and names what is wrong.
 
-    Raises UsageError, ConfigError, RunFolderError; a guard comes back beside what was found.
+    Raises UsageError, ConfigError, RunFolderError; a guard or, with --json, an interrupt comes back beside what was found.
     """
     instances = settings.load().pick(names)
     for call in calls:
@@ -58,11 +60,14 @@ def diagnose(
     settings.say(f"At most {most} requests to each of {asked}, one at a time first, then up to {max(suspects.GROUPS)} together.")
     with open_run(settings, ["diagnose", *(one.name for one in instances)], instances) as folder:
         with progress(settings, "diagnosing", most * len(instances)) as bar:
-            around, stops = run_async(measure(folder, instances, calls, timeout_s, clients_watched_by(bar)))
-        folder.finish(f"guard: {stops[0]}" if stops else "done")
-        entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s)
-    document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries}
-    return Told(document, _text(entries, folder), found, folder.unkept), stops[0] if stops else None
+            kept: Kept = {}, []
+            asking = measure(folder, instances, calls, timeout_s, clients_watched_by(bar), kept=kept)
+            (around, stops), halt = run_until(settings, folder, asking, kept)
+        stop = stops[0] if stops else None
+        folder.finish(how_ended(halt or stop))
+        entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s, halted=cut_short(halt))
+    document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries, "stopped": cut_short(halt or stop)}
+    return Told(document, _text(entries, folder), found, folder.unkept), to_raise(halt) or stop
 
 
 async def measure(
@@ -73,14 +78,14 @@ async def measure(
     make_client: Callable[[Instance, Run], Client] = client_for,
     *,
     resolve: Resolve | None = None,
-) -> tuple[dict[str, Surroundings], list[GuardStop]]:
-    """Asks all instances, those of one origin in turn; what was seen of our side by instance, and the guards that stopped one."""
-    stops: list[GuardStop] = []
-    around: dict[str, Surroundings] = {}
+    kept: Kept | None = None,
+) -> Kept:
+    """Asks all instances, those of one origin in turn; what it returns is in `kept` too, as far as it came, when it is cancelled."""
+    around, stops = kept or ({}, [])
 
     async def in_turn(clients: Sequence[Client]) -> None:
         for client in clients:
-            around[client.instance.name] = await _one(client, calls, timeout_s, stops, resolve or _system)
+            await _one(client, calls, timeout_s, around, stops, resolve or _system)
 
     async with contextlib.AsyncExitStack() as stack:
         clients = [await stack.enter_async_context(make_client(one, folder)) for one in instances]
@@ -90,22 +95,36 @@ async def measure(
     return around, stops
 
 
-async def _one(client: Client, calls: Sequence[Call], timeout_s: float | None, stops: list[GuardStop], resolve: Resolve) -> Surroundings:
+async def _one(
+    client: Client,
+    calls: Sequence[Call],
+    timeout_s: float | None,
+    around: dict[str, Surroundings],
+    stops: list[GuardStop],
+    resolve: Resolve,
+) -> None:
     lags: list[float] = []
     names, error = await _resolved(client, resolve)
-    asked = list(calls) or [Call("GET", client.dialect.self_path)]
-    async with _watch(lags):
-        try:
-            async for _ in suspects.observe(client, asked, timeout_s or client.instance.timeout_s):
-                pass
-        except GuardStop as stop:
-            stops.append(stop)
-        except ExceptionGroup as errors:
-            stopped, others = errors.split(GuardStop)
-            if others is not None:
-                raise others from None
-            stops.extend(stop for stop in stopped.exceptions if isinstance(stop, GuardStop)) if stopped else None
-    return Surroundings(tuple(lags), tuple(names), error, client.proxy, client.instance.max_rate, tokenless=client.instance.token() is None)
+    mine: GuardStop | None = None
+    try:
+        async with _watch(lags):
+            mine = await _observed(client, list(calls) or [Call("GET", client.dialect.self_path)], timeout_s or client.instance.timeout_s)
+        stops.extend([mine] if mine is not None else [])
+    finally:
+        one, ceiling = client.instance, client.instance.max_rate
+        seen = Surroundings(tuple(lags), tuple(names), error, client.proxy, ceiling, tokenless=one.token() is None, cut=cut_short(mine))
+        around[one.name] = seen
+
+
+async def _observed(client: Client, calls: Sequence[Call], timeout_s: float) -> GuardStop | None:
+    """Makes the experiment; the guard that stopped it, if one did."""
+    stopped: list[BaseException] = []
+    try:
+        async for _ in suspects.observe(client, calls, timeout_s):
+            pass
+    except* GuardStop as errors:
+        stopped.extend(errors.exceptions)
+    return next((error for error in stopped if isinstance(error, GuardStop)), None)
 
 
 @contextlib.asynccontextmanager
@@ -169,8 +188,9 @@ def conclude(
     workers: int,
     total: int,
     timeout_s: float | None,
+    halted: str | None = None,
 ) -> tuple[list[dict[str, Any]], list[Finding]]:
-    """Causes and findings of the finished run, noted in its manifest, and its report written."""
+    """Causes and findings of the run, noted in its manifest, and its report written; `halted` is why it was not finished."""
     from probes.dialects import dialect
 
     observations = list(folder.observations())
@@ -181,7 +201,8 @@ def conclude(
         job = Job(asked, workers, total, timeout_s or one.timeout_s)
         seen = dataclasses.replace(around.get(one.name, Surroundings()), well=_well(observations, instances, one))
         causes = [cause.document() for cause in diagnosed(mine, job, seen)]
-        told = {"causes": causes, "n": len(mine), "failed": failed(mine, job), "remarks": remarks(mine, job)}
+        cut = [why for why in (halted or seen.cut,) if why]
+        told = {"causes": causes, "n": len(mine), "failed": failed(mine, job), "remarks": [*cut, *remarks(mine, job)]}
         entries.append({"instance": one.name, **told})
     found = findings.judge(observations, causes=entries, facts=folder.manifest)
     folder.keep(diagnosis=entries, findings=[finding.document() for finding in found])

@@ -13,8 +13,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from probes.addresses import origin, target, without_secrets
 from probes.config import Instance
-from probes.errors import CredentialsError, GuardStop, ProbesError, UsageError
-from probes.jobs.session import Settings, client_for, open_run, run_async
+from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError, UsageError
+from probes.jobs.session import Halt, Settings, client_for, cut_short, how_ended, open_run, run_until
 from probes.jobs.terminal import Bar, answers_to, progress
 from probes.observation import Outcome
 from probes.runs import Run
@@ -50,6 +50,8 @@ class Fetched:
     note: str | None = None
     outcome: Outcome = Outcome.OK
     next: str | None = None
+    stopped: GuardStop | Halt | None = None
+    unkept: str | None = None
 
     def document(self) -> dict[str, Any]:
         """`probes.fetch/1`."""
@@ -70,8 +72,7 @@ class Fetched:
 def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: Callable[[str], None]) -> Fetched:
     """Hands each item of the list at `path` to `line` as JSON as its page arrives; with --json the items are kept for the document instead.
 
-    Raises UsageError, ConfigError, RunFolderError, GuardStop; CredentialsError when every call was refused for its credentials. An
-    incomplete list does not raise: see `end`.
+    Raises UsageError, ConfigError, RunFolderError before there is a folder. An incomplete list does not raise: see `end`.
     """
     instance = one_instance(settings, name)
     asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
@@ -79,23 +80,42 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
         fetched = Fetched(str(folder.folder), asked, next=asked)
         try:
             with _bar(settings, fetched) as bar:
-                run_async(_walked(fetched, instance, folder, every_page, settings, line, bar))
-        except (GuardStop, KeyboardInterrupt):
-            settings.say(f"{_got(fetched)}.{_go_on(settings, fetched, instance.name)}")
+                stop, halt = run_until(settings, folder, _walked(fetched, instance, folder, every_page, settings, line, bar), None)
+            _stopped(fetched, halt or stop)
+        except KeyboardInterrupt as interrupt:
+            _stopped(fetched, interrupt)
             raise
         finally:
-            folder.note(fetched={key: value for key, value in fetched.document().items() if key != "items"})
+            if isinstance(fetched.stopped, GuardStop | KeyboardInterrupt):
+                settings.say(f"{_got(fetched)}.{_go_on(settings, fetched, instance.name)}")
+            folder.keep(fetched={key: value for key, value in fetched.document().items() if key != "items"})
+        folder.finish(how_ended(fetched.stopped))
+        fetched.unkept = folder.unkept
     return fetched
 
 
+def _stopped(fetched: Fetched, stop: GuardStop | Halt | None) -> None:
+    """Notes what ended it before the list did."""
+    if stop is not None:
+        fetched.ended = "interrupted" if isinstance(stop, KeyboardInterrupt) else "failed"
+        fetched.stopped, fetched.note = stop, cut_short(stop)
+
+
 def end(settings: Settings, fetched: Fetched, name: str = "") -> None:
-    """Says how it ended, for the instance that was named `name`. Raises CredentialsError or ProbesError when the list is not whole."""
+    """Says how it ended, for the instance that was named `name`.
+
+    Raises CredentialsError or ProbesError when the list is not whole: the guard or the interrupt that ended it.
+    """
+    if isinstance(fetched.stopped, GuardStop | KeyboardInterrupt):
+        raise fetched.stopped
     if fetched.ended == "failed" and fetched.count == 0 and fetched.outcome is Outcome.UNAUTHORIZED:
         raise CredentialsError("Every call was refused for its credentials (401): check the token; probes diagnose says more.")
     got = _got(fetched)
     if fetched.ended not in ("complete", "limit"):
         go_on = _go_on(settings, fetched, name)
         raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.{go_on}")
+    if fetched.unkept is not None:
+        raise RunFolderError(f"{got}. {fetched.unkept}")
     more = "" if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
     settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
 
@@ -160,25 +180,30 @@ def _sized(path: str, instance: Instance, settings: Settings) -> str:
 
 async def _walked(
     fetched: Fetched, instance: Instance, folder: Run, every_page: bool, settings: Settings, line: Callable[[str], None], bar: Bar
-) -> None:
+) -> GuardStop | None:
+    """Walks the list into `fetched`; the guard that stopped it, if one did."""
     from probes.pages import walk
 
     watch = answers_to(bar, lambda: f"{fetched.count} items")
     async with client_for(instance, folder, limiter_of(instance), watch) as client:
         if client.proxy:
             settings.say(f"Asking through the proxy {client.proxy}, as the environment says.")
-        async for page in walk(client, fetched.path, scenario="fetch", limit=None if every_page else 1, refusals=REFUSALS):
-            fetched.pages = page.number
-            fetched.count += len(page.items)
-            fetched.repeated += page.repeated
-            fetched.next = page.next
-            if settings.as_json:
-                fetched.items += page.items
-            elif not _handed_out(page.items, line):
-                fetched.ended, fetched.note, fetched.next = "limit", ENOUGH, page.answer.observation.path
-                return
-            if page.ended is not None:
-                fetched.ended, fetched.note, fetched.outcome = page.ended.value, page.note, page.answer.observation.outcome
+        try:
+            async for page in walk(client, fetched.path, scenario="fetch", limit=None if every_page else 1, refusals=REFUSALS):
+                fetched.pages = page.number
+                fetched.count += len(page.items)
+                fetched.repeated += page.repeated
+                fetched.next = page.next
+                if settings.as_json:
+                    fetched.items += page.items
+                elif not _handed_out(page.items, line):
+                    fetched.ended, fetched.note, fetched.next = "limit", ENOUGH, page.answer.observation.path
+                    return None
+                if page.ended is not None:
+                    fetched.ended, fetched.note, fetched.outcome = page.ended.value, page.note, page.answer.observation.outcome
+        except GuardStop as stop:
+            return stop
+    return None
 
 
 def _handed_out(items: list[Any], line: Callable[[str], None]) -> bool:

@@ -14,11 +14,12 @@ from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
 from probes.guards import GuardLimits, refuse_unless_allowed
 from probes.jobs.calls import calls_of
-from probes.jobs.session import Settings, Told, open_run
+from probes.jobs.session import Settings, Told, how_ended, open_run
 from probes.jobs.terminal import watched
-from probes.load.child import run_load
+from probes.load.child import Interrupted, run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
+from probes.runs import Run
 from probes.wording import percent, plural
 
 
@@ -63,8 +64,8 @@ OPTIONS = {
 """Fields of Asked by the command's options; calls and instances, which may repeat, apart."""
 
 
-def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
-    """Runs the load; what it came to, and the stop to raise once that is told when a guard ended it.
+def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInterrupt | None]:
+    """Runs the load; what it came to, and what is to be raised once that is told: the guard or, with --json, the interrupt that ended it.
 
     Raises UsageError when the instance may not be loaded so, CredentialsError when every call was refused for its credentials.
     """
@@ -73,15 +74,31 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | None]:
     with open_run(settings, words_of(asked), [instance]) as run:
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with live(settings) as progress:
-            outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
+            outcome, interrupt = _loaded(settings, plan, run, progress)
         document = outcome.document(str(run.folder))
         found = findings(instance.name, outcome)
         run.keep(loads=[{"instance": instance.name, **document}])
         if outcome.requests and outcome.outcomes.get("unauthorized") == outcome.requests:
             raise CredentialsError(f"Every call to {instance.name} was refused for its credentials (401): check the token.")
-        stop = None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
-        run.finish("done" if stop is None else f"guard: {stop}")
+        stop = interrupt or _stop(outcome)
+        run.finish(how_ended(stop))
     return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
+
+
+def _loaded(
+    settings: Settings, plan: LoadPlan, run: Run, progress: Callable[[LoadProgress], None] | None
+) -> tuple[LoadOutcome, Interrupted | None]:
+    """What the load came to, and the interrupt that ended it. Raises that without --json: what a script asked for is one document."""
+    try:
+        return run_load(plan, run, progress=progress, origin_s=run.origin_s), None
+    except Interrupted as interrupt:
+        if not settings.as_json:
+            raise
+        return interrupt.outcome, interrupt
+
+
+def _stop(outcome: LoadOutcome) -> GuardStop | None:
+    return None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
 
 
 def words_of(asked: Asked) -> list[str]:

@@ -32,8 +32,8 @@ LONG_CALLS = 2000
 """A plan of more calls is announced: it takes seconds."""
 
 
-def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehearse: bool) -> Told:
-    """Tells `probes.plan/1`.
+def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehearse: bool) -> tuple[Told, KeyboardInterrupt | None]:
+    """Tells `probes.plan/1`, and the interrupt that ended the rehearsal, to be raised after telling; without --json that is raised at once.
 
     Raises RunFolderError, UsageError, and ProbesError when the run holds no bucket to plan with, or one that `--confirm` contradicted.
     """
@@ -49,19 +49,30 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     ceilings = ceilings_of_run(run, found.instance)
     asked = calls, ceilings.get("max_rate"), ceilings.get("max_in_flight")
     planned, twin = _by_refusals(run, seen, found, *asked) or _by_headers(run, found, *asked)
-    rehearsal = None
-    if rehearse:
-        from probes.jobs.rehearsal import MOST_CALLS
-        from probes.jobs.rehearsal import rehearse as carry_out
-
-        settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
-        with progress(settings, f"rehearsing {planned.recommended.replace('_', '-')}", min(calls, MOST_CALLS)) as bar:
-            rehearsal = carry_out(planned, twin, *asked[1:], answers_to(bar))
+    rehearsal, interrupt = _rehearsed(settings, planned, twin, asked) if rehearse else (None, None)
     notes = _untried(run, found.instance)
     document = {**planned.document(rehearsal), "notes": notes}
     run.keep(plans=[*run.manifest.get("plans", []), {"instance": found.instance, **document}])
     several = len({o.instance for o in seen}) > 1
-    return Told(document, text(found.instance, planned, rehearsal, folder, notes, several=several), unkept=run.unkept)
+    told = text(found.instance, planned, rehearsal, folder, notes, several=several)
+    return Told(document, told, unkept=run.unkept), interrupt
+
+
+def _rehearsed(
+    settings: Settings, planned: Plan, twin: Twin, asked: tuple[int, float | None, int | None]
+) -> tuple[dict[str, Any] | None, KeyboardInterrupt | None]:
+    """How the rehearsal went; with --json none, and the interrupt, where that ended it, as the plan itself stands."""
+    from probes.jobs.rehearsal import MOST_CALLS, rehearse
+
+    settings.say(f"Rehearsing {planned.recommended} against the simulator with this bucket.")
+    calls, max_rate, max_in_flight = asked
+    try:
+        with progress(settings, f"rehearsing {planned.recommended.replace('_', '-')}", min(calls, MOST_CALLS)) as bar:
+            return rehearse(planned, twin, max_rate, max_in_flight, answers_to(bar)), None
+    except KeyboardInterrupt as interrupt:
+        if not settings.as_json:
+            raise
+        return None, interrupt
 
 
 def _by_headers(run: Run, found: Estimate, calls: int, max_rate: float | None, max_in_flight: int | None) -> tuple[Plan, Twin]:

@@ -19,7 +19,7 @@ from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
 from probes.jobs.rate_asking import Asked, Measured, Stop, measure
 from probes.jobs.rate_text import answer_text
-from probes.jobs.session import Settings, Told, open_run, require_credentials, run_async, write_report
+from probes.jobs.session import Settings, Told, how_ended, open_run, require_credentials, run_async, write_report
 from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
 from probes.rates import Bounds, mix_document, rate_document, untried
@@ -141,7 +141,7 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     run.keep(rates=rates, spent=spent)
     found = findings.judge(observations, rates=rates, facts=run.manifest)
     run.keep(findings=[finding.document() for finding in found])
-    run.finish(_how(measured.stopped))
+    run.finish(how_ended(measured.stopped))
     if isinstance(measured.stopped, RunFolderError):
         run.unkept = str(measured.stopped)
     write_report(run)
@@ -149,13 +149,6 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
     document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
     return Told(document, answer_text(instance.name, documents, spent, found, run), found, run.unkept)
-
-
-def _how(stopped: Stop | None) -> str:
-    """How the run ended, as its manifest says it."""
-    if isinstance(stopped, KeyboardInterrupt):
-        return "interrupted"
-    return "done" if stopped is None else f"{'guard' if isinstance(stopped, GuardStop) else 'failed'}: {stopped}"
 
 
 def _spent(observations: Sequence[Observation], measured: Measured) -> dict[str, Any]:

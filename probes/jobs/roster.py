@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from probes.config import Instance
 from probes.errors import ProbesError, UsageError
 from probes.jobs.fetch import limiter_of, one_instance
-from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.session import Halt, Settings, Told, client_for, cut_short, how_ended, open_run, run_until, to_raise
 from probes.jobs.terminal import Bar, answers_to, progress
 from probes.runs import Run
 
@@ -24,10 +24,13 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """Beginnings that a spreadsheet takes for a formula when it opens a CSV file."""
 
 
-def run(settings: Settings, name: str, course: str, xlsx: Path | None, *, as_csv: bool) -> tuple[Told, ProbesError | None]:
+def run(
+    settings: Settings, name: str, course: str, xlsx: Path | None, *, as_csv: bool
+) -> tuple[Told, ProbesError | KeyboardInterrupt | None]:
     """Reads the roster of `course`, writes the workbook where one is wanted, tells it otherwise.
 
-    What ends the command badly (a guard, a list that is not whole) comes back beside what was read, so that it can be told first.
+    What ends the command badly (a guard, a list that is not whole, with --json an interrupt) comes back beside what was read, so that it
+    can be told first.
     Raises UsageError, ConfigError, RunFolderError, CredentialsError, ProbesError.
     """
     if not re.fullmatch(r"[\w.:~-]+", course, re.ASCII):
@@ -42,26 +45,29 @@ def run(settings: Settings, name: str, course: str, xlsx: Path | None, *, as_csv
     if xlsx is not None and xlsx.exists() and not xlsx.is_file():
         raise UsageError(f"--xlsx {xlsx} is no file: name one to write.")
     with open_run(settings, ["roster", "--course", course], [instance]) as folder:
-        roster = _read(settings, instance, folder, course)
-        if roster.stopped is not None:
-            folder.finish(f"guard: {roster.stopped}")
-    return _told(settings, roster, instance, folder, xlsx, as_csv=as_csv), _bad_end(roster)
+        roster, halt = _read(settings, instance, folder, course)
+        folder.finish(how_ended(halt or roster.stopped))
+    return _told(settings, roster, instance, folder, xlsx, as_csv=as_csv), to_raise(halt) or _bad_end(roster)
 
 
-def _read(settings: Settings, instance: Instance, folder: Run, course: str) -> Roster:
+def _read(settings: Settings, instance: Instance, folder: Run, course: str) -> tuple[Roster, Halt | None]:
+    from probes.roster import Roster
+
+    read = Roster(course)
     with progress(settings, f"course {course}", None) as bar:
-        roster = run_async(_asked(instance, folder, course, bar))
+        roster, halt = run_until(settings, folder, _asked(instance, folder, read, bar), read)
+    roster.broken += [why for why in (cut_short(halt),) if why]
     for note in (*roster.unknown, *roster.broken):
         settings.say(note)
-    return roster
+    return roster, halt
 
 
-async def _asked(instance: Instance, folder: Run, course: str, bar: Bar) -> Roster:
+async def _asked(instance: Instance, folder: Run, roster: Roster, bar: Bar) -> Roster:
     from probes.roster import read_roster
 
     doing = [""]
     async with client_for(instance, folder, limiter_of(instance), answers_to(bar, lambda: doing[-1])) as client:
-        return await read_roster(client, course, doing.append)
+        return await read_roster(client, roster, doing.append)
 
 
 def _told(settings: Settings, roster: Roster, instance: Instance, folder: Run, xlsx: Path | None, *, as_csv: bool) -> Told:
@@ -77,7 +83,7 @@ def _told(settings: Settings, roster: Roster, instance: Instance, folder: Run, x
     else:
         settings.say(f"{counts}. Calls are kept in {folder.folder}.")
         text = csv_text(user_rows(roster)) if as_csv else "\n".join(json.dumps(person, ensure_ascii=False) for person in persons)
-    return Told(_document(roster, instance, folder, persons, xlsx), text)
+    return Told(_document(roster, instance, folder, persons, xlsx), text, unkept=folder.unkept)
 
 
 def _document(roster: Roster, instance: Instance, folder: Run, persons: list[dict[str, Any]], xlsx: Path | None) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import json
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
 from probes.findings import Finding, Severity
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async, write_report
+from probes.jobs.session import Settings, Told, client_for, how_ended, open_run, require_credentials, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
@@ -49,7 +48,7 @@ HEADLINES = frozenset(
 """Kinds of finding that a terminal shows though they are no warning: each answers what its scenario asks."""
 FEW = 8
 """So few findings are shown whole, with their evidence."""
-EndsBadly = GuardStop | CredentialsError | None
+EndsBadly = GuardStop | CredentialsError | KeyboardInterrupt | None
 """What ends the command after it has told what it found."""
 MakeClient = Callable[[Instance, Run], "Client"]
 
@@ -57,18 +56,21 @@ MakeClient = Callable[[Instance, Run], "Client"]
 def run(settings: Settings, words: list[str], names: list[str], options: Options) -> tuple[Told, EndsBadly]:
     """Runs the scenarios of `words` on the instances of `names` (none: all configured) and tells the report.
 
-    Raises UsageError, ConfigError, RunFolderError. A guard or refused credentials come back beside what was found, to be told first.
+    Raises UsageError, ConfigError, RunFolderError. A guard, refused credentials or, with --json, an interrupt come back beside what was
+    found, to be told first.
     """
     scenarios = chosen(words)
     instances = settings.load().pick(names)
     settings.say(stated_budget(scenarios, instances, options))
     with open_run(settings, words_of(words, instances, options), instances) as folder:
         with progress(settings, "asking", len(instances) * _most(scenarios, options)) as bar:
-            stops = run_async(measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar)))
-        folder.finish(f"guard: {stops[0]}" if stops else "done")
-        found = conclude(folder)
-    told = Told(_document(folder), _text(folder, found), found, folder.unkept)
-    return told, stops[0] if stops else _refused(folder, scenarios)
+            asking = measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar))
+            stops, halt = run_until(settings, folder, asking, [])
+        stop = stops[0] if stops else None
+        folder.finish(how_ended(halt or stop))
+        found, document = conclude(folder)
+    told = Told(document, _text(folder, found), found, folder.unkept)
+    return told, to_raise(halt) or stop or _refused(folder, scenarios)
 
 
 OPTIONS = {"repeat": "--repeat", "budget": "--budget", "course": "--course", "section": "--section", "user": "--user"}
@@ -180,14 +182,13 @@ def designed(scenario: Scenario, client: Client, options: Options) -> Options:
     return dataclasses.replace(options, decide=design)
 
 
-def conclude(folder: Run) -> list[Finding]:
-    """Estimates and findings of the finished run, noted in its manifest, and its report written."""
+def conclude(folder: Run) -> tuple[list[Finding], dict[str, Any]]:
+    """Findings of the finished run and the report's document: estimates and findings noted in its manifest, its report written."""
     observations = list(folder.observations())
     folder.keep(rates=_rates(observations))
     found = findings.judge(observations, rates=folder.manifest["rates"], facts=folder.manifest)
     folder.keep(findings=[finding.document() for finding in found])
-    write_report(folder)
-    return found
+    return found, write_report(folder)
 
 
 def _rates(observations: Sequence[Observation]) -> list[dict[str, Any]]:
@@ -218,12 +219,6 @@ def _refused(folder: Run, scenarios: Sequence[Scenario]) -> CredentialsError | N
     except CredentialsError as error:
         return error
     return None
-
-
-def _document(folder: Run) -> dict[str, Any]:
-    """The report as it was just written: made once, told twice."""
-    document: dict[str, Any] = json.loads((folder.folder / "report.json").read_text(encoding="utf-8"))
-    return document
 
 
 def _text(folder: Run, found: Sequence[Finding]) -> str:

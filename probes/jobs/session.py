@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from probes.limiter import Limiter
 
 T = TypeVar("T")
+Halt = RunFolderError | KeyboardInterrupt
+"""What ends the asking from outside, a full disk or Ctrl-C, and leaves something to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,14 +88,14 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
                 raise RunFolderError(run.unkept)
 
 
-def write_report(run: Run) -> None:
-    """The run's report; what cannot be written is said in `unkept`."""
-    from probes import report
+def write_report(run: Run) -> dict[str, Any]:
+    """Writes the run's report and returns its document; what cannot be written is said in `unkept`."""
+    from probes.report.files import write_files
+    from probes.report.formats import DEFAULT_FORMATS
 
-    try:
-        report.write(run)
-    except RunFolderError as error:
-        run.unkept = run.unkept or str(error)
+    made, _, unwritten = write_files(run, DEFAULT_FORMATS, charts=True)
+    run.unkept = run.unkept or unwritten
+    return made.document
 
 
 def client_for(
@@ -108,8 +110,60 @@ def client_for(
 
 
 def run_async(main: Coroutine[Any, Any, T]) -> T:
-    """Runs `main` to its end; Ctrl-C cancels it, waits for its clean-up and raises KeyboardInterrupt."""
-    return asyncio.run(main)
+    """Runs `main` to its end; Ctrl-C cancels it, waits for its clean-up and raises KeyboardInterrupt.
+
+    Of tasks that fail together each with a ProbesError the first error is raised.
+    """
+    try:
+        return asyncio.run(main)
+    except BaseExceptionGroup as errors:
+        known, others = errors.split(ProbesError)
+        if known is None or others is not None:
+            raise
+        raise _first(known) from None
+
+
+def _first(errors: BaseExceptionGroup[Any]) -> BaseException:
+    error: BaseException = errors
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def run_until(settings: Settings, run: Run, main: Coroutine[Any, Any, T], otherwise: T) -> tuple[T, Halt | None]:
+    """What `main` returns; `otherwise`, and what halted it, where the folder takes no more or, with --json, after Ctrl-C.
+
+    What a script asked for is one document, so what was measured until then is told. Raises KeyboardInterrupt without --json.
+    """
+    try:
+        return run_async(main), None
+    except RunFolderError as halt:
+        run.unkept = str(halt)
+        return otherwise, halt
+    except KeyboardInterrupt as halt:
+        if not settings.as_json:
+            raise
+        settings.say(f"Interrupted. What was measured is told, and kept in {run.folder}.")
+        return otherwise, halt
+
+
+def how_ended(stop: GuardStop | Halt | None) -> str:
+    """How a run ended, as its manifest says it."""
+    if isinstance(stop, KeyboardInterrupt):
+        return "interrupted"
+    return "done" if stop is None else f"{'guard' if isinstance(stop, GuardStop) else 'failed'}: {stop}"
+
+
+def cut_short(stop: GuardStop | Halt | None) -> str | None:
+    """What stopped the asking before it had enough, one sentence; None where nothing did."""
+    if stop is None:
+        return None
+    return "Interrupted before all was asked." if isinstance(stop, KeyboardInterrupt) else str(stop)
+
+
+def to_raise(halt: Halt | None) -> KeyboardInterrupt | None:
+    """What is left to be raised when all is told: the interrupt; of a folder that takes no more `Told.unkept` speaks."""
+    return halt if isinstance(halt, KeyboardInterrupt) else None
 
 
 def require_credentials(observations: Sequence[Observation]) -> None:

@@ -39,21 +39,40 @@ def run_load(
     """Runs `plan`; its observations land in `run`, their times count from `origin_s`, the run's start on the clock of `time.monotonic()`.
 
     `progress` hears a few times a second how it goes; `stop` is asked as often whether to end early (for callers that run this in a
-    thread, where Ctrl-C does not arrive). Ctrl-C ends the child at once, keeps what it measured and raises KeyboardInterrupt. Raises
-    ConfigError for a missing token, ProbesError when the child cannot be started.
+    thread, where Ctrl-C does not arrive). Ctrl-C ends the child at once, keeps what it measured and raises Interrupted, or
+    KeyboardInterrupt before there was anything. Raises ConfigError for a missing token, ProbesError when the child cannot be started.
     """
     path = run.folder / OBSERVATIONS
     offset = path.stat().st_size if path.exists() else 0
     origin = time.monotonic() if origin_s is None else origin_s
     with tempfile.TemporaryDirectory(prefix="canvas-probes-") as folder:
         child = Child(plan, path.resolve(), origin, Path(folder))
-        try:
-            child.watch(progress, stop)
-        finally:
-            child.end()
+        interrupted = _watched(child, progress, stop)
         if child.last is None:
-            raise ProbesError(f"The load did not start: {child.processes.complaint()}")
-    return reckon(plan, child.last, path, offset, killed=child.processes.killed)
+            raise interrupted or ProbesError(f"The load did not start: {child.processes.complaint()}")
+    outcome = reckon(plan, child.last, path, offset, killed=child.processes.killed)
+    if interrupted is not None:
+        raise Interrupted(outcome) from None
+    return outcome
+
+
+def _watched(child: Child, progress: Hear | None, stop: Callable[[], bool] | None) -> KeyboardInterrupt | None:
+    """Watches the child to its end, which an interrupt brings about at once: that comes back."""
+    try:
+        child.watch(progress, stop)
+    except KeyboardInterrupt as interrupt:
+        return interrupt
+    finally:
+        child.end()
+    return None
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C during a load; `outcome` is what it came to until then."""
+
+    def __init__(self, outcome: LoadOutcome) -> None:
+        super().__init__()
+        self.outcome = outcome
 
 
 class Child:

@@ -14,6 +14,7 @@ from probes.wording import plural, seconds
 from probes.words import IMPORT_FAILED, IMPORT_UNWELL
 
 NOTHING_TO_JUDGE_BY = "no past import to judge by"
+PATH = "/api/v1/accounts/self/sis_imports"
 A_QUEUE = "It is a queue, not a hang: 0 % means not started yet. Do not send it again."
 
 
@@ -181,10 +182,16 @@ def _unreadable(name: str, first: Observation) -> Finding:
     if reason is not None:
         says = f"The import queue of {name} cannot be read ({first.status}): {str(reason).rstrip('.')}."
         root = "SIS imports belong to the root account, where an administrator enables them."
-        advice = root if first.outcome in (Outcome.FORBIDDEN, Outcome.CLIENT_ERROR) else ""
+        advice = root if first.outcome in (Outcome.FORBIDDEN, Outcome.CLIENT_ERROR) else _ask_why(name) if first.ok else ""
         return Finding("queue_unreadable", Severity.INFO, name, says, (), advice)
     if first.outcome in (Outcome.FORBIDDEN, Outcome.UNAUTHORIZED):
         says = f"The import queue of {name} is unknown: needs permission 'Import SIS data' ({first.status})."
         return Finding("queue_unreadable", Severity.INFO, name, says, (), "Use a token of an account administrator.")
     says = f"The import queue of {name} cannot be read ({first.status}, {first.outcome.value})."
-    return Finding("queue_unreadable", Severity.INFO, name, says, (), "SIS imports belong to the root account; some instances have none.")
+    known = first.outcome in (Outcome.NOT_FOUND, Outcome.CLIENT_ERROR)
+    advice = "SIS imports belong to the root account; some instances have none." if known else _ask_why(name)
+    return Finding("queue_unreadable", Severity.INFO, name, says, (), advice)
+
+
+def _ask_why(name: str) -> str:
+    return f"Ask why: probes diagnose -i {name} --call 'GET {PATH}'"

@@ -44,9 +44,15 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED]
     if bad:
         challenge = next((str(o.facts["challenge"]) for o in bad if o.facts.get("challenge")), None)
-        evidence = (f"WWW-Authenticate: {challenge}",) if challenge else ()
+        evidence: tuple[str, ...] = (f"WWW-Authenticate: {challenge}",) if challenge else ()
         says = f"{name} refused the token: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
         advice = "Make a new token in Account > Settings of this instance; tokens made on beta or test vanish at the next refresh."
+        good = sum(o.ok and o.due_s > bad[0].due_s for o in seen if o.call in {one.call for one in bad})
+        if good:
+            evidence += (f"the very same calls were answered {times(good)} after that: a token does not go bad and good again",)
+            advice = (
+                f"No new token helps: one of several servers, or something before them, does not know it. Ask: probes diagnose -i {name}"
+            )
         yield Finding("credentials", Severity.ERROR, name, says, evidence, advice)
     edge = [o for o in seen if o.outcome is Outcome.NO_USER_AGENT]
     if edge:
@@ -85,6 +91,8 @@ def _misled(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         calls = tuple(sorted({o.call for o in pages}))[:3]
         says = f"{name} answered {plural(len(pages), 'request')} with a web page in place of JSON."
         advice = f"The path is not of this API, or something in between answered: probes explain '{pages[0].path}' -i {name}"
+        if not any(o.ok for o in seen):
+            advice = f"Another site, or a login page of a network or a proxy before it, on any path: probes diagnose -i {name}"
         yield Finding("wrong_url", Severity.WARNING, name, says, calls, advice)
 
 
@@ -135,9 +143,12 @@ def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
         revision = f", revision {facts['revision']}" if facts.get("revision") else ""
         times = [o.flight_s for o in good if o.flight_s is not None]
         took = f" in {seconds(median(times))}" if times else ""
-        yield Finding(
-            "answers", Severity.INFO, name, f"{name} answers{took} ({facts.get('kind', 'unknown kind')}{revision}){who}; n = {len(good)}."
-        )
+        says = f"{name} answers{took} ({facts.get('kind', 'unknown kind')}{revision}){who}; n = {len(good)}."
+        if any(o.facts.get("json") is False for o in good):
+            says = f"{name} answers{took}, and what came for the token holds no data (status {good[-1].status})."
+            yield Finding("answers", Severity.WARNING, name, says, (), f"Ask why: probes diagnose -i {name}")
+        else:
+            yield Finding("answers", Severity.INFO, name, says)
     yield from _certificate(name, facts.get("certificate_days"))
     guess, kind = facts.get("kind_by_host"), facts.get("kind")
     if guess in ("test", "beta", "sandbox") and kind is not None and guess != kind:

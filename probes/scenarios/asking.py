@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
@@ -115,6 +117,27 @@ def _complaints(body: Mapping[str, Any]) -> Iterator[str]:
         text = scalar(record_of(one).get("message") if isinstance(one, Mapping) else one)
         if isinstance(text, str) and text.strip():
             yield text.strip()
+
+
+_TITLE = re.compile(rb"<title[^>]*>([^<]{1,200})", re.IGNORECASE)
+
+
+def page_title(answer: Answer) -> str:
+    """The title of the web page that came in place of data; empty where none came, or it has none."""
+    found = _TITLE.search(answer.body[:20_000]) if answer.observation.facts.get("html") else None
+    return "" if found is None else " ".join(unescape(found[1].decode("utf-8", "replace")).split())[:80]
+
+
+def unreadable(answer: Answer, *, promised: bool) -> str:
+    """What came in place of JSON with a status that says all is well, in a few words; empty where it is JSON, or none was `promised`."""
+    seen = answer.observation
+    if not seen.ok or seen.status != 200 or seen.method != "GET" or answer.json() is not None:
+        return ""
+    if not answer.body.strip():
+        return "nothing"
+    if "json" in answer.headers.get("content-type", "").lower():
+        return "what is called JSON and is none"
+    return "no JSON" if promised else ""
 
 
 def server_clock_s(answer: Answer) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from probes.instants import seconds_of
-from probes.scenarios.asking import reason_of, record_of, records_of, scalar, server_clock_s
+from probes.scenarios.asking import items_of, reason_of, record_of, records_of, scalar, server_clock_s
 from probes.words import IMPORT_AT_WORK, IMPORT_ENDED, IMPORT_UNWELL, IMPORT_WAITING
 
 if TYPE_CHECKING:
@@ -58,6 +58,8 @@ class Look:
     def _noted(self, answer: Answer) -> dict[str, Any]:
         if not answer.observation.ok:
             return reason_of(answer)
+        if items_of(answer.json()) is None:
+            return {"reason": "what came is no list of imports"}
         imports = list(self.imports.values())
         now_s = _clock_s(answer, imports)
         mine = self.imports.get(self.mine or "")

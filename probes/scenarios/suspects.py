@@ -8,13 +8,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from probes.book.retreat import BLIND_WAIT_S
 from probes.bucket import CANVAS
 from probes.calls import Call
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
-from probes.scenarios.asking import complaint, get, scalar
+from probes.scenarios.asking import complaint, get, page_title, scalar, unreadable
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client
@@ -40,6 +41,16 @@ AGAIN = 6
 """... and so many times more when that brought an answer."""
 HEALTH_TIMEOUT_S = 10.0
 LONGEST_S = 150.0
+LOOKS, LOOK_EVERY_S, WELL = 8, 1.0, 2
+"""Calls alone, so many seconds apart, when what stood in the bucket must be gone; fewer where so many find it gone, or falling."""
+FALLEN = 0.8
+"""Share of what the pace foretells that must have come back for it to be falling as what was left does."""
+NOTED = 0.01
+"""Share of the mark from which a level is looked at again."""
+STILL = 0.005
+"""Share of the mark by which a level at rest differs from call to call."""
+DRAINED, REST_LEAST_S = 1.5, 5.0
+"""Wait for what stands in the bucket: so many times the seconds that it needs at the pace seen, and so many at least."""
 REST_MOST_S = 15.0
 FREE_AGAIN = 0.6
 """Share of the mark that is to be free before the next group of calls."""
@@ -61,7 +72,14 @@ class Suspicion:
 
         def note(answer: Answer) -> dict[str, Any]:
             challenge = scalar(answer.headers.get("www-authenticate"))
-            told = {"challenge": challenge, "said": complaint(answer)}
+            told = {
+                "challenge": challenge,
+                "said": complaint(answer),
+                "title": page_title(answer),
+                "barrier": answer.headers.get("cf-mitigated"),
+            }
+            if phase != "health":
+                told["unreadable"] = unreadable(answer, promised=call.path == self.client.dialect.self_path)
             return {"phase": phase, "together": together, **{name: text for name, text in told.items() if text}}
 
         wait_s = self.timeout_s if timeout_s is None else timeout_s
@@ -97,6 +115,13 @@ class Suspicion:
         """Remaining on answers so far; of groups of that size only where it is given."""
         return [o.remaining for o in self.seen if o.remaining is not None and together in (None, o.facts.get("together"))]
 
+    def mark(self) -> float:
+        """The highest level that was seen again, or that the health page tells, whose bucket is nobody's: one odd header is no mark."""
+        health = [o.remaining for o in self.seen if o.remaining is not None and o.facts.get("phase") == "health"]
+        told = sorted(self.levels(), reverse=True)
+        again = (high for high, next_one in pairwise(told) if high - next_one <= NOTED * high)
+        return max(next(again, told[-1]), *health, 0.0)
+
     def room(self, size: int) -> bool:
         """Whether so many calls may start together without coming near the mark, judged by the largest group before."""
         instance = self.client.instance
@@ -124,6 +149,8 @@ async def observe(client: Client, calls: Sequence[Call], timeout_s: float) -> As
         yield observation
     async for observation in _groups(suspicion):
         yield observation
+    async for observation in _look_again(suspicion, own):
+        yield observation
 
 
 async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> AsyncIterator[Observation]:
@@ -138,6 +165,50 @@ async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> Asy
             yield observation
             if observation.outcome is Outcome.THROTTLED:
                 await asyncio.sleep(min(REST_MOST_S, observation.retry_after_s or BLIND_WAIT_S))
+
+
+async def _look_again(suspicion: Suspicion, own: Call) -> AsyncIterator[Observation]:
+    """Calls alone after a rest, where the bucket was not empty: what something before left there falls, what another job holds stays."""
+    stood = [o for o in suspicion.seen if o.remaining is not None and o.facts.get("phase") in ("self", "alone")]
+    if len(stood) < ALONE or suspicion.refused or all(o.cost is None for o in stood):
+        return
+    if all(_filled(suspicion, o) <= NOTED for o in stood):
+        return
+    last, mark = next(o for o in reversed(suspicion.seen) if o.remaining is not None), suspicion.mark()
+    pace = _pace(stood, mark)
+    await asyncio.sleep(min(REST_MOST_S, max(REST_LEAST_S, DRAINED * _filled(suspicion, last) * mark / pace)))
+    well, before = 0, last
+    for _ in range(LOOKS):
+        look = await suspicion.ask(own, "again")
+        yield look
+        fallen = _back(last, look) > FALLEN * pace * (_end_s(look) - _end_s(last))
+        gone = before is not last and _filled(suspicion, look) <= NOTED and abs(_back(before, look)) <= STILL * mark
+        well, before = well + 1 if fallen or gone else 0, look
+        if well == WELL or look.remaining is None or suspicion.late():
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _filled(suspicion: Suspicion, observation: Observation) -> float:
+    """How full the bucket was, as a share of the mark."""
+    mark = suspicion.mark()
+    return 0.0 if observation.remaining is None or mark <= 0.0 else 1.0 - observation.remaining / mark
+
+
+def _back(before: Observation, after: Observation) -> float:
+    """Units that came back from one answer to another."""
+    return (after.remaining or 0.0) - (before.remaining or 0.0)
+
+
+def _pace(stood: Sequence[Observation], mark: float) -> float:
+    """Units/s that came back while calls were made alone; where that was too little to be seen, as many as a bucket like Canvas's gives."""
+    first, last = stood[0], stood[-1]
+    seen = _back(first, last) / max(1e-3, _end_s(last) - _end_s(first))
+    return seen if _back(first, last) > NOTED * mark else CANVAS.outflow_per_s * mark / CANVAS.high_water_mark
+
+
+def _end_s(observation: Observation) -> float:
+    return observation.received_s if observation.received_s is not None else observation.due_s
 
 
 async def _patient(suspicion: Suspicion) -> AsyncIterator[Observation]:
@@ -197,5 +268,5 @@ async def _rest(suspicion: Suspicion) -> None:
 
 
 def budget(calls: int) -> int:
-    """The greatest number of requests to one instance: health, self, each call alone, groups, patience."""
-    return 1 + SELF + ALONE * calls + sum(GROUPS) + min(PATIENT, calls) * (ATTEMPTS + AGAIN)
+    """The greatest number of requests to one instance: health, self, each call alone, looking again, groups, patience."""
+    return 1 + SELF + LOOKS + ALONE * calls + sum(GROUPS) + min(PATIENT, calls) * (ATTEMPTS + AGAIN)

@@ -1,0 +1,68 @@
+"""What the experiment behind `probes diagnose` makes of a bucket that is not empty when it starts, on a clock that jumps."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+
+from probes.calls import Call
+from probes.client import Client
+from probes.clock import run_virtually
+from probes.config import Instance, Kind
+from probes.diagnosis import Job, Surroundings, diagnose
+from probes.jobs.diagnose import measure
+from probes.observation import Observation
+from probes.runs import Run
+from probes.scenarios.suspects import LOOKS
+
+SELF = Call("GET", "/api/v1/users/self")
+INSTANCE = Instance("test", "http://127.0.0.1:9", Kind.SIMULATED, secret="t")
+
+
+def seen(place: Path, level: Callable[[float], float]) -> list[Observation]:
+    """What is seen of a bucket of 600 units whose level is `level(seconds)` besides our own calls, each of which takes 0.1 s."""
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(0.1)
+        filled = 0.0 if request.url.path == "/health_check" else level(asyncio.get_running_loop().time())
+        return httpx.Response(200, json={"id": 1}, headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05"})
+
+    async def all_of_it() -> None:
+        await measure(run, [INSTANCE], [SELF], None, lambda one, run: Client(one, record=run.append, transport=way, origin_s=0.0))
+
+    way, run = httpx.MockTransport(answer), Run.create(place, ["diagnose"], [INSTANCE])
+    run_virtually(all_of_it())
+    return list(run.observations())
+
+
+def left(units: float, leak_per_s: float = 10.0) -> Callable[[float], float]:
+    """What something before left there, and what of it is there still."""
+    return lambda at_s: max(0.0, units - leak_per_s * at_s)
+
+
+def neighbour(at_s: float) -> float:
+    """One call after another, each holding 50 units, which leak: until the bucket is empty as one ends and the next one starts anew."""
+    return 50.0 - 10.0 * ((at_s + 0.7) % 4.7)
+
+
+@pytest.mark.parametrize(
+    ("level", "kinds", "looks"),
+    [
+        (neighbour, ["shared_token"], LOOKS),
+        (lambda _: 0.0, [], 0),
+        (left(60.0), [], 3),
+        (left(60.0, 7.0), [], 2),
+        (left(300.0), [], 2),
+        (left(5.0), [], 0),
+    ],
+    ids=["a job beside ours", "nothing", "left before", "left before in a slow bucket", "left before, much", "left before, soon gone"],
+)
+def test_a_neighbour_is_told_from_what_was_left(tmp_path: Path, level: Callable[[float], float], kinds: list[str], looks: int) -> None:
+    """What was left falls and is gone when looked at again; what another job holds is there again. Nobody is blamed for the first."""
+    found = seen(tmp_path, level)
+    assert [cause.kind for cause in diagnose(found, Job((SELF.name,), total=1), Surroundings())] == kinds
+    assert sum(o.facts["phase"] == "again" for o in found) == looks
