@@ -128,7 +128,8 @@ def counts_down(seen: Sequence[Observation]) -> str | None:
         return None
     (first, most, before), (last, left, after) = alone[0], alone[-1]
     lasted, leaked = last - first, (after - before) - (most - left)
-    if lasted < COUNTED_S or left >= most or abs(leaked) > min(LEAKS_PER_S * lasted, LEAKED_SHARE * (after - before)):
+    rounding = 1.0 if all(level.is_integer() for _, level, _ in alone) else 0.0
+    if lasted < COUNTED_S or left >= most - rounding or abs(leaked) > min(LEAKS_PER_S * lasted, LEAKED_SHARE * (after - before)):
         return None
     return (
         f"Remaining fell from {most:,.0f} to {left:,.0f} by just what the calls paid, and nothing came back in {seconds(lasted)}: "

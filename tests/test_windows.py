@@ -222,6 +222,8 @@ def test_a_counter_that_no_header_names_is_told_and_no_bucket_fitted() -> None:
         counted(n=3),
         [dataclasses.replace(o, remaining=500.0) for o in counted()],
         [dataclasses.replace(o, sent_s=o.sent_s - 0.25) for o in counted() if o.sent_s is not None],  # always one beside another
+        # a level that a proxy rounds
+        [dataclasses.replace(o, remaining=500.0 - (n >= 5), cost=1 / (len(counted()) - 1)) for n, o in enumerate(counted())],
         # 3-ms calls that cost more than leaks meanwhile: each header reads 0.02 below the mark
         [dataclasses.replace(o, remaining=499.98, cost=0.05) for o in counted()[1:]] + [observed(9.5, 9.6, remaining=499.97, cost=0.05)],
     ],
