@@ -475,6 +475,14 @@ def test_our_own_patience_is_no_answer() -> None:
     assert "its time" not in found["network"].says
 
 
+def test_late_answers_are_not_lost_ones() -> None:
+    """Calls that ran into the timeout are the timeout's, not the way's, where the same call came later than that at any time."""
+    late = lost(Outcome.READ_TIMEOUT, facts={"phase": "alone"})
+    quick = made(scenario="diagnose", flight_s=0.1, facts={"phase": "patient"})
+    seen = [late, late, quick, *alone(4, flight_s=0.5, server_time_s=0.45)]
+    assert list(causes(seen, Job((SELF,), timeout_s=0.2))) == ["timeout_too_short"]
+
+
 def test_failures_are_counted() -> None:
     """Failures of the job's own calls are counted by outcome, the most frequent first; cancelled ones and other calls are not."""
     bad = alone(3, status=500, outcome=Outcome.SERVER_ERROR)

@@ -94,7 +94,8 @@ def _late(symptoms: Symptoms) -> list[Observation]:
     """Read timeouts that more patience would not have cured: asked again, the answer came in good time, or never."""
     late = symptoms.having(Outcome.READ_TIMEOUT)
     patient = [o for o in symptoms.answered if o.facts.get("phase") == "patient"]
-    if any((o.flight_s or 0.0) > symptoms.job.timeout_s for o in patient):
+    names = {o.call for o in late}
+    if any((o.flight_s or 0.0) > symptoms.job.timeout_s for o in symptoms.answered if o.call in names):
         return []
     if patient:
         return late

@@ -170,7 +170,7 @@ async def _alone(suspicion: Suspicion, calls: Sequence[Call], turns: int) -> Asy
 async def _look_again(suspicion: Suspicion, own: Call) -> AsyncIterator[Observation]:
     """Calls alone after a rest, where the bucket was not empty: what something before left there falls, what another job holds stays."""
     stood = [o for o in suspicion.seen if o.remaining is not None and o.facts.get("phase") in ("self", "alone")]
-    if len(stood) < ALONE or suspicion.refused or all(o.cost is None for o in stood):
+    if len(stood) < ALONE or suspicion.refused or suspicion.late() or all(o.cost is None for o in stood):
         return
     if all(_filled(suspicion, o) <= NOTED for o in stood):
         return
