@@ -10,8 +10,9 @@ import numpy as np
 
 from probes.fit.identify import FIRST_CALLS, Fit, fit
 from probes.fit.touches import Touch, usable_cost
-from probes.observation import Observation
+from probes.observation import Observation, Outcome
 from probes.prices import Prices
+from probes.signatures import Sign, Signs
 from probes.stats import normal_scores
 
 if TYPE_CHECKING:
@@ -179,6 +180,16 @@ def _risen_at(values: Floats) -> int:
     surely = gaps[at - 1] > RISEN_SURELY and float(np.mean(values[at:])) > RISEN * float(np.mean(values[:at]))
     stays = float(np.mean(scores[-((n - at) // 3) :])) > float(np.mean(scores[at:])) / 2.0
     return at if surely and stays else 0
+
+
+def signs_of_calls(seen: Sequence[Observation]) -> Signs:
+    """What is to be said of the calls themselves, whatever limits them."""
+    lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
+    said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
+    repeats = again(seen)
+    drifts = [("asked_again", repeats)] if repeats else [("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))]
+    told = [("timeouts", said if lost else None), *drifts]
+    return tuple(Sign(kind, says) for kind, says in told if says is not None)
 
 
 def _differ(early: np.ndarray, late: np.ndarray) -> bool:

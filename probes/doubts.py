@@ -9,7 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from probes.bucket import usual_maximum
-from probes.changes import again, changed, dearer, drifting, moved
+from probes.changes import changed, moved, signs_of_calls
 from probes.fit.distance import Distance
 from probes.fit.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.fit.regression import LEAST_COUNTED
@@ -80,16 +80,6 @@ def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Dista
     if unforeseen := _unforeseen(found, touches):
         return found, None, (*signs, unforeseen)
     return found, _either(_whole(found, away), touches), signs
-
-
-def signs_of_calls(seen: Sequence[Observation]) -> Signs:
-    """What is to be said of the calls themselves, whatever limits them."""
-    lost = sum(o.outcome is Outcome.READ_TIMEOUT for o in seen)
-    said = f"{lost} of {len(seen)} calls brought no answer in time, and may fill the bucket unseen."
-    repeats = again(seen)
-    drifts = [("asked_again", repeats)] if repeats else [("server_time_drifts", drifting(seen)), ("cost_drifts", dearer(seen))]
-    told = [("timeouts", said if lost else None), *drifts]
-    return tuple(Sign(kind, says) for kind, says in told if says is not None)
 
 
 def _out_of_order(seen: Sequence[Observation]) -> bool:

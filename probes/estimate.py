@@ -8,8 +8,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from probes.changes import first_ones, lasting
-from probes.doubts import judged, signs_of_calls
+from probes.changes import first_ones, lasting, signs_of_calls
+from probes.doubts import judged
 from probes.fit.distance import Distance, distance, with_times
 from probes.fit.identify import UNTOLD, Fit
 from probes.fit.touches import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
