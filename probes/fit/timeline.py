@@ -9,7 +9,7 @@ script, is replayed event by event, by the rule of `bucket` for many buckets at 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -170,43 +170,46 @@ class Timeline:
         touched = np.empty(free.shape, dtype=bool)
         touched[:, 0] = free[:, 0] <= 0.0
         np.less_equal(free[:, 1:], lowest[:, :-1], out=touched[:, 1:])
-        last = np.maximum.accumulate(np.where(touched, np.arange(free.shape[1]), 0), axis=1)[:, 2 * places + 1]
-        since = (last + 1) // 2
-        return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last), full
+        return self._since(touched, places), full
 
     def _by_events(self, constants: Floats, floor_after_leak: bool, places: NDArray[np.int64]) -> Courses:
         """The same for any bucket, after the departures at `places` in the order of events."""
+        mark, reservation, outflow = constants.T
+        maximum = usual_maximum(mark)
         instants, steps, paid = self._events
-        tanks = _Tanks(constants, floor_after_leak, float(instants[0]))
-        seen = [tanks.touched(now, step, cost) for now, step, cost in zip(instants.tolist(), steps.tolist(), paid.tolist(), strict=True)]
-        columns = [np.column_stack([seen[place][n] for place in places]) for n in range(4)]
-        return Courses(columns[0], columns[1], columns[2], columns[3].astype(np.int64))
+        leaks = outflow * np.diff(instants, prepend=instants[0])[:, None]
+        leaked, touched = _levels(leaks, reservation * steps[:, None] + paid[:, None], maximum, floor_after_leak)
+        started = leaked <= 0.0 if floor_after_leak else np.vstack([np.zeros_like(mark), touched[:-1]]) <= 0.0
+        full = touched > maximum
+        found = self._since(np.stack([started, (touched <= 0.0) | full], axis=2).swapaxes(0, 1).reshape(len(mark), -1), places)
+        filled = full.T[np.arange(len(mark))[:, None], found.origins // 2] & (found.origins % 2 == 1)
+        return replace(found, constants=found.constants + filled * maximum[:, None])
+
+    def _since(self, begun: NDArray[np.bool_], places: NDArray[np.int64]) -> Courses:
+        """The sums after the departures at `places` since each of B levels last began anew: before an event, or by it; shape (B, 2 * events)."""
+        instants = self._events[0]
+        held, paid = self._sums
+        last = np.maximum.accumulate(np.where(begun, np.arange(begun.shape[1]), 0), axis=1)[:, 2 * places + 1]
+        since = (last + 1) // 2
+        return Courses(held[places + 1] - held[since], instants[places] - instants[last // 2], paid[places + 1] - paid[since], last)
 
 
-class _Tanks:
-    """`bucket.Bucket` for many buckets at one time, and what each level is the sum of since the last touch of the floor or the maximum."""
+def _levels(leaks: Floats, added: Floats, maximum: Floats, floor_after_leak: bool) -> tuple[Floats, Floats]:
+    """The rule of `bucket.Bucket` for B buckets: levels after the leak before each event, and by it, both before they are held to bounds.
 
-    def __init__(self, constants: Floats, floor_after_leak: bool, now: float) -> None:
-        mark, self.reservation, self.outflow = constants.T
-        self.maximum, self.floored, self.last = usual_maximum(mark), floor_after_leak, now
-        self.level, self.held, self.constant, self.origin = np.zeros((4, len(constants)))
-        self.since = np.full(len(constants), now)
-
-    def touched(self, now: float, step: float, cost: float) -> tuple[Floats, Floats, Floats, Floats]:
-        """(reservations held, seconds, constant, origin) after an arrival (`step` 1) or a departure (-1) that pays `cost`."""
-        leaked = self.level - np.where(self.level > 0.0, (now - self.last) * self.outflow, 0.0)
-        self._begin(np.asarray(leaked <= 0.0) if self.floored else self.level <= 0.0, now, 0.0)
-        level = (np.maximum(leaked, 0.0) if self.floored else np.where(self.level <= 0.0, 0.0, leaked)) + cost + step * self.reservation
-        self.held, self.constant = self.held + step, self.constant + cost
-        self._begin(level <= 0.0, now, 0.0)
-        self._begin(level > self.maximum, now, self.maximum)
-        self.level, self.last = np.minimum(np.maximum(level, 0.0), self.maximum), now
-        return self.held, now - self.since, self.constant, self.origin
-
-    def _begin(self, where: NDArray[np.bool_], now: float, level: Floats | float) -> None:
-        if where.any():
-            self.held, self.since = np.where(where, 0.0, self.held), np.where(where, now, self.since)
-            self.constant, self.origin = np.where(where, level, self.constant), self.origin + where
+    All of shape (events, B).
+    """
+    leaked, touched = np.empty_like(leaks), np.empty_like(leaks)
+    level, base = np.zeros((2, leaks.shape[1]))
+    for leak, more, left, now in zip(leaks, added, leaked, touched, strict=True):
+        np.subtract(level, leak, out=left)
+        if floor_after_leak:
+            np.maximum(left, 0.0, out=base)
+        else:
+            np.multiply(left, level > 0.0, out=base)
+        np.add(base, more, out=now)
+        np.minimum(np.maximum(now, 0.0, out=level), maximum, out=level)
+    return leaked, touched
 
 
 def buckets_of(constants: Floats, floor_after_leak: bool) -> list[BucketSettings]:
