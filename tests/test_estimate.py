@@ -202,12 +202,12 @@ def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> No
 
 
 @pytest.mark.untraced
-@pytest.mark.parametrize(("seed", "signs"), [(1, []), (7, ["jitter"])])
-def test_calls_that_overtake_one_another(seed: int, signs: list[str]) -> None:
+@pytest.mark.parametrize(("seed", "calls", "signs"), [(1, 200, []), (7, 400, ["jitter"])])
+def test_calls_that_overtake_one_another(seed: int, calls: int, signs: list[str]) -> None:
     """Dense calls whose order the network loses are no sign of another job: the first calls tell the bucket, and that is said."""
     bucket = BucketSettings.of(785.0, 15.0, 96.0)
     world = World(bucket, Law(0.13, 0.14), rtt_s=0.08, jitter_s=0.05, seed=seed)
-    world.carry_out(Design((SELF,)))
+    world.carry_out(Design((SELF,), calls))
     one = found(world.seen)
     assert kinds(one) == signs
     assert tells_the_truth(one, bucket, 0.08)

@@ -408,8 +408,9 @@ def test_an_answer_without_headers_is_over_but_for_a_gateways(httpserver: HTTPSe
 def test_retries_of_requests_have_a_ticket_each(httpserver: HTTPServer) -> None:
     """`max_retries` of the adapter: each try is counted and waits for the bucket; spent, they end as requests ends them."""
     answers = iter((500, 500, 200, 429, 429, 429))
+    told = {"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "600"}
     httpserver.expect_request("/").respond_with_handler(
-        lambda _: Response("", status=next(answers), headers={"X-Request-Cost": "0.1", "X-Rate-Limit-Remaining": "600"})
+        lambda _: Response("", status=(status := next(answers)), headers=told if status != 429 else {})
     )
     gate = Limiter(600.0, 100.0, 50.0)  # a reservation leaks in half a second
     session = requests.Session()

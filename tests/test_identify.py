@@ -117,9 +117,9 @@ def test_dear_calls_that_swap(seed: int) -> None:
 
 @pytest.mark.untraced
 def test_a_long_run_begins_from_what_its_first_calls_say() -> None:
-    """Of 400 quick, dense calls with jitter no part of the reservation explains more than it does: the first sixty led there."""
+    """Of 300 quick, dense calls with jitter no part of the reservation explains more than it does: the first sixty led there."""
     world = World(BucketSettings(580.0, 2320 / 3, 15.0, 56.0), Law(0.075, 0.8), rtt_s=0.11, jitter_s=0.04, seed=1)
-    world.carry_out(Design((SELF,), 400))
+    world.carry_out(Design((SELF,), 300))
     assert max(errors(fitted(touches_of(world.seen)), world.bucket)) < 0.01
 
 

@@ -46,7 +46,7 @@ def test_a_lock_bounds_the_rate(stands: tuple[float, float], true: float) -> Non
 
 @pytest.mark.untraced
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "jitter_s", "seeds"), [("wide", 0.003, 3), ("canvas", 0.003, 1), ("wide", 0.03, 1)])
+@pytest.mark.parametrize(("family", "jitter_s", "seeds"), [("wide", 0.003, 2), ("canvas", 0.003, 1), ("wide", 0.03, 1)])
 def test_independent_calls_do_not_stand_still(family: str, jitter_s: float, seeds: int) -> None:
     """Buckets whose calls take their times by themselves: no stall is found, and no sign told."""
     for seed in range(120000, 120000 + seeds):

@@ -186,7 +186,7 @@ class Timeline:
         return replace(found, constants=found.constants + filled * maximum[:, None])
 
     def _since(self, begun: NDArray[np.bool_], places: NDArray[np.int64]) -> Courses:
-        """The sums after the departures at `places` since each of B levels last began anew: before an event, or by it; shape (B, 2 * events)."""
+        """The sums after the departures at `places` since each of B levels last began anew, before an event or by it: (B, 2 * events)."""
         instants = self._events[0]
         held, paid = self._sums
         last = np.maximum.accumulate(np.where(begun, np.arange(begun.shape[1]), 0), axis=1)[:, 2 * places + 1]
