@@ -176,10 +176,14 @@ class Pricing:
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
         step, slower = self.steps[-1], self._slower(seen, SURE)
-        if slower and self._suspected is not None:
+        if slower and (self._suspected is not None or self._sure_at_once(seen)):
             self.slowed_at = step.rate_per_s
         self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
         return self.slowed_at is not None
+
+    def _sure_at_once(self, seen: Sequence[Observation]) -> bool:
+        """Whether the sign is clear, and a second look could not be half as long as the last step: a queue would not grow again."""
+        return 2 * (self.budget - len(seen)) < self.steps[-1].calls and self._slower(seen, SURE_AT_ONCE)
 
     def _slower(self, seen: Sequence[Observation], sure: float) -> bool:
         before = seen[: self.steps[0].first]

@@ -8,7 +8,6 @@ calls stand for as long as they did.
 from __future__ import annotations
 
 import math
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -79,13 +78,20 @@ def _stood_s(seen: Sequence[Observation]) -> float | None:
     calls = sorted((o for o in seen if o.ok and o.flight_s and o.sent_s is not None), key=lambda o: o.sent_s or 0.0)
     if len(calls) < 2 * LEAST_CALLS:
         return None
-    relative = _relative(calls)
+    held_s = _held_s(calls)
+    relative = _relative(calls, held_s)
     long = relative > float(np.quantile(relative, LONG))
     share, row = float(np.mean(long)), _longest_row(long.tolist())
     by_chance = len(calls) * (1.0 - share) * share ** (row.stop - row.start)
     if by_chance > SELDOM or float(np.max(relative[row], initial=0.0)) < LONGER:
         return None
-    return max(o.flight_s or 0.0 for o in calls[row])
+    return float(np.max(held_s[row]))
+
+
+def _held_s(calls: Sequence[Observation]) -> np.ndarray:
+    """Seconds for which each call was at the bucket: the server's own time where it is told, as whoever waits in front reserves nothing."""
+    told = all(o.server_time_s is not None for o in calls)
+    return np.array([(o.server_time_s if told else o.flight_s) or 0.0 for o in calls])
 
 
 def _longest_row(marked: Sequence[bool]) -> slice:
@@ -98,13 +104,11 @@ def _longest_row(marked: Sequence[bool]) -> slice:
     return slice(last - length + 1, last + 1)
 
 
-def _relative(calls: Sequence[Observation]) -> np.ndarray:
-    """Each call's flight as a part of what its kind usually takes."""
-    kinds: dict[str, list[float]] = defaultdict(list)
-    for o in calls:
-        kinds[o.call].append(o.flight_s or 0.0)
-    usual = {call: float(np.median(flights)) for call, flights in kinds.items()}
-    return np.array([(o.flight_s or 0.0) / max(usual[o.call], 1e-6) for o in calls])
+def _relative(calls: Sequence[Observation], held_s: np.ndarray) -> np.ndarray:
+    """Each call's time at the bucket as a part of what its kind usually takes."""
+    names = np.array([o.call for o in calls])
+    usual = {call: float(np.median(held_s[names == call])) for call in set(names.tolist())}
+    return np.array([held / max(usual[call], 1e-6) for held, call in zip(held_s.tolist(), names.tolist(), strict=True)])
 
 
 def stalling(document: dict[str, Any], piles_at: float | None) -> Sign | None:

@@ -261,6 +261,16 @@ def test_a_last_step_that_the_budget_cut_short(factor: float, slowed_at: float |
     assert design.slowed_at == slowed_at
 
 
+@pytest.mark.parametrize(("budget", "slowed_at"), [(230, 11.0), (400, None)])
+def test_a_long_step_is_believed_where_no_second_look_is_as_long(budget: int, slowed_at: float | None) -> None:
+    """A queue that grew in 140 calls does not grow again in the 40 that are left; where more are, the step is looked at once more."""
+    base = [observed(n, n + 0.2 * (1.0 + 0.01 * (n % 5))) for n in range(50)]
+    waiting = [observed(100.0 + n / 11.0, 100.2 + n / 11.0 + 0.01 * n) for n in range(140)]
+    design = Design((SELF,), budget, steps=[Step(5.0, 20, 30), Step(11.0, 50, 140)])
+    design._slowed([*base, *waiting])
+    assert design.slowed_at == slowed_at
+
+
 @pytest.mark.parametrize("ceiling", [2, 12])
 def test_a_bucket_that_leaks_what_a_few_calls_reserve(ceiling: int) -> None:
     """Remaining that never moves with three calls together is asked with six and twelve, where a bucket that leaks quickly shows.

@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from worlds import SELF, Law, World, random_world
+from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import estimate
 from probes.rates import Bounds, rate_document
-from probes.stalls import piled_rate, stalling
+from probes.stalls import _stood_s, piled_rate, stalling
 
 LAW = Law(0.3, 0.15, 0.4)
 
@@ -64,3 +64,13 @@ def test_dear_and_cheap_calls_in_turn_do_not_stand_still() -> None:
     assert found is not None
     assert piled_rate(found, [], slow) is None
     assert piled_rate(replace(found, fit=None), design.steps, slow) is None
+
+
+@pytest.mark.parametrize(("told", "stands"), [(True, False), (False, True)])
+def test_who_waits_in_front_reserves_nothing(told: bool, stands: bool) -> None:
+    """Rows of calls that wait in front of the server do not stand at the bucket; where no server time is told nobody can know."""
+    seen = []
+    for n in range(100):
+        wait = 1.0 if 60 <= n < 68 else 0.0
+        seen.append(observed(n / 5.0, n / 5.0 + 0.3 + wait, server_time_s=0.25 * (1.0 + 0.1 * (n * 7 % 10) / 10) if told else None))
+    assert (_stood_s(seen) is not None) is stands
