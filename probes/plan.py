@@ -20,7 +20,7 @@ REPLAYED_CALLS = 4000
 """Odds of a longer level-aware job are those of several jobs of this length."""
 REPLAYS = 8
 PACED_CALLS = 16_000
-"""Its time is that of one replay to here, and goes on at the pace of the second half: the leak's credit lets it gain pace for 10,000 calls."""
+"""Its time is that of one replay to here, and goes on at the pace of the second half: the leak's credit lets it gain pace for long."""
 MOST_WORKERS = 10_000
 """No plan has more."""
 FIFTHS = (-1.28, -0.52, 0.0, 0.52, 1.28)
