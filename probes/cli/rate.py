@@ -34,7 +34,7 @@ def rate(
     quiet: Quiet = False,
     fail_on: FailOn = None,
 ) -> None:
-    """The safe call rate: identified from the server's own budget headers, not provoked."""
+    """The safe call rate of a job, from the server's own budget headers; where it sends none, from a few refusals."""
     from probes.jobs import rate as job_rate
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
