@@ -6,7 +6,7 @@ The map, in reading order (nothing here is imported before it is used):
     known    config, dialects, explain, runs
     edges    client, pages, limiter, load, simulator
     ask      scenarios
-    infer    twin, estimate, compare, plan, findings
+    infer    fit, twin, estimate, search, compare, plan, rules, findings
     tell     report, charts, history, spreadsheet, metrics, exporter
     start    jobs, cli
 """

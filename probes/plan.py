@@ -17,8 +17,10 @@ from probes.twin import Twin
 
 SCHEMA = "probes.plan/1"
 REPLAYED_CALLS = 4000
-"""A longer level-aware job is replayed to here and goes on at the pace of its second half."""
+"""Odds of a longer level-aware job are those of several jobs of this length."""
 REPLAYS = 8
+PACED_CALLS = 16_000
+"""Its time is that of one replay to here, and goes on at the pace of the second half: the leak's credit lets it gain pace for long."""
 MOST_WORKERS = 10_000
 """No plan has more."""
 FIFTHS = (-1.28, -0.52, 0.0, 0.52, 1.28)
@@ -136,7 +138,11 @@ def _workers(twin: Twin, calls: int, odds: float, max_in_flight: int | None, err
 
 def _level_aware(twin: Twin, calls: int, max_in_flight: int | None) -> Strategy:
     part = min(calls, REPLAYED_CALLS)
-    return of_replays([level_aware_run(twin, part, seed, max_in_flight) for seed in range(REPLAYS)], part, calls)
+    told = of_replays([level_aware_run(twin, part, seed, max_in_flight) for seed in range(REPLAYS)], part, calls)
+    if calls == part:
+        return told
+    paced = min(calls, PACED_CALLS)
+    return replace(told, seconds=of_replays([level_aware_run(twin, paced, REPLAYS, max_in_flight)], paced, calls).seconds)
 
 
 def of_replays(runs: Sequence[LevelAwareRun], part: int, calls: int) -> Strategy:

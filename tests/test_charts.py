@@ -202,6 +202,14 @@ def test_a_load_on_the_only_instance(tmp_path: Path) -> None:
     assert "beta (1 load)" in words(picture)
 
 
+@pytest.mark.parametrize("named", [["p50", "p95"], []])
+def test_the_legend_of_loads(tmp_path: Path, named: list[str]) -> None:
+    """It names the percentiles that some load could carry, and no other."""
+    one = {**load("beta", 4.0, 0.3), "latency_s": {name: 0.3 if name in named else None for name in ("p50", "p95", "p99")}}
+    picture = charts.pictures(material(made(tmp_path, "beta", loads=[one])))["load"]
+    assert [text.get_text() for legend in picture.figure.legends for text in legend.get_texts()] == named
+
+
 def test_a_load_by_workers_is_no_fixed_rate(tmp_path: Path) -> None:
     """Workers stand as open marks off the line of the fixed rates, by their number, and it is said that their rate is none to send at."""
     workers = {**load("beta", 40.0, 0.3), "asked_per_s": None, "in_flight": 11, "refused": 2}

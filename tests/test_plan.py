@@ -91,10 +91,18 @@ def test_level_aware_odds(refused: int, odds: float) -> None:
 
 def test_long_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long level-aware job goes on at the pace of what was replayed, where the outflow sets it."""
-    monkeypatch.setattr(module, "REPLAYED_CALLS", 1000)
+    monkeypatch.setattr(module, "REPLAYED_CALLS", 500)
+    monkeypatch.setattr(module, "PACED_CALLS", 1000)
     one = twin(cost=2.0, time_s=0.1)
     long = module._level_aware(one, 12_000, None).seconds
     assert long == pytest.approx((24_000 - 550) / 10, rel=0.05)
+
+
+def test_a_long_job_gains_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where reservations bind, the leak's credit lets a job gain pace for thousands of calls: its time is that of a replay of them all."""
+    monkeypatch.setattr(module, "REPLAYED_CALLS", 500)
+    one = twin(cost=0.2, time_s=0.33, spread=0.3)
+    assert module._level_aware(one, 6000, None).seconds == pytest.approx(level_aware_run(one, 6000, 1).seconds, rel=0.01)
 
 
 @pytest.mark.untraced

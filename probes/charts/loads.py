@@ -45,7 +45,7 @@ def offered(material: Material) -> Picture | None:
         axes[0][column].set_title(f"{style.named(name, 22)} ({plural(len(loads), 'load')})")
         axes[1][column].set_xlabel("offered, requests/s")
     axes[0][0].set_ylabel("from due to last byte")
-    figure.legend(handles=_explained(), loc="outside upper right", ncols=3, columnspacing=1.3)
+    figure.legend(handles=_explained([one for _, loads in shown for one in loads]), loc="outside upper right", ncols=3, columnspacing=1.3)
     axes[1][0].set_ylabel("achieved, requests/s")
     says = (
         "Every full mark is one load at a fixed rate. Times count from when a request was due. A filled band begins at the lowest "
@@ -74,13 +74,14 @@ def _at_a_rate(one: dict[str, Any]) -> bool:
     return isinstance(one.get("asked_per_s", 0.0), int | float)
 
 
-def _explained() -> list[Any]:
-    """The legend's lines."""
+def _explained(loads: list[dict[str, Any]]) -> list[Any]:
+    """The legend's lines: of the percentiles that some load could carry."""
     from matplotlib.lines import Line2D
 
     return [
         Line2D([], [], color=colour, linestyle=DASHES[number], marker=MARKERS[number], markersize=4.5, label=percentile)
         for number, (percentile, colour) in enumerate(PERCENTILES.items())
+        if any(one["latency_s"].get(percentile) is not None for one in loads)
     ]
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from probes.jobs.session import Settings, Told
 
 Calls = Annotated[list[str], typer.Option("--call", metavar="CALL", help="A call, as 'GET /api/v1/users/self'; may repeat.")]
-Repeat = Annotated[int | None, typer.Option("--repeat", min=1, metavar="N", help="How many calls of each kind.")]
+Repeat = Annotated[int | None, typer.Option("--repeat", min=1, metavar="N", help="How many calls of each kind; default 40, compare 190.")]
 
 
 def register(app: typer.Typer) -> None:
@@ -37,7 +37,9 @@ def run(
     instance: Instances = [],  # noqa: B006 # typer copies it
     call: Calls = [],  # noqa: B006
     repeat: Repeat = None,
-    budget: Annotated[int | None, typer.Option("--budget", min=1, metavar="N", help="Most requests of the throttling scenario.")] = None,
+    budget: Annotated[
+        int | None, typer.Option("--budget", min=1, metavar="N", help="Most requests of the throttling scenario; default 90.")
+    ] = None,
     course: Annotated[
         str | None, typer.Option("--course", metavar="ID", help="The course that enrollment, endpoints ... ask about.")
     ] = None,
@@ -117,7 +119,10 @@ def diagnose(
     call: Calls = [],  # noqa: B006
     workers: Annotated[int, typer.Option("--workers", min=1, metavar="N", help="Workers of the job that is asked about.")] = 1,
     calls: Annotated[int, typer.Option("--calls", min=1, metavar="N", help="Calls of that job.")] = 100,
-    timeout: Annotated[float | None, typer.Option("--timeout", min=0.05, metavar="SECONDS", help="The job's read timeout.")] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option("--timeout", min=0.05, metavar="SECONDS", help="The job's read timeout; default the instance's timeout_s."),
+    ] = None,
     config: ConfigFile = None,
     out: Out = RESULTS,
     as_json: AsJson = False,

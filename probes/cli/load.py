@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, settings, tell
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Out, Quiet, SingleInstance, settings, tell
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def load(
-    instance: Instances,
+    instance: SingleInstance,
     rate: Annotated[float | None, typer.Option("--rate", metavar="R", help="Requests a second, due whatever the server does.")] = None,
     duration: Annotated[str, typer.Option("--for", metavar="TIME", help="How long: 60s, 2m, 1h.")] = "60s",
     call: Annotated[list[str] | None, typer.Option("--call", metavar="CALL", help="As 'GET /api/v1/users/self'; may repeat.")] = None,

@@ -27,6 +27,11 @@ Instances = Annotated[
     list[str],
     typer.Option("-i", "--instance", metavar="NAME", help="An instance of the configuration; may repeat.", autocompletion=instance_names),
 ]
+SingleInstance = Annotated[
+    list[str],
+    typer.Option("-i", "--instance", metavar="NAME", help="The instance of the configuration to ask.", autocompletion=instance_names),
+]
+"""As `Instances`, so that a second name is refused in words, by the job."""
 ConfigFile = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="Configuration; default ./probes.toml, then the user's.")]
 Out = Annotated[Path, typer.Option("--out", metavar="DIR", help="Where run folders are made.")]
 AsJson = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, settings, tell
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Out, Quiet, SingleInstance, settings, tell
 
 
 def register(app: typer.Typer) -> None:
@@ -17,13 +17,13 @@ def register(app: typer.Typer) -> None:
 
 
 def rate(
-    instance: Instances,
+    instance: SingleInstance,
     call: Annotated[
         list[str] | None, typer.Option("--call", metavar="CALL", help="As 'GET /api/v1/users/self' (default); may repeat.")
     ] = None,
     calls_file: Annotated[Path | None, typer.Option("--calls-file", metavar="FILE", help="Calls, one a line; needed for writes.")] = None,
     job: Annotated[int, typer.Option("--job", metavar="N", help="How many calls the job to come will make.")] = 1000,
-    budget: Annotated[int, typer.Option("--budget", metavar="N", help="At most so many requests now.")] = 400,
+    budget: Annotated[int, typer.Option("--budget", metavar="N", help="At most so many requests now, --confirm beside.")] = 400,
     confirm: Annotated[bool, typer.Option("--confirm", help="Test the answer by Locust at the recommended rate and workers.")] = False,
     production: Annotated[
         str | None, typer.Option("--production", metavar="NAME", help="A production instance's name, again, to --confirm there.")
@@ -34,7 +34,7 @@ def rate(
     quiet: Quiet = False,
     fail_on: FailOn = None,
 ) -> None:
-    """The safe call rate: identified from the server's own budget headers, not provoked."""
+    """The safe call rate of a job, from the server's own budget headers; where it sends none, from a few refusals."""
     from probes.jobs import rate as job_rate
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
