@@ -72,9 +72,8 @@ def _believed(touches: Sequence[Touch], seen: Sequence[Observation], away: Dista
     if found is not None and (free := _without_reservation(found, touches)):
         return None, None, (Sign("no_reservation", free),)
     believed = found is not None and _explains(found)
-    change = (
-        None if found is None or _out_of_order(seen) or queued_s(seen) is not None else (moved if believed else changed)(found, touches)
-    )
+    lost = _out_of_order(seen) or queued_s(seen) is not None or delayed(seen) is not None
+    change = None if found is None or lost else (moved if believed else changed)(found, touches)
     if change is not None and not any(o.outcome is Outcome.READ_TIMEOUT for o in seen):  # which hold reservations unseen
         signs = (*signs, Sign("limit_changed", change))
     if found is None or not believed or change is not None:
