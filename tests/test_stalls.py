@@ -101,7 +101,7 @@ def evenly(count: int, stands: tuple[float, float] = (0.0, 0.0)) -> list[Observa
     ids=["none", "shorter than half a call", "a row", "too few for a row", "just enough", "a pile", "of few calls", "of too few"],
 )
 def test_what_one_stand_bounds(found: Estimate, count: int, stands: tuple[float, float], bound: float | None) -> None:
-    """A row of long calls: what starts while the longest is out fills the bucket of 12 calls; a pile of 11 at 5 a second: a twelfth more."""
+    """A row of long calls: what starts while the longest is out fills the bucket of 12 calls. A pile of 11: a twelfth more a second."""
     told = piled_rate(found, [Step(5.0, 0, count)], evenly(count, stands))
     assert told == (None if bound is None else pytest.approx(bound, rel=0.03))
 
