@@ -278,6 +278,7 @@ def test_everything_is_sent_elsewhere() -> None:
     assert found.says == (
         "The address is wrong, or something on the way catches calls: test sent on 5 of 5 requests to http://portal.example."
     )
+    assert "for: sent on to http://portal.example" in found.evidence
     assert found.advice.startswith("If http://portal.example is where the instance lives now, write it into url of [instances.test].")
 
 

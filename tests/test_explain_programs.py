@@ -119,6 +119,8 @@ IMPORT = f"curl -H 'Authorization: Bearer $T' '{API}/accounts/1/sis_imports?impo
         (f"{ENROL} -d 'enrollment[user_id]=5' -d 'enrollment[notify]=true'", []),
         (f"{ENROL} -d 'enrollment[user_id]=5'", ["no_mail"]),
         (f"{ENROL} -d 'enrollment[user_id]=5' -d notify=true", ["outside_enrollment"]),
+        (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[notify]=0&enrollment[notify]=true'", []),
+        (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[notify]=true&enrollment[notify]=0'", ["no_mail"]),
         (f"{ENROL} -d 'enrollment[type]=StudentEnrollment&enrollment[notify]=1'", ["no_user"]),
         (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[type]=ObserverEnrollment&enrollment[notify]=true'", ["no_mail"]),
         (f"""{ENROL} -d '{{"enrollment": {{"user_id": 5, "notify": true}}}}'""", ["json_untold"]),
