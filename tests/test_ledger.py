@@ -213,6 +213,14 @@ def test_an_overdue_call_that_stands() -> None:
     assert (book.own, list(book.neighbours.jumps)) == (0.0, [])
 
 
+def test_a_neighbour_beside_an_overdue_call() -> None:
+    """What stands above the level with what was given up in it is a neighbour's reservation, whatever was given up."""
+    book, _ = busy()
+    book.answer(book.send(0.7), 0.8, cost=0.0, remaining=550.0 - 45.0)
+    assert book.level_at(0.8) == pytest.approx(95.0)
+    assert [size for _, size in book.neighbours.jumps] == pytest.approx([1.0], abs=0.05)
+
+
 def test_an_overdue_call_that_comes_back() -> None:
     """It is booked as any other: its reservation is freed, its cost paid, and nobody waits for it any more."""
     book, slow = busy()

@@ -64,7 +64,7 @@ def test_what_shows_spells() -> None:
 def test_how_long_spells_are_and_what_they_cost(turn: int, rows: int, row: int, fewer: float) -> None:
     """Dear and cheap calls by turns: rows twice as long are drawn, a mean is as of a turn's times fewer; too few turns may be chance."""
     found = spells_of(np.resize(np.repeat([1.0, 2.0], turn), turn * rows))
-    assert (found.row, found.fewer) == (row, pytest.approx(fewer))
+    assert tuple(found) == pytest.approx((row, fewer))
 
 
 def test_a_job_meets_spells_like_those_seen(found: Estimate) -> None:
