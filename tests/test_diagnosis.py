@@ -318,6 +318,13 @@ def test_answers_that_hold_no_data() -> None:
         "for: once no JSON came where JSON should have",
         "against: 6 other answers were whole",
     )
+    ids = [
+        made(scenario="diagnose", request_id="r", facts={"unreadable": "nothing", "phase": "alone"}),
+        *alone(3, facts={"unreadable": "nothing"}),
+    ]
+    assert (
+        causes([*alone(6), *ids])["edge"].evidence[-1] == "against: they carry a request id: the application itself may have sent them so"
+    )
 
 
 def test_a_token_that_is_refused_at_times() -> None:

@@ -679,6 +679,15 @@ def test_how_far_answers_overtake_is_learnt() -> None:
     assert overtaking.needed[-1] == 0.0
 
 
+def test_a_book_learns_how_far_its_answers_overtake() -> None:
+    """Each header that a book reads is one that needed an overtaking, or none."""
+    book = ledger()
+    for step in range(64):
+        book.answer(book.send(float(step)), step + 0.4, cost=0.0, remaining=600.0)
+    assert list(book.overtaking.needed) == [0.0] * 64
+    assert (Overtaking().longest_s(1.0), book.overtaking.longest_s(1.0)) == (0.05, 0.01)
+
+
 def test_a_server_without_headers_is_taken_for_the_worst() -> None:
     """An unknown bucket whose answers carry no headers gets two calls at a time, one more after every eight, at most ten.
 
