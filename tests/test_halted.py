@@ -41,7 +41,7 @@ def serving(place: Path, monkeypatch: pytest.MonkeyPatch, server: HTTPServer, at
         link = f'<{server.url_for(request.path)}?page={number}>; rel="next"'
         return Response(json.dumps(body), content_type="application/json", headers={"Link": link})
 
-    server.expect_request("/health_check").respond_with_json({"status": "canvas ok"})
+    server.expect_request("/health_check.json").respond_with_json({"status": "canvas ok"})
     for path in ("/api/v1/users/self", "/api/v1/courses", "/api/v1/courses/1", "/api/v1/courses/1/sections"):
         server.expect_request(path).respond_with_handler(answer)
     url = server.url_for("").rstrip("/")

@@ -28,7 +28,7 @@ def seen(place: Path, level: Callable[[float], float]) -> list[Observation]:
 
     async def answer(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.1)
-        filled = 0.0 if request.url.path == "/health_check" else level(asyncio.get_running_loop().time())
+        filled = 0.0 if request.url.path == "/health_check.json" else level(asyncio.get_running_loop().time())
         return httpx.Response(
             429 if filled >= 600.0 else 200,
             json={"id": 1},
@@ -59,7 +59,7 @@ def neighbour(at_s: float) -> float:
         (neighbour, ["shared_token"], LOOKS),
         (lambda _: 0.0, [], 0),
         (left(60.0), [], 3),
-        (left(60.0, 7.0), [], 2),
+        (left(60.0, 7.0), [], 3),
         (left(300.0), [], 2),
         (left(5.0), [], 0),
         (lambda at_s: 600.0 if 0.5 < at_s < 0.7 else 60.0, ["throttle"], 0),
@@ -79,3 +79,23 @@ def test_a_neighbour_is_told_from_what_was_left(tmp_path: Path, level: Callable[
     found = seen(tmp_path, level)
     assert [cause.kind for cause in diagnose(found, Job((SELF.name,), total=1), Surroundings())] == kinds
     assert sum(o.facts["phase"] == "again" for o in found) == looks
+
+
+@pytest.mark.parametrize(
+    ("level", "rest_s", "looks"),
+    [
+        (neighbour, 5.0, LOOKS),
+        (left(60.0), 1.5 * 39.0 / 10.0, 3),
+        (left(60.0, 7.0), 1.5 * 45.3 / 7.0, 3),
+        (left(300.0), 15.0, 2),
+        (lambda at_s: left(60.0)(at_s) + 0.1 * at_s % 1.0, 1.5 * 39.2 / 9.9, 3),
+    ],
+    ids=["hardly filled", "leaks 10 a second", "leaks 7 a second", "longer than it waits", "a level that is never still"],
+)
+def test_when_it_looks_again(tmp_path: Path, level: Callable[[float], float], rest_s: float, looks: int) -> None:
+    """After half as long again as what stood there needs to leak, 5 s at least and 15 s at most, then every second."""
+    found = seen(tmp_path, level)
+    again = [o for o in found if o.facts["phase"] == "again"]
+    ends = [o.received_s or 0.0 for o in found][-looks - 1 :]
+    waits = [(o.sent_s or 0.0) - end for o, end in zip(again, ends, strict=False)]
+    assert waits == pytest.approx([rest_s, *[1.0] * (looks - 1)], abs=0.01)
