@@ -78,6 +78,7 @@ def answers(*parts: tuple[int, float]) -> list[Observation]:
         (((90, 0.12), (20, 0.4)), f"0.13 s a call at first and 0.43 s later: {RISING}"),
         (((8, 1.5), (40, 0.12)), "1.6 s a call at one time and 0.13 s at another: the rate is that of the mixture."),
         (((7, 1.5), (40, 0.12)), None),
+        (((10, 0.2), (50, 0.12)), "0.22 s a call at one time and 0.13 s at another: the rate is that of the mixture."),
         (((10, 0.17), (50, 0.12)), None),
         (((110, 0.12),), None),
     ],
@@ -137,6 +138,7 @@ def test_what_a_cache_answers_prices_no_job() -> None:
     even = Prices(spread(240), spread(240))
     assert first_ones(paths, even) is even
     assert first_ones(["/api/v1/users/self"] * 240, Prices(costs, costs)).n == 240
+    assert [first_ones(paths, Prices(np.repeat([by, 1.0], [60, 180]), np.ones(240))).n for by in (1.04, 1.06)] == [240, 60]
     seen = [
         replace(observed(float(n), n + 0.5, cost=float(cost), server_time_s=0.4), path=path)
         for n, (cost, path) in enumerate(zip(costs, paths, strict=True))

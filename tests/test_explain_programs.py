@@ -130,6 +130,7 @@ IMPORT = f"curl -H 'Authorization: Bearer $T' '{API}/accounts/1/sis_imports?impo
         (f"{ENROL} -H 'Content-Type: application/json' -d 'enrollment[user_id]=5&enrollment[notify]=true'", ["form_as_json"]),
         (f"{ENROL} --json @enrolment.json", ["no_mail"]),
         (f"{ENROL} --json $BODY", ["no_mail"]),
+        (f"curl -X POST '{API}/courses/1/enrollments?enrollment[user_id]=5&enrollment[notify]=true' -H 'Authorization: Bearer $T'", []),
         (f"GET {API}/courses/1/enrollments?enrollment[user_id]=5&enrollment[notify]=true", ["enrollment_by_get"]),
         (f"{IMPORT} -F attachment=@users.csv", []),
         (f"{IMPORT} -d attachment=@users.csv", ["file_not_sent"]),

@@ -118,7 +118,7 @@ def test_requests_and_seconds_in_all() -> None:
 
 def test_limits_travel_as_json() -> None:
     """Limits are the same after they went to another process."""
-    limits = GuardLimits(max_refusals=3, objective_s=2.0, margin=5.0, max_requests=7)
+    limits = GuardLimits(max_refusals=3, max_error_share=1.0, objective_s=2.0, margin=5.0, max_requests=7)
     assert GuardLimits.from_document(limits.document()) == limits
 
 
