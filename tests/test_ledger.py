@@ -213,6 +213,14 @@ def test_an_overdue_call_that_stands() -> None:
     assert (book.own, list(book.neighbours.jumps)) == (0.0, [])
 
 
+def test_when_the_oldest_call_is_forgotten() -> None:
+    """Five minutes after the first of those that are out or overdue was sent; where there is none five minutes from now."""
+    book, _ = busy()
+    assert (ledger().forgotten_s(7.0), book.forgotten_s(0.65)) == (300.0, pytest.approx(0.15 + 300.0 - 0.65))
+    book.send(0.7)
+    assert [book.forgotten_s(now_s) for now_s in (0.7, 300.0, 400.0)] == pytest.approx([299.45, 0.15, 0.0])
+
+
 def test_a_neighbour_beside_an_overdue_call() -> None:
     """What stands above the level with what was given up in it is a neighbour's reservation, whatever was given up."""
     book, _ = busy()
