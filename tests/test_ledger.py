@@ -12,6 +12,7 @@ from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy
 from bench.limiter import known, unknown
 
+from probes.book.bursts import Bursts
 from probes.book.lattice import Change, unit
 from probes.book.ledger import Ledger
 from probes.book.neighbours import EXPECTED_PER_S, Neighbours
@@ -216,7 +217,7 @@ def test_an_overdue_call_that_stands() -> None:
 def test_when_the_oldest_call_is_forgotten() -> None:
     """Five minutes after the first of those that are out or overdue was sent; where there is none five minutes from now."""
     book, _ = busy()
-    assert (ledger().forgotten_s(7.0), book.forgotten_s(0.65)) == (300.0, pytest.approx(0.15 + 300.0 - 0.65))
+    assert [ledger().forgotten_s(7.0), book.forgotten_s(0.65)] == pytest.approx([300.0, 299.5])
     book.send(0.7)
     assert [book.forgotten_s(now_s) for now_s in (0.7, 300.0, 400.0)] == pytest.approx([299.45, 0.15, 0.0])
 
@@ -301,6 +302,13 @@ def test_a_level_that_never_moves_lets_more_go_together() -> None:
         book.answer(number, 200.2, cost=0.1, remaining=600.0)
     assert [size for size in still(book, 30) if size] == [2, 2, 4, 4, 4, 8, 8, 8, 8]
     assert still(unknown(FAMILIES["canvas"](1)), 10, every_s=0.1) == [2, 2, 2, 4, 4, 4, 8, 8, 8, 16]
+
+
+def test_a_burst_of_one_leaves_no_trace_that_counts() -> None:
+    """Every third burst of two or more calls without a trace doubles them; a call alone tells nothing of that."""
+    bursts = Bursts()
+    assert [bursts.traceless(others) for others in (0, 1, 0, 3, 0, 0, 1, 0)] == [False] * 6 + [True, False]
+    assert (bursts.still, bursts.doubled) == (3, 1)
 
 
 def test_a_hung_call_does_not_end_learning() -> None:

@@ -94,11 +94,24 @@ def evenly(count: int, stands: tuple[float, float] = (0.0, 0.0)) -> list[Observa
         (60, (4.0, 5.0), 12 / 1.219),
         (30, (2.0, 3.0), None),
         (40, (2.0, 3.0), 12 / 1.209),
+        (20, (2.0, 3.1), None),
+        (20, (2.0, 3.3), 5.0 * 12 / 8),
         (20, (2.0, 3.95), 5.0 * 12 / 11),
         (12, (0.3, 2.25), 5.0 * 12 / 11),
         (11, (0.3, 2.25), None),
     ],
-    ids=["none", "shorter than half a call", "a row", "too few for a row", "just enough", "a pile", "of few calls", "of too few"],
+    ids=[
+        "none",
+        "shorter than half a call",
+        "a row",
+        "too few for a row",
+        "just enough",
+        "one call more than by chance",
+        "two more",
+        "a pile",
+        "of few calls",
+        "of too few",
+    ],
 )
 def test_what_one_stand_bounds(found: Estimate, count: int, stands: tuple[float, float], bound: float | None) -> None:
     """A row of long calls: what starts while the longest is out fills the bucket of 12 calls. A pile of 11: a twelfth more a second."""
