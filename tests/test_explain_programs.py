@@ -35,6 +35,7 @@ USERS = f"{API}/courses/{{id}}/users?per_page=100"
         ),
         (f'requests.get("{API}/courses", params=dict(per_page=100))', f"{API}/courses?per_page=100"),
         (f'requests.get("{API}/courses", params={{"per_page": size}})', f"{API}/courses?per_page=%7Bsize%7D"),
+        (f'requests.get("{API}/users", params={{"favorites": True, "page": 2}})', f"{API}/users?favorites=True&page=2"),
         (f'requests.get("{API}/courses", params={{"include[]": ["term", ""]}})', f"{API}/courses?include[]=term"),
         (f'base = "{API}/courses?search_term=\\d"; get(f"{{base}}&per_page=100")', f"{API}/courses?search_term="),
     ],

@@ -214,6 +214,15 @@ def test_an_overdue_call_that_stands() -> None:
     assert (book.own, list(book.neighbours.jumps)) == (0.0, [])
 
 
+def test_an_overdue_call_beside_another() -> None:
+    """Only what it reserved itself is no part of our own level any more."""
+    book = busy()[0]
+    late, _, last = book.send(1.0), book.send(1.35), book.send(1.35)
+    book.answer(last, 1.5, cost=0.0)
+    assert (list(book.out), book.holds(late)) == ([late + 1], True)
+    assert book.own == pytest.approx(50.0 + 50.0 + 50.0 - 5.0 - 50.0 - 50.0)
+
+
 def test_when_the_oldest_call_is_forgotten() -> None:
     """Five minutes after the first of those that are out or overdue was sent; where there is none five minutes from now."""
     book, _ = busy()
