@@ -278,6 +278,7 @@ def test_everything_is_sent_elsewhere() -> None:
     assert found.says == (
         "The address is wrong, or something on the way catches calls: test sent on 5 of 5 requests to http://portal.example."
     )
+    assert "for: sent on to http://portal.example" in found.evidence
     assert found.advice.startswith("If http://portal.example is where the instance lives now, write it into url of [instances.test].")
 
 
@@ -316,6 +317,13 @@ def test_answers_that_hold_no_data() -> None:
         "for: 3 times nothing came where JSON should have",
         "for: once no JSON came where JSON should have",
         "against: 6 other answers were whole",
+    )
+    ids = [
+        made(scenario="diagnose", request_id="r", facts={"unreadable": "nothing", "phase": "alone"}),
+        *alone(3, facts={"unreadable": "nothing"}),
+    ]
+    assert (
+        causes([*alone(6), *ids])["edge"].evidence[-1] == "against: they carry a request id: the application itself may have sent them so"
     )
 
 

@@ -83,7 +83,9 @@ def test_an_unknown_dialect() -> None:
 
 def test_a_dialect_from_outside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An installed package adds a dialect through the entry-point group probes.dialects."""
-    outside.install(tmp_path, monkeypatch, "[probes.dialects]\nmoodle = added:DIALECT\n", "DIALECT = 'the moodle dialect'\n")
+    outside.install(
+        tmp_path, monkeypatch, "[probes.dialects]\nilias = added:ILIAS\nmoodle = added:DIALECT\n", "DIALECT = 'the moodle dialect'\n"
+    )
     assert "moodle" in names()
     assert str(dialect("moodle")) == "the moodle dialect"
 

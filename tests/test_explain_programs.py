@@ -35,6 +35,9 @@ USERS = f"{API}/courses/{{id}}/users?per_page=100"
         ),
         (f'requests.get("{API}/courses", params=dict(per_page=100))', f"{API}/courses?per_page=100"),
         (f'requests.get("{API}/courses", params={{"per_page": size}})', f"{API}/courses?per_page=%7Bsize%7D"),
+        (f'requests.get("{API}/users", params={{"favorites": True, "page": 2}})', f"{API}/users?favorites=True&page=2"),
+        (f'requests.get("{API}/courses", params={{"include[]": ["term", ""]}})', f"{API}/courses?include[]=term"),
+        (f'base = "{API}/courses?search_term=\\d"; get(f"{{base}}&per_page=100")', f"{API}/courses?search_term="),
     ],
 )
 def test_a_program_puts_its_url_together(text: str, url: str | None) -> None:
@@ -117,6 +120,8 @@ IMPORT = f"curl -H 'Authorization: Bearer $T' '{API}/accounts/1/sis_imports?impo
         (f"{ENROL} -d 'enrollment[user_id]=5' -d 'enrollment[notify]=true'", []),
         (f"{ENROL} -d 'enrollment[user_id]=5'", ["no_mail"]),
         (f"{ENROL} -d 'enrollment[user_id]=5' -d notify=true", ["outside_enrollment"]),
+        (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[notify]=0&enrollment[notify]=true'", []),
+        (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[notify]=true&enrollment[notify]=0'", ["no_mail"]),
         (f"{ENROL} -d 'enrollment[type]=StudentEnrollment&enrollment[notify]=1'", ["no_user"]),
         (f"{ENROL} -d 'enrollment[user_id]=5&enrollment[type]=ObserverEnrollment&enrollment[notify]=true'", ["no_mail"]),
         (f"""{ENROL} -d '{{"enrollment": {{"user_id": 5, "notify": true}}}}'""", ["json_untold"]),
@@ -124,6 +129,9 @@ IMPORT = f"curl -H 'Authorization: Bearer $T' '{API}/accounts/1/sis_imports?impo
         (f"""{ENROL} --json '{{"enrollment": {{"user_id": 5,}}}}'""", ["broken_json"]),
         (f"""{ENROL} --json '{{"enrollment": {{"user_id": $ID}}}}'""", []),
         (f"{ENROL} -H 'Content-Type: application/json' -d 'enrollment[user_id]=5&enrollment[notify]=true'", ["form_as_json"]),
+        (f"{ENROL} --json @enrolment.json", ["no_mail"]),
+        (f"{ENROL} --json $BODY", ["no_mail"]),
+        (f"curl -X POST '{API}/courses/1/enrollments?enrollment[user_id]=5&enrollment[notify]=true' -H 'Authorization: Bearer $T'", []),
         (f"GET {API}/courses/1/enrollments?enrollment[user_id]=5&enrollment[notify]=true", ["enrollment_by_get"]),
         (f"{IMPORT} -F attachment=@users.csv", []),
         (f"{IMPORT} -d attachment=@users.csv", ["file_not_sent"]),

@@ -118,7 +118,7 @@ def test_requests_and_seconds_in_all() -> None:
 
 def test_limits_travel_as_json() -> None:
     """Limits are the same after they went to another process."""
-    limits = GuardLimits(max_refusals=3, objective_s=2.0, margin=5.0, max_requests=7)
+    limits = GuardLimits(max_refusals=3, max_error_share=1.0, objective_s=2.0, margin=5.0, max_requests=7)
     assert GuardLimits.from_document(limits.document()) == limits
 
 
@@ -148,6 +148,7 @@ def test_load_needs_permission(instance: Instance, production: str | None, says:
         ({"max_error_share": 7.0}, "between 0 and 1, not 7"),
         ({"max_error_share": float("nan")}, "between 0 and 1, not nan"),
         ({"margin": float("nan")}, "must be 0 or more, not nan"),
+        ({"margin": float("inf")}, "must be 0 or more, not inf"),
         ({"max_refusals": -1}, "Refusals allowed must be 0 or more"),
         ({"max_requests": 0}, "requests in all 1 or more"),
     ],

@@ -7,6 +7,7 @@ import json
 import os
 import resource
 import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,7 +42,7 @@ def serving(place: Path, monkeypatch: pytest.MonkeyPatch, server: HTTPServer, at
         link = f'<{server.url_for(request.path)}?page={number}>; rel="next"'
         return Response(json.dumps(body), content_type="application/json", headers={"Link": link})
 
-    server.expect_request("/health_check").respond_with_json({"status": "canvas ok"})
+    server.expect_request("/health_check.json").respond_with_json({"status": "canvas ok"})
     for path in ("/api/v1/users/self", "/api/v1/courses", "/api/v1/courses/1", "/api/v1/courses/1/sections"):
         server.expect_request(path).respond_with_handler(answer)
     url = server.url_for("").rstrip("/")
@@ -68,6 +69,26 @@ def test_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver
     checked(ended, schema)
     assert ended.run.manifest["ended"] == "interrupted"
     assert len(ended.lines()) >= AFTER - 1
+
+
+def test_a_person_who_interrupts_a_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> None:
+    """What came is kept, and the command that reads the rest is named."""
+
+    def interrupt(number: int) -> None:
+        if number == AFTER:
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.2)  # until then nothing may wait for this answer any more
+
+    serving(tmp_path, monkeypatch, httpserver, interrupt)
+    ended = command(tmp_path, *COMMANDS["fetch-1"])
+    assert (ended.code, ended.out) == (130, "".join(f'{{"id": {n}}}\n' for n in range(1, AFTER)))
+    config, folder = tmp_path / "probes.toml", ended.run.folder
+    assert ended.err == (
+        f"4 items from 4 pages.\nGo on with: probes fetch '/api/v1/courses?page=4' -i test --config {config} --all\n"
+        f"Interrupted. What was measured is kept in {folder}: probes report {folder}\n"
+    )
+    told = {name: ended.run.manifest["fetched"][name] for name in ("ended", "note", "count", "next")}
+    assert told == {"ended": "interrupted", "note": "Interrupted before all was asked.", "count": 4, "next": "/api/v1/courses?page=4"}
 
 
 @pytest.mark.parametrize("schema", COMMANDS)

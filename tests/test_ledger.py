@@ -12,9 +12,11 @@ from bench.bound import Delayed
 from bench.level import FAMILIES, Booked, Case, Greedy
 from bench.limiter import known, unknown
 
+from probes.book.bursts import Bursts
 from probes.book.lattice import Change, unit
 from probes.book.ledger import Ledger
 from probes.book.neighbours import EXPECTED_PER_S, Neighbours
+from probes.book.overdue import Overdue
 from probes.book.overtaking import Overtaking
 from probes.bucket import BucketSettings
 
@@ -180,12 +182,61 @@ def busy() -> tuple[Ledger, int]:
     return book, slow
 
 
+def test_after_how_long_a_call_is_overdue() -> None:
+    """After five minutes; by sixteen flights or more, 64 of late, after 1.6 times as long as all but a twentieth, and 0.3 s at least."""
+    overdue, after = Overdue(), []
+    for flights in ((1.0, 15), (1.0, 1), (9.0, 4), (0.2, 60), (0.2, 1), (0.1, 64)):
+        for _ in range(flights[1]):
+            overdue.flown(flights[0])
+        after.append(overdue.after_s)
+    assert after == pytest.approx([300.0, 1.6, 14.4, 14.4, 0.32, 0.3])
+    assert overdue.among({1: 0.0, 2: 0.65, 3: 0.75, 4: 0.9}, 1.0) == [1, 2]
+
+
+def test_what_calls_that_were_given_up_hold() -> None:
+    """Whole reservations of what a header shows beyond our own level, no more than were given up; five minutes after sending none."""
+    overdue = Overdue(waiting={1: 0.0, 2: 0.1}, units=100.0)
+    assert [overdue.standing(above, 50.0) for above in (-80.0, 20.0, 70.0, 120.0, 900.0)] == [0.0, 0.0, 50.0, 100.0, 100.0]
+    left = []
+    for units in (0.0, 70.0, 70.0):
+        overdue.settle(units)
+        left.append(overdue.units)
+    assert left == [100.0, 30.0, 0.0]
+    overdue.forget(300.0)
+    assert overdue.waiting == {2: 0.1}
+
+
 def test_an_overdue_call_that_stands() -> None:
     """A call that is out far longer than others is no part of our own level; a header that shows it standing speaks of no neighbour."""
     book, slow = busy()
     assert (slow in book.out, book.holds(slow), book.unanswered) == (False, True, 1)
     assert [book.overdue.units, book.level_at(0.65)] == pytest.approx([45.0, 45.0])
     assert (book.own, list(book.neighbours.jumps)) == (0.0, [])
+
+
+def test_an_overdue_call_beside_another() -> None:
+    """Only what it reserved itself is no part of our own level any more."""
+    book = busy()[0]
+    late, _, last = book.send(1.0), book.send(1.35), book.send(1.35)
+    book.answer(last, 1.5, cost=0.0)
+    assert (list(book.out), book.holds(late)) == ([late + 1], True)
+    assert book.own == pytest.approx(50.0 + 50.0 + 50.0 - 5.0 - 50.0 - 50.0)
+
+
+def test_when_the_oldest_call_is_forgotten() -> None:
+    """Five minutes after the first of those that are out or overdue was sent; where there is none five minutes from now."""
+    book, _ = busy()
+    assert [ledger().forgotten_s(7.0), book.forgotten_s(0.65)] == pytest.approx([300.0, 299.5])
+    book.send(0.7)
+    assert [book.forgotten_s(now_s) for now_s in (0.7, 300.0, 400.0)] == pytest.approx([299.45, 0.15, 0.0])
+
+
+def test_a_neighbour_beside_an_overdue_call() -> None:
+    """What stands above the level with what was given up in it is a neighbour's reservation, whatever was given up."""
+    book, _ = busy()
+    book.answer(book.send(0.7), 0.8, cost=0.0, remaining=550.0 - 45.0)
+    assert book.level_at(0.8) == pytest.approx(95.0)
+    assert [size for _, size in book.neighbours.jumps] == pytest.approx([1.0], abs=0.05)
 
 
 def test_an_overdue_call_that_comes_back() -> None:
@@ -239,14 +290,14 @@ def test_an_unknown_bucket_that_is_nearly_full_is_waited_for() -> None:
     assert book.wait_s(2.3) == pytest.approx((500.0 + 200.0 + 2.0 - 600.0) / 5.0, rel=0.01)
 
 
-def still(book: Ledger, bursts: int, remaining: float | None = 600.0) -> list[int]:
-    """The sizes of so many bursts whose answers all show `remaining`."""
+def still(book: Ledger, bursts: int, remaining: float | None = 600.0, every_s: float = 10.0) -> list[int]:
+    """The sizes of so many bursts whose answers all show `remaining`, and take a tenth of the time from one burst to the next."""
     sizes: list[int] = []
     for burst in range(bursts):
-        numbers = sent_at_once(book, 10.0 * burst)
+        numbers = sent_at_once(book, every_s * burst)
         sizes.append(len(numbers))
         for number in numbers:
-            book.answer(number, 10.0 * burst + 1.0, cost=0.1, remaining=remaining)
+            book.answer(number, every_s * (burst + 0.1), cost=0.1, remaining=remaining)
     return sizes
 
 
@@ -258,7 +309,15 @@ def test_a_level_that_never_moves_lets_more_go_together() -> None:
     book.answer(numbers[0], 200.1, remaining=600.0, refused=True)
     for number in numbers[1:]:
         book.answer(number, 200.2, cost=0.1, remaining=600.0)
-    assert max(still(book, 30)) == 8
+    assert [size for size in still(book, 30) if size] == [2, 2, 4, 4, 4, 8, 8, 8, 8]
+    assert still(unknown(FAMILIES["canvas"](1)), 10, every_s=0.1) == [2, 2, 2, 4, 4, 4, 8, 8, 8, 16]
+
+
+def test_a_burst_of_one_leaves_no_trace_that_counts() -> None:
+    """Every third burst of two or more calls without a trace doubles them; a call alone tells nothing of that."""
+    bursts = Bursts()
+    assert [bursts.traceless(others) for others in (0, 1, 0, 3, 0, 0, 1, 0)] == [False] * 6 + [True, False]
+    assert (bursts.still, bursts.doubled) == (3, 1)
 
 
 def test_a_hung_call_does_not_end_learning() -> None:
@@ -645,6 +704,18 @@ def test_how_far_answers_overtake_is_learnt() -> None:
     assert overtaking.needed[-1] == 0.0
 
 
+def test_a_book_learns_how_far_its_answers_overtake() -> None:
+    """Each header that a book reads needed an overtaking, of so many seconds, or none."""
+    book = ledger()
+    for step in range(64):
+        book.answer(book.send(float(step)), step + 0.4, cost=0.0, remaining=600.0)
+    assert list(book.overtaking.needed) == [0.0] * 64
+    assert (Overtaking().longest_s(1.0), book.overtaking.longest_s(1.0)) == (0.05, 0.01)
+    for number, back_s in [(book.send(70.0), 70.4), (book.send(70.0), 70.402)]:
+        book.answer(number, back_s, cost=0.0, remaining=550.0)
+    assert list(book.overtaking.needed)[-2:] == pytest.approx([0.0, 0.002])
+
+
 def test_a_server_without_headers_is_taken_for_the_worst() -> None:
     """An unknown bucket whose answers carry no headers gets two calls at a time, one more after every eight, at most ten.
 
@@ -746,6 +817,16 @@ def test_a_mark_that_was_raised_is_followed() -> None:
     book = Ledger(DEFAULT)
     assert ratio(job_of((1200.0, 10.0, 50.0), 0.4, 1000), book)[1] == 0
     assert 850.0 < book.settings.high_water_mark <= 1200.0
+
+
+def test_the_level_moves_with_the_mark() -> None:
+    """What headers showed by the old mark may be as much more as the new one is higher, until five of them agree that it is not."""
+    book, levels = Ledger(DEFAULT), []
+    for step in range(17):
+        book.answer(book.send(float(step)), step + 0.1, cost=0.1, remaining=900.0 if step < 11 else 880.0 - step % 2)
+        levels.append(book.level_at(step + 0.1))
+    assert book.settings.high_water_mark == 900.0
+    assert [levels[n] for n in (10, 11, 16)] == pytest.approx([0.0, 300.0, 20.0], abs=1.0)
 
 
 def test_a_few_headers_above_the_mark_are_nonsense() -> None:

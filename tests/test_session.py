@@ -16,7 +16,7 @@ import pytest
 from probes.client import Client
 from probes.config import Instance
 from probes.errors import ConfigError, CredentialsError, ExitCode, GuardStop, RunFolderError
-from probes.jobs.session import Settings, Told, client_for, open_run, require_credentials, run_async
+from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, require_credentials, run_async, to_raise
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 
@@ -218,3 +218,18 @@ def test_control_c_is_not_lost_where_python_can_raise_nothing() -> None:
     ]
     done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+@pytest.mark.parametrize(
+    ("stop", "ended", "why"),
+    [
+        (None, "done", None),
+        (GuardStop("Too many."), "guard: Too many.", "Too many."),
+        (RunFolderError("It is full."), "failed: It is full.", "It is full."),
+        (KeyboardInterrupt(), "interrupted", "Interrupted before all was asked."),
+    ],
+)
+def test_what_stopped_the_asking(stop: GuardStop | RunFolderError | KeyboardInterrupt | None, ended: str, why: str | None) -> None:
+    """As the manifest says it, and as a sentence; an interrupt alone is raised when all is told."""
+    assert (how_ended(stop), cut_short(stop)) == (ended, why)
+    assert isinstance(stop, GuardStop) or to_raise(stop) is (stop if ended == "interrupted" else None)

@@ -6,12 +6,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from worlds import Law, World, observed
+from worlds import SELF, Law, World, observed
 
 from probes.bucket import Bucket, BucketSettings
+from probes.calls import Call
 from probes.estimate import estimate
 from probes.observation import Observation, Outcome
-from probes.slowing import answered_per_s, delayed, least_overlapped, queued_s
+from probes.slowing import answered_per_s, delayed, least_overlapped, queued_s, queueing, slowed
 
 
 def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
@@ -27,6 +28,50 @@ def one_after_another(seed: int, together: int, rounds: int) -> list[Observation
             remaining = bucket.depart(0.3, free_s)
             seen.append(observed(sent_s, free_s + 0.03, cost=0.3, server_time_s=time_s, remaining=remaining))
     return seen
+
+
+def flights(*times_s: float, call: Call = SELF) -> list[Observation]:
+    """Calls one after another that took so long."""
+    return [observed(10.0 * n, 10.0 * n + time_s, call, server_time_s=0.02) for n, time_s in enumerate(times_s)]
+
+
+@pytest.mark.parametrize(
+    ("alone", "late", "told"),
+    [
+        ((0.1,) * 6, (0.151,) * 8, True),
+        ((0.1,) * 6, (0.149,) * 8, False),
+        ((0.1,) * 5, (0.2,) * 8, False),
+        ((0.1,) * 6, (0.2,) * 7, False),
+        ((0.04,) * 6, (0.071,) * 8, True),
+        ((0.04,) * 6, (0.069,) * 8, False),
+        ((0.05, 0.2) * 3, (0.1, 0.4) * 4, False),
+        ((0.05, 0.2) * 10, (0.1, 0.4) * 10, True),
+    ],
+)
+def test_whether_a_server_slowed_down(alone: tuple[float, ...], late: tuple[float, ...], told: bool) -> None:
+    """Half as long again, by 30 ms, by six calls alone and eight late ones, and beyond what their spread makes by chance."""
+    assert slowed(flights(*alone), flights(*late)) is told
+
+
+def test_what_slows_nobody_down() -> None:
+    """Failures, calls of a kind that was not made alone, more calls of a kind that takes long anyway; chance, where it must be surer."""
+    long, other = Call("GET", "/long"), Call("GET", "/other")
+    alone = [*flights(*(0.1,) * 6), *flights(*(1.0,) * 6, call=long)]
+    failed = [replace(one, outcome=Outcome.SERVER_ERROR, status=500) for one in flights(*(9.0,) * 8)]
+    assert not slowed(alone, [*failed, *flights(*(9.0,) * 8, call=other), *flights(*(1.0,) * 8, call=long)])
+    assert slowed(alone, flights(*(1.6,) * 8, call=long))
+    assert [slowed(flights(*(0.05, 0.2) * 10), flights(*(0.1, 0.4) * 10), sure) for sure in (2.6, 4.2)] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("alone", "late", "told"),
+    [(4, (0.16,) * 6, True), (4, (0.14,) * 6, True), (4, (0.12,) * 6, False), (3, (0.2,) * 6, False), (4, (0.2,) * 5, False)],
+)
+def test_whether_calls_wait_in_front(alone: int, late: tuple[float, ...], told: bool) -> None:
+    """Flights that grew by more than 30 ms beyond the server's own time, by four calls before and six late ones."""
+    assert queueing(flights(*(0.1,) * alone), flights(*late)) is told
+    busy = [replace(one, server_time_s=0.02 + 0.2, received_s=(one.received_s or 0.0) + 0.2) for one in flights(*late)]
+    assert queueing(flights(*(0.1,) * alone), busy) is (told and late[0] > 0.15)
 
 
 def test_the_least_overlapped() -> None:

@@ -58,6 +58,15 @@ def test_what_shows_spells() -> None:
         assert spells_of(series) == NONE
 
 
+@pytest.mark.parametrize(
+    ("turn", "rows", "row", "fewer"), [(4, 100, 8, 400 / 99), (4, 10, 8, 40 / 9), (4, 8, 1, 1.0), (6, 8, 12, 48 / 7), (6, 7, 1, 1.0)]
+)
+def test_how_long_spells_are_and_what_they_cost(turn: int, rows: int, row: int, fewer: float) -> None:
+    """Dear and cheap calls by turns: rows twice as long are drawn, a mean is as of a turn's times fewer; too few turns may be chance."""
+    found = spells_of(np.resize(np.repeat([1.0, 2.0], turn), turn * rows))
+    assert tuple(found) == pytest.approx((row, fewer))
+
+
 def test_a_job_meets_spells_like_those_seen(found: Estimate) -> None:
     """The rate told for calls in spells is refused in no more than one true job of twenty; without regard to them in every third."""
     times_s = 0.3 * busy((400,))

@@ -10,8 +10,11 @@ from worlds import SELF, Law, World, observed, random_world
 
 from probes.bucket import BucketSettings
 from probes.design import Design
-from probes.estimate import estimate
+from probes.estimate import Estimate, estimate
+from probes.observation import Observation, Outcome
+from probes.pricing import Step
 from probes.rates import Bounds, rate_document
+from probes.signatures import Sign
 from probes.stalls import _stood_s, piled_rate, stalling
 
 LAW = Law(0.3, 0.15, 0.4)
@@ -74,3 +77,81 @@ def test_who_waits_in_front_reserves_nothing(told: bool, stands: bool) -> None:
         wait = 1.0 if 60 <= n < 68 else 0.0
         seen.append(observed(n / 5.0, n / 5.0 + 0.3 + wait, server_time_s=0.25 * (1.0 + 0.1 * (n * 7 % 10) / 10) if told else None))
     assert (_stood_s(seen) is not None) is stands
+
+
+@pytest.fixture(scope="module")
+def found() -> Estimate:
+    """The default bucket and the prices of calls that take their times by themselves."""
+    world = World(BucketSettings(), Law(0.3, 0.3), rtt_s=0.06, seed=3)
+    world.carry_out(Design((SELF,), 40, price=False))
+    told = estimate(world.seen)
+    assert told is not None
+    return told
+
+
+def evenly(count: int, stands: tuple[float, float] = (0.0, 0.0)) -> list[Observation]:
+    """So many calls, five a second and each of 0.3 s; those that would end while all `stands` end just after it."""
+    ends = [0.2 * n + 0.3 + 0.01 * (n % 7) for n in range(count)]
+    held = [stands[1] + 0.001 * n if stands[0] <= end < stands[1] else end for n, end in enumerate(ends)]
+    return [observed(0.2 * n, end, cost=0.3, server_time_s=end - 0.2 * n) for n, end in enumerate(held)]
+
+
+@pytest.mark.parametrize(
+    ("count", "stands", "bound"),
+    [
+        (60, (0.0, 0.0), None),
+        (60, (4.0, 4.3), None),
+        (60, (4.0, 5.0), 12 / 1.219),
+        (30, (2.0, 3.0), None),
+        (40, (2.0, 3.0), 12 / 1.209),
+        (20, (2.0, 3.1), None),
+        (20, (2.0, 3.3), 5.0 * 600 / 371),
+        (20, (2.0, 3.95), 5.0 * 600 / 532),
+        (12, (0.3, 2.25), 5.0 * 600 / 578),
+        (11, (0.3, 2.25), None),
+    ],
+    ids=[
+        "none",
+        "shorter than half a call",
+        "a row",
+        "too few for a row",
+        "just enough",
+        "one call more than by chance",
+        "two more",
+        "a pile",
+        "of few calls",
+        "of too few",
+    ],
+)
+def test_what_one_stand_bounds(found: Estimate, count: int, stands: tuple[float, float], bound: float | None) -> None:
+    """A row of long calls: what starts while the longest is out fills the bucket of 12 calls. A pile: as much faster as it leaves room below 600 units."""
+    told = piled_rate(found, [Step(5.0, 0, count)], evenly(count, stands))
+    assert told == (None if bound is None else pytest.approx(bound, rel=0.03))
+
+
+def test_a_refusal_is_a_full_bucket(found: Estimate) -> None:
+    """Where an even call was refused the rate is no greater than that of the step, however low the level seems; each step by itself."""
+    refused = [replace(one, outcome=Outcome.THROTTLED, status=429) if n == 15 else one for n, one in enumerate(evenly(20))]
+    assert piled_rate(found, [Step(5.0, 0, 20)], refused) == pytest.approx(5.0)
+    later = [replace(one, sent_s=(one.sent_s or 0.0) + 60.0, received_s=(one.received_s or 0.0) + 60.0) for one in refused]
+    assert piled_rate(found, [Step(9.0, 0, 20), Step(5.0, 20, 20)], [*evenly(20), *later]) == pytest.approx(5.0)
+    assert piled_rate(found, [Step(9.0, 0, 20), Step(5.0, 20, 20)], [*refused, *evenly(20)]) == pytest.approx(9.0)
+
+
+@pytest.mark.parametrize("why", ["server_time_drifts", "asked_again"])
+def test_calls_that_take_long_for_another_reason(found: Estimate, why: str) -> None:
+    """A row of long calls at a server that warmed up or slowed down for good is no stand; a pile is."""
+    drifts, steps = replace(found, signs=(Sign(why, "so"),)), [Step(5.0, 0, 60)]
+    assert piled_rate(drifts, steps, evenly(60, (4.0, 5.0))) is None
+    assert piled_rate(drifts, steps, evenly(60, (4.0, 6.0))) == pytest.approx(5.0 * 12 / 11, rel=0.03)
+
+
+def test_the_sign_is_of_the_rate_that_is_told() -> None:
+    """Only where what piled up is what bounds the rate, to its digits, it is said."""
+    told = {"safe": {"rate_per_s": {"value": 4.9, "low": 4.8, "high": 5.0}}}
+    sign = stalling(told, 5.0004)
+    assert sign is not None
+    assert sign.kind == "stalls"
+    assert [stalling(*each) for each in ((told, 5.001), (told, None), ({"safe": None}, 5.0), ({"safe": {"rate_per_s": None}}, 5.0))] == [
+        None
+    ] * 4

@@ -24,12 +24,16 @@ INSTANCE = Instance("test", "http://127.0.0.1:9", Kind.SIMULATED, secret="t")
 
 
 def seen(place: Path, level: Callable[[float], float]) -> list[Observation]:
-    """What is seen of a bucket of 600 units whose level is `level(seconds)` besides our own calls, each of which takes 0.1 s."""
+    """What is seen of a bucket of 600 units whose level is `level(seconds)` beside our own calls, each of which takes 0.1 s."""
 
     async def answer(request: httpx.Request) -> httpx.Response:
         await asyncio.sleep(0.1)
-        filled = 0.0 if request.url.path == "/health_check" else level(asyncio.get_running_loop().time())
-        return httpx.Response(200, json={"id": 1}, headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05"})
+        filled = 0.0 if request.url.path == "/health_check.json" else level(asyncio.get_running_loop().time())
+        return httpx.Response(
+            429 if filled >= 600.0 else 200,
+            json={"id": 1},
+            headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05"},
+        )
 
     async def all_of_it() -> None:
         await measure(run, [INSTANCE], [SELF], None, lambda one, run: Client(one, record=run.append, transport=way, origin_s=0.0))
@@ -55,14 +59,43 @@ def neighbour(at_s: float) -> float:
         (neighbour, ["shared_token"], LOOKS),
         (lambda _: 0.0, [], 0),
         (left(60.0), [], 3),
-        (left(60.0, 7.0), [], 2),
+        (left(60.0, 7.0), [], 3),
         (left(300.0), [], 2),
         (left(5.0), [], 0),
+        (lambda at_s: 600.0 if 0.5 < at_s < 0.7 else 60.0, ["throttle"], 0),
     ],
-    ids=["a job beside ours", "nothing", "left before", "left before in a slow bucket", "left before, much", "left before, soon gone"],
+    ids=[
+        "a job beside ours",
+        "nothing",
+        "left before",
+        "left before in a slow bucket",
+        "left before, much",
+        "left before, soon gone",
+        "a refusal",
+    ],
 )
 def test_a_neighbour_is_told_from_what_was_left(tmp_path: Path, level: Callable[[float], float], kinds: list[str], looks: int) -> None:
-    """What was left falls and is gone when looked at again; what another job holds is there again. Nobody is blamed for the first."""
+    """What was left falls and is gone when looked at again; what another job holds is there again. After a refusal nobody looks."""
     found = seen(tmp_path, level)
     assert [cause.kind for cause in diagnose(found, Job((SELF.name,), total=1), Surroundings())] == kinds
     assert sum(o.facts["phase"] == "again" for o in found) == looks
+
+
+@pytest.mark.parametrize(
+    ("level", "rest_s", "looks"),
+    [
+        (neighbour, 5.0, LOOKS),
+        (left(60.0), 1.5 * 39.0 / 10.0, 3),
+        (left(60.0, 7.0), 1.5 * 45.3 / 7.0, 3),
+        (left(300.0), 15.0, 2),
+        (lambda at_s: left(60.0)(at_s) + 0.1 * at_s % 1.0, 1.5 * 39.2 / 9.9, 3),
+    ],
+    ids=["hardly filled", "leaks 10 a second", "leaks 7 a second", "longer than it waits", "a level that is never still"],
+)
+def test_when_it_looks_again(tmp_path: Path, level: Callable[[float], float], rest_s: float, looks: int) -> None:
+    """After half as long again as what stood there needs to leak, 5 s at least and 15 s at most, then every second."""
+    found = seen(tmp_path, level)
+    again = [o for o in found if o.facts["phase"] == "again"]
+    ends = [o.received_s or 0.0 for o in found][-looks - 1 :]
+    waits = [(o.sent_s or 0.0) - end for o, end in zip(again, ends, strict=False)]
+    assert waits == pytest.approx([rest_s, *[1.0] * (looks - 1)], abs=0.01)
