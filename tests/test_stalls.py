@@ -124,7 +124,7 @@ def evenly(count: int, stands: tuple[float, float] = (0.0, 0.0)) -> list[Observa
     ],
 )
 def test_what_one_stand_bounds(found: Estimate, count: int, stands: tuple[float, float], bound: float | None) -> None:
-    """A row of long calls: what starts while the longest is out fills the bucket of 12 calls. A pile: as much faster as it leaves room below 600 units."""
+    """A row of long calls: what starts while the longest is out fills the bucket of 12 calls. A pile: faster by the room it leaves."""
     told = piled_rate(found, [Step(5.0, 0, count)], evenly(count, stands))
     assert told == (None if bound is None else pytest.approx(bound, rel=0.03))
 
