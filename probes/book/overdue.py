@@ -79,6 +79,7 @@ class Overdue:
 
     def returned(self, number: int, reservation: float) -> tuple[float, float]:
         """Call `number` came back: so much of its `reservation` is in the level no more, and so much is still; the rest has leaked."""
+        self.settled = min(self.settled, reservation * (1 + len(self.waiting)))  # lost calls come back no more
         gone = min(reservation, self.settled) if number <= self.newest else 0.0
         held = min(reservation - gone, self.units)
         self.units -= held
@@ -89,5 +90,3 @@ class Overdue:
         """Calls that were sent too long ago come back no more."""
         while self.waiting and next(iter(self.waiting.values())) <= now_s - FORGOTTEN_S:
             del self.waiting[next(iter(self.waiting))]
-        if not self.waiting:
-            self.settled = 0.0
