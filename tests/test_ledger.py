@@ -189,6 +189,13 @@ def test_an_overdue_call_that_stands() -> None:
     assert (book.own, list(book.neighbours.jumps)) == (0.0, [])
 
 
+def test_a_neighbour_beside_an_overdue_call() -> None:
+    """A header that shows a reservation more than ours and that of the call in doubt speaks of somebody else."""
+    book, _ = busy()
+    book.answer(book.send(0.7), 0.75, cost=0.0, remaining=600.0 - 44.0 - 50.0)
+    assert [reservations for _, reservations in book.neighbours.jumps] == pytest.approx([1.0], abs=0.1)
+
+
 def test_an_overdue_call_that_comes_back() -> None:
     """It is booked as any other: its reservation is freed, its cost paid, and nobody waits for it any more."""
     book, slow = busy()

@@ -72,7 +72,7 @@ class Reconciled(Balance):
     def _raise(self, excess: float, now_s: float) -> None:
         if excess > max(0.3 * self.settings.up_front_cost, 3.0):
             cost = self.settings.up_front_cost
-            unexplained = excess / cost - self.losses.standing(now_s) - round(self.overdue.units / cost)
+            unexplained = excess / cost - self.losses.standing(now_s)
             if unexplained > 0.0:
                 self.neighbours.jump(unexplained, now_s)
         self.agreement.clear()
