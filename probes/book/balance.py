@@ -55,22 +55,22 @@ class Balance:
         """Gives up the calls that are overdue, and forgets the oldest."""
         for number in self.overdue.among(self.out, now_s):
             self.overdue.waiting[number] = self.out.pop(number)
-            self._give_up(now_s)
+            self._give_up(self.overdue.waiting[number], now_s)
         self.overdue.forget(now_s)
 
-    def _give_up(self, now_s: float) -> None:
-        held = self.settings.up_front_cost
-        self.overdue.units += held
-        self._set(self.level_at(now_s), max(0.0, self._own_at(now_s) - held), now_s)
+    def _give_up(self, sent_s: float, now_s: float) -> None:
+        own = self._own_at(now_s)
+        held = min(own, self.settings.up_front_cost)  # the rest has leaked
+        self.overdue.give_up(held, sent_s, self.settings.up_front_cost)
+        self._set(self.level_at(now_s), own - held, now_s)
 
     def _back(self, number: int, now_s: float) -> float | None:
         """When call `number` was sent that is out no more, None where it was not; what it reserved counts as our own, given up or not."""
         if (sent_s := self.out.pop(number, None)) is not None:
             return sent_s
         if (sent_s := self.overdue.waiting.pop(number, None)) is not None:
-            self.overdue.settle(self.settings.up_front_cost)
-            own = self._own_at(now_s) + self.settings.up_front_cost
-            self._set(max(self.level_at(now_s), own), own, now_s)
+            gone, held = self.overdue.returned(number, self.settings.up_front_cost)
+            self._set(self.level_at(now_s) + gone, self._own_at(now_s) + gone + held, now_s)
         return sent_s
 
     def _own_at(self, now_s: float) -> float:

@@ -150,7 +150,7 @@ class Ledger(Reconciled):
         paid = 0.0 if refused else flight_s if cost is None else cost
         self.surcharges.paid(paid - held)
         if lost:
-            self._give_up(now_s)
+            self._give_up(now_s - flight_s, now_s)
             self._touch(paid, now_s)
         elif silent:
             self.losses.lost(held, now_s)

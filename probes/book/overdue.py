@@ -5,6 +5,7 @@ A server may be at work on such a call still, or not: a ticket that nobody relea
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,12 @@ class Overdue:
     """When each call was sent that was given up and may come back; oldest first."""
     units: float = 0.0
     """So much of what calls reserved that were given up may be in the level still."""
+    settled: float = 0.0
+    """So much of what those reserved that may come back was taken out of the level, since headers showed it gone ..."""
+    newest: int = 0
+    """... of this call and those before it."""
+    since_s: float = -math.inf
+    """When the first of those was sent that are in doubt now, or were last."""
 
     def flown(self, seconds: float) -> None:
         """A call came back after `seconds`."""
@@ -49,13 +56,35 @@ class Overdue:
             found.append(number)
         return found
 
+    def give_up(self, held: float, sent_s: float, reservation: float) -> None:
+        """A call that was sent at `sent_s` is counted on no more; it may hold so many units."""
+        if not self.doubtful(reservation):
+            self.since_s = sent_s
+        self.units += held
+
+    def doubtful(self, reservation: float) -> bool:
+        """Whether headers may show a call that was given up, as if they lacked none of those that are out."""
+        return self.units >= 0.5 * reservation
+
     def standing(self, above: float, reservation: float) -> float:
         """Of `above` units that a header shows beyond our own level: what calls given up may hold, in whole reservations."""
         return reservation * max(0, min(round(above / reservation), round(self.units / reservation)))
 
     def settle(self, units: float) -> None:
-        """So much is in the level no more."""
-        self.units = max(0.0, self.units - units)
+        """Headers showed that so much is in the level no more."""
+        settled = min(units, self.units)
+        self.units -= settled
+        self.settled += settled
+        self.newest = next(reversed(self.waiting), 0)
+
+    def returned(self, number: int, reservation: float) -> tuple[float, float]:
+        """Call `number` came back: so much of its `reservation` is in the level no more, and so much is still; the rest has leaked."""
+        self.settled = min(self.settled, reservation * (1 + len(self.waiting)))  # lost calls come back no more
+        gone = min(reservation, self.settled) if number <= self.newest else 0.0
+        held = min(reservation - gone, self.units)
+        self.units -= held
+        self.settled -= gone
+        return gone, held
 
     def forget(self, now_s: float) -> None:
         """Calls that were sent too long ago come back no more."""

@@ -17,6 +17,8 @@ PATIENCE_S, PATIENCE_FLIGHTS, MOST_PATIENCE_S = 5.0, 5.0, 30.0
 FEW = 8
 FORGOTTEN = 512
 """The shortest flight is that of so many flights at least, and of twice as many at most: who was nearer once may be no more."""
+LATER = 1.1
+"""A header may lack a call that is so many times as old as any that was lacked of late."""
 LEAST = 32
 """Headers before a lower bound of the round trip is believed."""
 
@@ -36,7 +38,8 @@ class Passage:
     latest_s: float = 0.0
     flights: int = 0
     quickest_lately_s: float = math.inf
-    unseen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
+    unseen: deque[tuple[float, float]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    """(instant, age) of the oldest call that each header of late lacked."""
     seen: deque[float] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     def flown(self, seconds: float) -> None:
@@ -71,10 +74,19 @@ class Passage:
                 self.seen.append(now_s - sent_s)
                 break
             unseen_s = now_s - sent_s
-        self.unseen.append(unseen_s)
-        self.latest_s = 1.1 * max(self.unseen)
+        self.unseen.append((now_s, unseen_s))
+        self._measure()
         if len(self.seen) >= LEAST:
             self.round_trip_s = min(SAFE_SHARE * min(self.seen), self.quickest_s)
+
+    def mistook(self, since_s: float) -> None:
+        """What headers since then lacked was no call on its way; where nothing is left they are doubted until a few more came."""
+        while self.unseen and self.unseen[-1][0] >= since_s:
+            self.unseen.pop()
+        self._measure()
+
+    def _measure(self) -> None:
+        self.latest_s = LATER * max((age_s for _, age_s in self.unseen), default=0.0)
 
     @property
     def unknown(self) -> bool:

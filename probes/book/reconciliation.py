@@ -34,7 +34,8 @@ class Reconciled(Balance):
         """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
         cost, overtaken = self.settings.up_front_cost, self.overtaking.units(now_s, self.passage.quickest_s)
         own = self._followed(self._own_at(now_s), shown, now_s)
-        self.passage.compare(self.out, now_s, (own - shown) / cost)
+        if not self.overdue.doubtful(cost):
+            self.passage.compare(self.out, now_s, (own - shown) / cost)
         self.neighbours.compared(now_s, explained=own - shown <= cost * (self.passage.hardly_unseen(self.out, now_s) + FOLLOWED_SHARE))
         self.overdue.units = min(self.overdue.units, max(0.0, self.level_at(now_s) - own))  # the rest has leaked
         standing = self.overdue.standing(shown - overtaken - own, cost)
@@ -44,6 +45,7 @@ class Reconciled(Balance):
         self.overtaking.judge(now_s, excess + overtaken)
         if shown <= 0.0:  # an empty bucket forgave all that was in it: what is out is all there can be
             empty = min(mine, cost * len(self.passage.expected(self.out, now_s)))
+            self.overdue.settle(self.overdue.units)
             self._set(max(empty, cost * self.passage.maybe_unseen(self.out, now_s)), min(self.own, empty), now_s)
         elif excess > 0.0:
             self._raise(excess, now_s)
@@ -51,6 +53,8 @@ class Reconciled(Balance):
         cautiously = mine - shown - cost * self.passage.maybe_unseen(self.out, now_s)
         less = self.agreement.heard(cautiously, mine - shown - cost * self.passage.hardly_unseen(self.out, now_s))
         if less > 0.0:
+            if less >= 0.5 * cost and self.overdue.doubtful(cost):  # what headers lacked was no call on its way
+                self.passage.mistook(self.overdue.since_s)
             self.overdue.settle(less)
             level = self.level_at(now_s) - less
             self._set(level, min(self._own_at(now_s), level), now_s)
