@@ -879,7 +879,8 @@ def test_calls_without_an_answer_stay_in_the_limiters_book(known: bool) -> None:
 
     seconds = run_virtually(main())
     assert limiter.ledger.level_at(0.0) == pytest.approx(9 * 50.0 - 10.0 * seconds, abs=10.0)
-    assert (limiter.ledger.overdue.units, limiter.ledger.silence.clean) == (9 * 50.0, 0)
+    assert limiter.ledger.overdue.units == pytest.approx(limiter.ledger.level_at(0.0), abs=20.0)
+    assert limiter.ledger.silence.clean == 0
 
 
 def test_a_guard_that_raises_after_an_answer() -> None:

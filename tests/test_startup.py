@@ -15,7 +15,7 @@ def hello(name: str = "you") -> None: print("hello", name)
 app()
 """
 PROBES = "from probes.cli import main; main()"
-MOST = 1.6
+MOST = 1.8
 TRIES = 30
 """At most: on a busy machine the least of a few is not the least there is."""
 
@@ -37,7 +37,7 @@ def cpu_s(code: str, *words: str, folder: Path) -> float:
 
 @pytest.mark.slow
 def test_help_and_list_start_quickly(tmp_path: Path) -> None:
-    """`probes --help` and `probes list` take at most 1.6 times what `--help` of a five-line typer program takes."""
+    """`probes --help` and `probes list` take at most 1.8 times what `--help` of a five-line typer program takes."""
     programs = {"five lines": (FIVE_LINES, "--help"), "help": (PROBES, "--help"), "list": (PROBES, "list")}
     least = dict.fromkeys(programs, float("inf"))
     for _ in range(TRIES):
