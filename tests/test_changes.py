@@ -30,7 +30,6 @@ def test_a_level_that_changes_by_whole_reservations(less: float, told: list[str]
 @pytest.mark.parametrize(
     ("calls", "bucket", "last"),
     [
-        (150, BucketSettings(600.0, 800.0, 8.0, 50.0), "mark 600, reservation 50, outflow/s 8"),
         (150, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
         (250, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
     ],

@@ -202,7 +202,7 @@ def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> No
 
 
 @pytest.mark.untraced
-@pytest.mark.parametrize(("seed", "calls", "signs"), [(1, 200, []), (7, 400, ["jitter"])])
+@pytest.mark.parametrize(("seed", "calls", "signs"), [(1, 120, []), (7, 400, ["jitter"])])
 def test_calls_that_overtake_one_another(seed: int, calls: int, signs: list[str]) -> None:
     """Dense calls whose order the network loses are no sign of another job: the first calls tell the bucket, and that is said."""
     bucket = BucketSettings.of(785.0, 15.0, 96.0)
