@@ -104,3 +104,10 @@ def answered_per_s(observations: Iterable[Observation]) -> float | None:
     """The most answers that came within any second: no greater rate was seen to be kept. None without an answer."""
     times = sorted(o.received_s for o in observations if o.ok and o.received_s is not None)
     return max((float(bisect_left(times, time + 1.0) - at) for at, time in enumerate(times)), default=None)
+
+
+def served_per_s(late: Sequence[Observation]) -> float | None:
+    """Answers/s of calls that pile up in front of a server, without the first third of them; None for too few to tell."""
+    times = sorted(o.received_s for o in late if o.ok and o.received_s is not None)
+    times = times[len(times) // 3 :]
+    return (len(times) - 1) / (times[-1] - times[0]) if len(times) >= LEAST_LATE and times[-1] > times[0] else None

@@ -12,7 +12,7 @@ from probes.bucket import Bucket, BucketSettings
 from probes.calls import Call
 from probes.estimate import estimate
 from probes.observation import Observation, Outcome
-from probes.slowing import answered_per_s, delayed, least_overlapped, queued_s, queueing, slowed
+from probes.slowing import answered_per_s, delayed, least_overlapped, queued_s, queueing, served_per_s, slowed
 
 
 def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
@@ -137,3 +137,10 @@ def test_answers_that_are_held_up_on_their_way() -> None:
     assert ("delayed", said) in found.signs
     assert not found.shows("shared_token")
     assert (delayed(held_up(8, 0.05)), delayed(held_up(40, 0.6)), delayed([])) == (None, None, None)
+
+
+@pytest.mark.parametrize(("calls", "served"), [(30, 5.0), (12, 5.0), (11, 5.0), (10, None)])
+def test_what_a_server_serves_while_calls_pile_up(calls: int, served: float | None) -> None:
+    """Sent eight a second and answered five a second from the third part on: five, where eight answers or more tell it."""
+    seen = [observed(n / 8.0, n / (8.0 if n < calls // 3 else 5.0) + 2.0) for n in range(calls)]
+    assert served_per_s(seen) == (None if served is None else pytest.approx(served))

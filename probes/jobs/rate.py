@@ -10,6 +10,7 @@ from typing import Any
 from probes import findings
 from probes.calls import Call
 from probes.config import Instance
+from probes.design import Design
 from probes.endings import ended_early
 from probes.errors import GuardStop, RunFolderError, UsageError
 from probes.estimate import estimate
@@ -26,6 +27,7 @@ from probes.rates import Bounds, mix_document, rate_document, untried
 from probes.runs import Run
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.signatures import Regime, Sign
+from probes.slowing import served_per_s
 from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document
 from probes.wording import plural
@@ -106,10 +108,19 @@ def _final(document: dict[str, Any]) -> bool:
     return document["regime"] == Regime.BLOCKED or any(sign["kind"] in FINAL for sign in document["signs"])
 
 
+def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None:
+    """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not."""
+    kept = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
+    slow = [s for s in design.steps if s.rate_per_s == design.slowed_at]
+    served = served_per_s(probed[slow[0].first : slow[0].first + slow[0].calls]) if slow else None
+    return kept if kept is None or served is None else min(kept, served)
+
+
 def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
     design = measured.design
-    design.finish([o for o in seen if o.scenario == "throttling"])
-    steady = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
+    probed = [o for o in seen if o.scenario == "throttling"]
+    design.finish(probed)
+    steady = _steady_per_s(design, probed)
     bounds = Bounds(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
     names, shares = [call.name for call in _different(calls)], shares_of(calls)
     mixed = len(names) > 1
