@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 
-import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed, random_world
 
@@ -104,22 +103,17 @@ def test_a_connect_that_fits_is_believed() -> None:
 
 @pytest.mark.untraced
 @pytest.mark.slow
-def test_random_servers_that_do_not_tell_their_time() -> None:
+def test_a_random_server_that_does_not_tell_its_time() -> None:
     """A wide bucket: mark and reservation within 1 %, the rate within 15 %, and its interval holds the truth."""
-    errors, held = [], 0
-    for seed in range(2000, 2001):
-        world = random_world(seed, "wide", runtime=False)
-        design = Design((SELF,), 400)
-        world.carry_out(design)
-        one = found(world)
-        assert max(abs(error) for error in off(one, world)[:2]) < 0.01
-        told = rate_document(one, SELF.name, 1000, Bounds())["safe"]["rate_per_s"]
-        truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
-        errors.append(told["value"] / truth - 1.0)
-        held += told["low"] <= truth <= told["high"]
-        assert world.refused == 0
-    assert float(np.max(np.abs(errors))) < 0.15
-    assert held >= 1
+    world = random_world(2000, "wide", runtime=False)
+    world.carry_out(Design((SELF,), 400))
+    one = found(world)
+    assert max(abs(error) for error in off(one, world)[:2]) < 0.01
+    told = rate_document(one, SELF.name, 1000, Bounds())["safe"]["rate_per_s"]
+    truth = even_rate(world.law.twin(world.bucket), 1000, 0.05)
+    assert told["value"] == pytest.approx(truth, rel=0.15)
+    assert told["low"] <= truth <= told["high"]
+    assert world.refused == 0
 
 
 @pytest.mark.parametrize(("factor", "kept"), [(1.0, True), (0.0, False), (1000.0, False)])
