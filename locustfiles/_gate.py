@@ -1,17 +1,18 @@
-"""Ceilings on sending: no more requests in any second than the instance allows, no more at one time than were granted."""
+"""Ceilings on sending: no more requests a second than the instance allows, no more at one time than were granted."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 
 import gevent
 import gevent.event
 
+from probes.pace import window
+
 
 class RateGate:
-    """At most `max_rate` requests in any second (below 1/s: one in any 1/max_rate seconds), whoever sends them.
+    """At most `max_rate` requests/s, whoever sends them: of whole numbers in any second, of others as `probes.pace.window` says.
 
     Only requests that are late can bunch up so far: a schedule below the ceiling passes untouched.
     """
@@ -22,8 +23,7 @@ class RateGate:
 
     def set(self, max_rate: float | None) -> None:
         """Another ceiling from now on."""
-        self._most = 0 if max_rate is None else max(1, math.floor(max_rate + 1e-9))
-        self._window_s = 0.0 if max_rate is None else self._most / max_rate
+        self._most, self._window_s = (0, 0.0) if max_rate is None else window(max_rate)
         self._sent: deque[float] = deque(maxlen=self._most or None)
 
     def wait(self) -> None:

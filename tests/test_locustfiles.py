@@ -155,10 +155,11 @@ def test_the_rate_gate() -> None:
     RateGate(None, lambda: 0.0).wait()
 
 
-def test_a_slow_ceiling() -> None:
-    """Below one a second the window is longer: 0.5/s is one in two seconds."""
-    gate = RateGate(0.5, lambda: 0.0)
-    assert (gate._most, gate._window_s) == (1, 2.0)
+@pytest.mark.parametrize(("rate", "most", "window_s"), [(0.5, 1, 2.0), (9.75, 10, 10 / 9.75)])
+def test_a_ceiling_that_is_no_whole_number(rate: float, most: int, window_s: float) -> None:
+    """The window is longer than a second, so that none holds more than the next whole number: late requests cannot bunch up twice."""
+    gate = RateGate(rate, lambda: 0.0)
+    assert (gate._most, gate._window_s) == (most, window_s)
 
 
 def test_the_flight_gate() -> None:
