@@ -726,6 +726,21 @@ def test_max_rate_holds_in_every_second(rate: float, count: int, least_s: float)
     assert starts[-1] - starts[0] >= least_s
 
 
+def test_waiting_for_our_own_ceiling_is_no_latency() -> None:
+    """A call without a schedule is due when `max_rate` lets it go: the wait before is told apart; one with a schedule is due by that."""
+
+    async def main() -> list[Observation]:
+        async def handler() -> None:
+            await asyncio.sleep(0.1)
+
+        async with Client(Instance("here", "http://127.0.0.1", max_rate=0.5), transport=app_of(handler)) as client:
+            return [await client.send(SELF, scenario="test", due_s=due) for due in (None, None, 2.5)]
+
+    seen = run_virtually(main())
+    assert [one.latency_s for one in seen] == pytest.approx([0.1, 0.1, 4.1 - 2.5])
+    assert [one.pool_s for one in seen] == pytest.approx([0.0, 1.9, 1.9])
+
+
 def test_without_trace_events_the_loops_time_counts() -> None:
     """Over ASGI the phases are taken around the call, exactly, in virtual time; cold is told apart from warm."""
 

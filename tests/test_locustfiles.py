@@ -245,6 +245,21 @@ def test_a_batch_keeps_what_could_not_be_written(tmp_path: Path) -> None:
     assert (tmp_path / "lines").read_bytes() == b"a\nb\n"
 
 
+def test_a_folder_that_takes_no_more() -> None:
+    """Where a line cannot be written the load stops for that reason, and the answer itself still counts."""
+
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    place = Instance("sim", "http://127.0.0.1:9", Kind.SIMULATED)
+    engine = Engine(LoadSettings(place, (SELF,), {}, 60.0, 3, GuardLimits(max_refusals=9), None, 0.0), Mix((SELF,)), full)
+    engine._record(observation(outcome=Outcome.THROTTLED, status=429))
+    assert engine.stopping is not None
+    assert (engine.stopping.guard, engine.stopping.why) == ("folder", "Observations cannot be written: No space left on device.")
+    assert (engine.tally.requests, engine.guard.refused) == (1, 1)
+    engine.wire.close()
+
+
 def test_the_tally() -> None:
     """Counts, the least budget, late ones, and a p95 once 72 latencies carry it."""
     tally = Tally()
