@@ -157,7 +157,8 @@ class Client:
         """Sends `call` once and tells what was seen; `cold` takes a new connection, `name` is how observations name the call.
 
         `due_s` is when its schedule wanted it; a call without one is due when ceilings and slots let it go, so that none of our own waiting
-        is taken for the server's. `timeout_s` (the instance's by default) bounds the wait for the header and again for the whole body, so that a dripping server ends.
+        is taken for the server's. `timeout_s` (the instance's by default) bounds the wait for the header and again for the whole body, so
+        that a dripping server ends.
         Raises UsageError when the call may not be sent, GuardStop when `max_requests` are spent; the network only makes outcomes.
         """
         asked_s = self.now()
