@@ -19,12 +19,14 @@ class RateGate:
 
     def __init__(self, max_rate: float | None, now: Callable[[], float]) -> None:
         self._now = now
+        self._sent: deque[float] = deque()
         self.set(max_rate)
 
     def set(self, max_rate: float | None) -> None:
-        """Another ceiling from now on."""
+        """Another ceiling from now on, or the same again, as every lease tells it: what was sent just now still counts."""
         self._most, self._window_s = (0, 0.0) if max_rate is None else window(max_rate)
-        self._sent: deque[float] = deque(maxlen=self._most or None)
+        if self._sent.maxlen != self._most:
+            self._sent = deque(self._sent, maxlen=self._most)
 
     def wait(self) -> None:
         """Waits until one more request may go, and counts it as sent then."""

@@ -155,6 +155,20 @@ def test_the_rate_gate() -> None:
     RateGate(None, lambda: 0.0).wait()
 
 
+def test_the_rate_gate_remembers() -> None:
+    """A ceiling told again, or another one, forgets nothing that was sent: a worker hears its share ten times a second."""
+    now = [0.0]
+    gate = RateGate(4.0, lambda: now[0])
+    for _ in range(4):
+        gate.set(4.0)
+        gate.wait()
+    gate.set(2.0)
+    began = gate._sent
+    assert (list(began), gate._sent[0] + gate._window_s) == ([0.0, 0.0], 1.0)
+    gate.set(2.0)
+    assert gate._sent is began
+
+
 @pytest.mark.parametrize(("rate", "most", "window_s"), [(0.5, 1, 2.0), (9.75, 10, 10 / 9.75)])
 def test_a_ceiling_that_is_no_whole_number(rate: float, most: int, window_s: float) -> None:
     """The window is longer than a second, so that none holds more than the next whole number: late requests cannot bunch up twice."""
