@@ -279,6 +279,7 @@ def test_refusals_are_a_finding() -> None:
         ({"rate_per_s": 1.0, "duration": "soon"}, "is not a duration"),
         ({"rate_per_s": 1.0, "calls": ()}, "Say what to send"),
         ({"rate_per_s": 1.0, "calls": ("FETCH /x",)}, "is not a method"),
+        ({"rate_per_s": 1.0, "start_per_s": 5.0}, "--from is the first rate of a ramp: add --arrivals ramp"),
         ({"rate_per_s": 1.0, "arrivals": "sine"}, "use even, poisson or ramp"),
         ({"rate_per_s": 1.0, "calls_file": Path("no-such-file")}, "no-such-file cannot be read: No such file or directory"),
     ],

@@ -206,6 +206,8 @@ def _instance(settings: Settings, asked: Asked) -> Instance:
 
 
 def _schedule(asked: Asked, rate_per_s: float) -> Spec:
+    if asked.start_per_s and asked.arrivals != "ramp":
+        raise UsageError(f"--from is the first rate of a ramp: add --arrivals ramp, or leave it out of arrivals that are {asked.arrivals}.")
     if asked.arrivals == "ramp":
         return {"kind": "ramp", "start_per_s": asked.start_per_s, "end_per_s": rate_per_s}
     if asked.arrivals not in {"even", "poisson"}:
