@@ -9,7 +9,7 @@ import gevent.event
 from _attempt import ask
 from _dispatcher import Dispatcher
 from _gate import FlightGate, RateGate
-from _records import Batch, Tally, line_of
+from _records import Batch, Tally, line_of, unwritten
 from _settings import LoadSettings
 from _wire import Wire
 from _work import Work
@@ -136,10 +136,8 @@ class Engine:
         self._record(answer.observation)
 
     def _record(self, seen: Observation) -> None:
-        self.batch.add(line_of(seen))
+        self._keep(seen)
         self.tally.add(seen)
-        if seen.outcome in AT_ONCE or seen.status == 503:
-            self.batch.flush()
         stop = self.guard.see(seen)
         if stop is not None:
             self.stop(stop)
@@ -147,6 +145,14 @@ class Engine:
             self._shown(seen)
         if seen.outcome is Outcome.CANCELLED:
             raise GreenletExit
+
+    def _keep(self, seen: Observation) -> None:
+        try:
+            self.batch.add(line_of(seen))
+            if seen.outcome in AT_ONCE or seen.status == 503:
+                self.batch.flush()
+        except OSError as error:
+            self.stop(unwritten(error))
 
     def drain(self, most_s: float) -> None:
         """Waits until nothing flies, at most so long; what flies then is cancelled, which is recorded as well."""

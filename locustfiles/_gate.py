@@ -1,30 +1,32 @@
-"""Ceilings on sending: no more requests in any second than the instance allows, no more at one time than were granted."""
+"""Ceilings on sending: no more requests a second than the instance allows, no more at one time than were granted."""
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Callable
 
 import gevent
 import gevent.event
 
+from probes.pace import window
+
 
 class RateGate:
-    """At most `max_rate` requests in any second (below 1/s: one in any 1/max_rate seconds), whoever sends them.
+    """At most `max_rate` requests/s, whoever sends them: of whole numbers in any second, of others as `probes.pace.window` says.
 
     Only requests that are late can bunch up so far: a schedule below the ceiling passes untouched.
     """
 
     def __init__(self, max_rate: float | None, now: Callable[[], float]) -> None:
         self._now = now
+        self._sent: deque[float] = deque()
         self.set(max_rate)
 
     def set(self, max_rate: float | None) -> None:
-        """Another ceiling from now on."""
-        self._most = 0 if max_rate is None else max(1, math.floor(max_rate + 1e-9))
-        self._window_s = 0.0 if max_rate is None else self._most / max_rate
-        self._sent: deque[float] = deque(maxlen=self._most or None)
+        """Another ceiling from now on, or the same again, as every lease tells it: what was sent just now still counts."""
+        self._most, self._window_s = (0, 0.0) if max_rate is None else window(max_rate)
+        if self._sent.maxlen != self._most:
+            self._sent = deque(self._sent, maxlen=self._most)
 
     def wait(self) -> None:
         """Waits until one more request may go, and counts it as sent then."""

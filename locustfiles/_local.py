@@ -11,7 +11,7 @@ from typing import Any
 import gevent
 import orjson
 from _engine import INTERRUPTED, Engine
-from _records import Appender
+from _records import Appender, unwritten
 from _settings import LoadSettings
 from _web import show
 from _work import Work
@@ -116,7 +116,7 @@ class Local:
             try:
                 self.engine.batch.flush()
             except OSError as error:
-                self.engine.stop(Stop(GuardName.INTERRUPTED, f"Observations cannot be written: {error.strerror}."))
+                self.engine.stop(unwritten(error))
 
     def _report(self) -> None:
         while not self._told:

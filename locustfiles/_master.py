@@ -19,7 +19,7 @@ import orjson
 from _book import Book, Member
 from _engine import INTERRUPTED
 from _local import AFTER_GUARD_S, AFTER_INTERRUPT_S, REPORT_S, Reporter, parent_gone
-from _records import Appender, Tally
+from _records import Appender, Tally, unwritten
 from _settings import LoadSettings
 from locust.env import Environment
 
@@ -81,7 +81,10 @@ class Master:
     def _take(self, member: Member, records: bytes) -> None:
         if not records:
             return
-        self._write(records)
+        try:
+            self._write(records)
+        except OSError as error:
+            self.stop(unwritten(error))
         for line in records.splitlines():
             member.lines += 1
             seen = Observation.from_record(orjson.loads(line))

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from probes.arrivals import LATE_S
+from probes.guards import GuardName, Stop
 from probes.observation import Observation, Outcome
 from probes.tokens import redact
 
@@ -33,6 +34,11 @@ class Appender:
         """Writes `data` whole."""
         while data:
             data = data[os.write(self._handle, data) :]
+
+
+def unwritten(error: OSError) -> Stop:
+    """Why a load stops whose observations find no room."""
+    return Stop(GuardName.FOLDER, f"Observations cannot be written: {error.strerror}.")
 
 
 class Batch:

@@ -134,7 +134,7 @@ def _together(entry: Any) -> tuple[int, float | None] | None:
 
 def _reported_rates(folder: Path) -> list[Any]:
     try:
-        rates = json.loads((folder / "report.json").read_text(encoding="utf-8")).get("rates", [])
+        rates = json.loads((folder / "report.json").read_text(encoding="utf-8-sig")).get("rates", [])
     except (OSError, ValueError, AttributeError):
         return []
     return rates if isinstance(rates, list) else []

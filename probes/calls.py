@@ -66,6 +66,8 @@ class Round:
 def parse(text: str) -> Call:
     """The call in `text`. Raises UsageError when it is none, or when Canvas would do something else than it says."""
     match = _LINE.match(text.strip())
+    if re.search("[\ud800-\udfff]", text):  # bytes of a command line that are no text
+        raise UsageError(f"{text.strip()!a} is not UTF-8 text: write other bytes as %FF.")
     if match is None:
         raise UsageError(f"'{text.strip()}' is not a call: write it as 'GET /api/v1/users/self'.")
     method = (match["method"] or "GET").upper()

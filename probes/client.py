@@ -156,7 +156,9 @@ class Client:
     ) -> Answer:
         """Sends `call` once and tells what was seen; `cold` takes a new connection, `name` is how observations name the call.
 
-        `timeout_s` (the instance's by default) bounds the wait for the header and again for the whole body, so that a dripping server ends.
+        `due_s` is when its schedule wanted it; a call without one is due when ceilings and slots let it go, so that none of our own waiting
+        is taken for the server's. `timeout_s` (the instance's by default) bounds the wait for the header and again for the whole body, so
+        that a dripping server ends.
         Raises UsageError when the call may not be sent, GuardStop when `max_requests` are spent; the network only makes outcomes.
         """
         asked_s = self.now()
@@ -173,7 +175,7 @@ class Client:
                 await exchange.run(request, slot, wait_s, self._max_body_bytes)
             finally:
                 slot.used = True
-                answer = self._seen(call, exchange, scenario, asked_s if due_s is None else due_s, name)
+                answer = self._seen(call, exchange, scenario, asked_s + exchange.pool_s if due_s is None else due_s, name)
                 if self._limiter is not None:
                     self._release(ticket, answer.observation)
                 if answer.observation.outcome is not Outcome.CANCELLED or answer.observation.sent_s is not None:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from probes.dialects import refuse_unknown
-from probes.errors import ConfigError
+from probes.errors import ConfigError, NoConfigError
 from probes.tokens import redact, remembered
 from probes.wording import meant
 
@@ -252,7 +252,7 @@ def normalised_url(text: str, where: str) -> str:
 def _of_environment(env: Mapping[str, str]) -> Config:
     url_variable = next((name for name in URL_VARIABLES if env.get(name)), None)
     if url_variable is None:
-        raise ConfigError(
+        raise NoConfigError(
             f"No configuration: there is no {FILE_NAME} here and {URL_VARIABLES[0]} is not set; write one, or try 'probes demo' first."
         )
     token_variable = next((name for name in TOKEN_VARIABLES if env.get(name)), None)

@@ -3,6 +3,7 @@
     ProbesError              1  it could not be done
      ├── UsageError          2  a word on the command line is wrong
      │    └── ConfigError    2  the configuration is wrong
+     │         └── NoConfigError  2  there is none
      ├── RunFolderError      1  a run folder cannot be written or read
      ├── GuardStop           4  a guard ended the run
      └── CredentialsError    5  every call was refused for its credentials
@@ -42,6 +43,10 @@ class UsageError(ProbesError):
 
 class ConfigError(UsageError):
     """The configuration is missing, unreadable or wrong."""
+
+
+class NoConfigError(ConfigError):
+    """There is no configuration at all, neither a file nor in the environment."""
 
 
 class RunFolderError(ProbesError):

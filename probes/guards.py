@@ -16,7 +16,7 @@ from probes.wording import percent
 
 
 class GuardName(StrEnum):
-    """The guards; a closed list. The last five belong to the process that runs the load, the others look at answers."""
+    """The guards; a closed list. The last six belong to the process that runs the load, the others look at answers."""
 
     REFUSALS = "refusals"
     ERRORS = "errors"
@@ -28,6 +28,7 @@ class GuardName(StrEnum):
     PARENT = "parent"
     INTERRUPTED = "interrupted"
     WORKERS = "workers"
+    FOLDER = "folder"
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,7 @@ def _report_of(path: Path) -> dict[str, Any]:
     report = path / "report.json"
     try:
         if report.stat().st_mtime >= (path / OBSERVATIONS).stat().st_mtime:
-            found = json.loads(report.read_text(encoding="utf-8"))
+            found = json.loads(report.read_text(encoding="utf-8-sig"))
             if (
                 found["schema"] == "probes.report/1"
                 and all("p50_interval" in row for row in found["latency"])

@@ -19,6 +19,8 @@ to differ by so much while too few of them show it."""
 LEAST_STEPS = 4
 FIRST_DEGREES, DEGREES_A_RUN = 4.0, 0.4
 """Degrees of freedom of that noise: what the least noise is worth, and what a difference adds to a median of them."""
+HIDDEN = 0.75
+"""Of the variance that the values' own errors tell so much may hide noise between runs: that part is known no better than noise is."""
 
 
 def splits(logs: Sequence[float], errors: Sequence[float], least: float = 0.0) -> list[int]:
@@ -28,7 +30,8 @@ def splits(logs: Sequence[float], errors: Sequence[float], least: float = 0.0) -
     """
     between = noise(logs, errors)
     weights = [1.0 / (error**2 + between) for error in errors]
-    ends = [0, *sorted(_splits(logs, weights, 0, len(logs), least)), len(logs)]
+    enough = sure(len(logs), statistics.fmean(error**2 for error in errors), between)
+    ends = [0, *sorted(_splits(logs, weights, 0, len(logs), least, enough)), len(logs)]
     return [place for before, place, after in zip(ends, ends[1:], ends[2:], strict=False) if after - before > 2]
 
 
@@ -41,13 +44,13 @@ def noise(logs: Sequence[float], errors: Sequence[float]) -> float:
     return float(max(LEAST_NOISE**2, spread - sum(error**2 for error in errors) / len(errors)))
 
 
-def _splits(logs: Sequence[float], weights: Sequence[float], start: int, end: int, least: float) -> list[int]:
-    """Those between `start` and `end`."""
+def _splits(logs: Sequence[float], weights: Sequence[float], start: int, end: int, least: float, enough: float) -> list[int]:
+    """Those between `start` and `end`, where two sides are `enough` standard errors apart."""
     place, apart = _widest(logs[start:end], weights[start:end], least)
-    if apart < sure(len(logs)):
+    if apart < enough:
         return []
     middle = start + place
-    return [*_splits(logs, weights, start, middle, least), middle, *_splits(logs, weights, middle, end, least)]
+    return [*_splits(logs, weights, start, middle, least, enough), middle, *_splits(logs, weights, middle, end, least, enough)]
 
 
 def _widest(logs: Sequence[float], weights: Sequence[float], least: float) -> tuple[int, float]:
@@ -63,8 +66,13 @@ def _widest(logs: Sequence[float], weights: Sequence[float], least: float) -> tu
     return best
 
 
-def sure(count: int) -> float:
-    """Standard errors that chance reaches with odds of `FALSE` at any place of `count` values: Student's t by Wallace (1959)."""
+def sure(count: int, own: float = 0.0, between: float = 1.0) -> float:
+    """Standard errors that chance reaches with odds of `FALSE` at any place of `count` values: Student's t by Wallace (1959).
+
+    `own` and `between` are the variances of the values' own errors, which are known, and of the noise between runs, which a few differences
+    tell: the degrees of freedom of their sum after Welch and Satterthwaite.
+    """
     degrees = FIRST_DEGREES + DEGREES_A_RUN * (count - 1)
+    degrees *= ((own + between) / (HIDDEN * own + between)) ** 2
     z = statistics.NormalDist().inv_cdf(1.0 - FALSE / (2.0 * count)) * (8.0 * degrees + 3.0) / (8.0 * degrees + 1.0)
     return math.sqrt(degrees * math.expm1(z * z / degrees))

@@ -74,8 +74,8 @@ class Quota:
 class Observation:
     """One request. Times are seconds since the run's start; what was not seen is None.
 
-    `due_s` is when the request should have gone, `sent_s` when its first byte went (after our own queueing),
-    `received_s` when its last byte came.
+    `due_s` is when the request should have gone (without a schedule: when ceilings and slots let it), `sent_s` when its first byte
+    went (after our own queueing), `received_s` when its last byte came.
     Phases: `pool_s` our own wait for a slot, `connect_s`, `tls_s` (0.0 when `reused`), `send_s`, `wait_s` (to the first byte), `receive_s`.
     The server's own account: `server_time_s` (X-Runtime), `queue_s`, `cpu_s`, `db_s` (X-Canvas-Meta).
     `facts` holds what a scenario noted of the answer, small scalars only: `items`, `per_page`, `rels`, `state` ...

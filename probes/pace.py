@@ -6,16 +6,31 @@ import math
 from collections import deque
 
 MARGIN_S = 0.02
-"""The window is a little longer than a second, so that jitter on the way does not break the promise where the server counts."""
+"""The window is at least so much longer than a second, so that jitter on the way does not break the promise where the server counts."""
+
+
+def window(most_per_s: float) -> tuple[int, float]:
+    """(calls, seconds): so many calls in any so many seconds, at least one second, are `most_per_s` for good.
+
+    Of a rate that is no whole number the next greater one in a little more than a second: 9.75 is 10 in 1.026 s, 0.5 is one in 2 s.
+    """
+    calls = max(1, math.ceil(most_per_s - 1e-9))
+    return calls, calls / most_per_s
+
+
+def lasting_per_s(most_per_s: float) -> float:
+    """The rate, calls/s, at which a long job goes through a Pace: at most its ceiling, at least 98 % of it."""
+    calls, seconds = window(most_per_s)
+    return calls / max(seconds, 1.0 + MARGIN_S)
 
 
 class Pace:
-    """No more than `most_per_s` calls in any second; below 1 no more than one in 1 / most_per_s seconds. None is no ceiling."""
+    """No more than `most_per_s` calls/s: of whole numbers in any second, of others as `window` says. None is no ceiling."""
 
     def __init__(self, most_per_s: float | None) -> None:
-        rate = math.inf if most_per_s is None else most_per_s
-        self._window_s = (1.0 if rate >= 1.0 else 1.0 / rate) + MARGIN_S
-        self._sends: deque[float] | None = None if math.isinf(rate) else deque(maxlen=max(1, math.floor(rate)))
+        calls, seconds = (0, 0.0) if most_per_s is None or math.isinf(most_per_s) else window(most_per_s)
+        self._window_s = max(seconds, 1.0 + MARGIN_S)
+        self._sends: deque[float] | None = deque(maxlen=calls) if calls else None
 
     def next_s(self, now_s: float) -> float:
         """The earliest instant from `now_s` on at which one more call may leave, none before a call that was given its instant already."""

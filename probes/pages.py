@@ -30,6 +30,8 @@ FRUITLESS_PAGES = 2
 """So many pages in a row that bring nothing new are a circle."""
 EMPTY_PAGES = 20
 """So many empty pages in a row are one too: a filter may leave some pages empty."""
+STALE_PAGES = 100
+"""So many pages in a row without a new id are one too, though their items differ: clocks and counters in them may tick."""
 REFUSED_WAIT_S = 6.0
 """Wait after a refusal that names no time: 5 s is what Canvas needs from Remaining 0 to admit again (hold 50, leak 10/s)."""
 
@@ -51,7 +53,7 @@ class Page:
     """One page: its items that no earlier page had, its answer, its number from 1.
 
     `ended` is set on the last page of a walk and on no other; `note` is one sentence for a person, where there is something to say;
-    `repeated` counts the items left out, as their id had come before; `next` is the path to go on with, this page's own where it failed,
+    `repeated` counts the items left out, as they had come before; `next` is the path to go on with, this page's own where it failed,
     None where the list is whole or nothing sensible follows.
     """
 
@@ -71,28 +73,41 @@ class _Walk:
     urls: set[str] = field(default_factory=set)
     ids: set[str] = field(default_factory=set)
     fruitless: int = 0
+    stale: int = 0
     empty: int = 0
 
     def fresh(self, found: list[Any]) -> list[Any]:
-        """The items not seen before, and a count of pages in a row without any.
+        """The items not seen before, and counts of pages in a row without any.
 
-        Items are told apart by their id; a page of items without ids is known by the whole of it.
+        An item with an id is known by the whole of it: lists of versions, or of events with overrides, name one id again and again. A page
+        of items without ids is known by the whole of the page.
         """
-        whole = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()
-        again = bool(found) and whole in self.ids
-        self.ids.add(whole)
-        new = [] if again else [item for item in found if self._first_time(item)]
+        again = bool(found) and not self._first(_digest(found))
+        new = [] if again else [item for item in found if _id(item) is None or self._first(_digest(item))]
+        ids = [self._first(f"id {key}") for key in map(_id, found) if key is not None]
         self.fruitless = self.fruitless + 1 if found and not new else 0
+        self.stale = self.stale + 1 if ids and not any(ids) else 0
         self.empty = 0 if found else self.empty + 1
         return new
 
-    def _first_time(self, item: Any) -> bool:
-        key = item.get("id") if isinstance(item, dict) else None
-        if not isinstance(key, int | str):
-            return True
-        known = f"id {key}" in self.ids
-        self.ids.add(f"id {key}")
+    @property
+    def circling(self) -> bool:
+        """Whether the last pages brought nothing new."""
+        return self.fruitless >= FRUITLESS_PAGES or self.empty >= EMPTY_PAGES or self.stale >= STALE_PAGES
+
+    def _first(self, key: str) -> bool:
+        known = key in self.ids
+        self.ids.add(key)
         return not known
+
+
+def _id(item: Any) -> int | str | None:
+    key = item.get("id") if isinstance(item, dict) else None
+    return key if isinstance(key, int | str) else None
+
+
+def _digest(document: Any) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 async def walk(
@@ -167,7 +182,7 @@ def _obstacle(client: Client, seen: _Walk, url: str, number: int, limit: int | N
         )
     if target(url) in seen.urls:
         return Ended.LOOP, f"Page {number} names a page that was read before as its next: the list goes in a circle."
-    if seen.fruitless >= FRUITLESS_PAGES or seen.empty >= EMPTY_PAGES:
+    if seen.circling:
         return Ended.LOOP, f"Page {number} brought nothing new, like the one before: the list goes in a circle."
     if limit is not None and number >= limit:
         return Ended.LIMIT, f"Stopped after {number} pages as asked; there are more."

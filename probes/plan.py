@@ -12,6 +12,7 @@ import numpy as np
 
 from probes.book.ledger import Ledger
 from probes.bucket import Bucket
+from probes.pace import lasting_per_s
 from probes.safety import FASTEST_PER_S, even_rate, workers
 from probes.twin import Twin
 
@@ -79,7 +80,7 @@ def plan(
         _one_by_one(twin, calls, error),
         _even(twin, calls, odds, max_rate, low, error),
         _workers(twin, calls, odds, max_in_flight, error),
-        _level_aware(twin, calls, max_in_flight),
+        _paced(_level_aware(twin, calls, max_in_flight), calls, max_rate),
     ]
     return best_of([one for one in found if one is not None], calls, odds, slowest_s(twin, max_rate, max_in_flight))
 
@@ -143,6 +144,12 @@ def _level_aware(twin: Twin, calls: int, max_in_flight: int | None) -> Strategy:
         return told
     paced = min(calls, PACED_CALLS)
     return replace(told, seconds=of_replays([level_aware_run(twin, paced, REPLAYS, max_in_flight)], paced, calls).seconds)
+
+
+def _paced(strategy: Strategy, calls: int, max_rate: float | None) -> Strategy:
+    """The strategy as the limiter's own ceiling lets it go: its window is a little longer than the rate asks for."""
+    least_s = 0.0 if max_rate is None else (calls - 1) / lasting_per_s(max_rate)
+    return replace(strategy, seconds=max(strategy.seconds, least_s))
 
 
 def of_replays(runs: Sequence[LevelAwareRun], part: int, calls: int) -> Strategy:

@@ -70,7 +70,8 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
         progress("enrolments")
         states = "".join(f"&state[]={state}" for state in ENROLLMENT_STATES)
         path = f"{base}/enrollments?per_page=100{states}"
-        roster.enrollments = await _list(client, roster, path, "enrolments", "to see the list of users in the course (read_roster)")
+        found = await _list(client, roster, path, "enrolments", "to see the list of users in the course (read_roster)")
+        roster.enrollments = list(_by_id(found).values())
         _join(roster)
         await _all_channels(client, roster, progress)
     except GuardStop as stop:

@@ -176,7 +176,7 @@ def _manifest_text(manifest: dict[str, Any]) -> str:
 def _manifest_of(folder: Path) -> dict[str, Any]:
     unknown: dict[str, Any] = {"schema": SCHEMA, "command": [], "instances": [], "ended": None}
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8-sig"))
     except (OSError, ValueError, RecursionError):
         return unknown
     if not isinstance(manifest, dict):

@@ -154,3 +154,9 @@ def test_a_call_of_a_kind() -> None:
     """A call that counts as one of many is named by its kind and still asks its own path."""
     call = Call("GET", "/api/v1/users/7", alike="GET /api/v1/users/:id")
     assert (call.name, call.path) == ("GET /api/v1/users/:id", "/api/v1/users/7")
+
+
+def test_bytes_that_are_no_text_are_no_call() -> None:
+    """A byte of a command line that is not UTF-8 is refused in words before anything is sent."""
+    with pytest.raises(UsageError, match=r"^'GET /a\?x=.*udcff' is not UTF-8 text: write other bytes as %FF\.$"):
+        parse("GET /a?x=\udcff")

@@ -66,7 +66,7 @@ def test_each_says_n_failures_time_and_version(drawn: dict[str, Picture], told: 
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("latency", ["n = 237 answers, 7 failed, 0 refused", "beta, median 0.42 s (n = 79)", "objective 2 s"]),
+        ("latency", ["n = 237 answers, 7 failed, 0 refused", "beta, median 0.42 s (n = 79)", "slow from 2 s"]),
         ("tank", ["n = 624 answers, 0 failed, 62 refused", "n = 208, 21 refused", "units remaining"]),
         (
             "safe-rate",
@@ -84,6 +84,16 @@ def test_what_pictures_say(drawn: dict[str, Picture], name: str, said: list[str]
     """Numbers on the pictures are those of the run."""
     text = words(drawn[name])
     assert [one for one in said if one not in text] == []
+
+
+@pytest.mark.parametrize(("facts", "says"), [({}, ("slow from 2 s", "")), ({"objective_s": 10.0}, ("objective 10 s", "objective 10 s"))])
+def test_the_objective_is_the_loads_own(tmp_path: Path, facts: dict[str, float], says: tuple[str, str]) -> None:
+    """Of a load the objective that its guard held is drawn, and none where it had none: elsewhere the line is where slow begins."""
+    run = made(tmp_path, "beta", loads=[load("beta", 5.0, 0.4)], **facts)
+    run.append_lines(o.line() for o in latency("beta", random.Random(1)))
+    found = charts.pictures(material(run))
+    told = ["\n".join(re.findall(r"(?:objective|slow from) .*", words(found[name]))) for name in ("latency", "load")]
+    assert told == list(says)
 
 
 def test_an_empty_run_has_no_picture(tmp_path: Path) -> None:

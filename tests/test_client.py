@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import json
+import math
 import socket
 import ssl
 import struct
@@ -703,9 +704,9 @@ def app_of(handler: Callable[[], Awaitable[None]]) -> httpx.ASGITransport:
     return httpx.ASGITransport(app=app)
 
 
-@pytest.mark.parametrize(("rate", "count", "least_s"), [(5.0, 20, 3.0), (0.5, 4, 6.0), (2.7, 9, 4.0)])
+@pytest.mark.parametrize(("rate", "count", "least_s"), [(5.0, 20, 3.0), (0.5, 4, 6.0), (2.7, 9, 2.2)])
 def test_max_rate_holds_in_every_second(rate: float, count: int, least_s: float) -> None:
-    """In no window of one second (1/rate where that is longer) do more requests go than `max_rate` allows; virtual time."""
+    """In no second (1/rate where that is longer) go more requests than `max_rate`, or the next whole number; virtual time."""
 
     async def main() -> list[float]:
         starts: list[float] = []
@@ -721,8 +722,23 @@ def test_max_rate_holds_in_every_second(rate: float, count: int, least_s: float)
     starts = run_virtually(main())
     window = max(1.0, 1.0 / rate)
     assert len(starts) == count
-    assert max(sum(start <= one < start + window for one in starts) for start in starts) <= max(1.0, rate)
+    assert max(sum(start <= one < start + window for one in starts) for start in starts) <= math.ceil(rate)
     assert starts[-1] - starts[0] >= least_s
+
+
+def test_waiting_for_our_own_ceiling_is_no_latency() -> None:
+    """A call without a schedule is due when `max_rate` lets it go: the wait before is told apart; one with a schedule is due by that."""
+
+    async def main() -> list[Observation]:
+        async def handler() -> None:
+            await asyncio.sleep(0.1)
+
+        async with Client(Instance("here", "http://127.0.0.1", max_rate=0.5), transport=app_of(handler)) as client:
+            return [await client.send(SELF, scenario="test", due_s=due) for due in (None, None, 2.5)]
+
+    seen = run_virtually(main())
+    assert [one.latency_s for one in seen] == pytest.approx([0.1, 0.1, 4.1 - 2.5])
+    assert [one.pool_s for one in seen] == pytest.approx([0.0, 1.9, 1.9])
 
 
 def test_without_trace_events_the_loops_time_counts() -> None:

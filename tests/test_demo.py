@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 from contextlib import redirect_stderr, redirect_stdout
 from io import StringIO
@@ -54,6 +56,26 @@ def test_the_command(tmp_path: Path) -> None:
     assert "throttled" not in {o.outcome for o in run.observations()}
     assert (folder / "report.html").is_file()
     assert err.getvalue().startswith("Starting three simulated instances: test, beta and sandbox.\n")
+
+
+class Interrupting(Settings):
+    """Ctrl-C comes when the second scenario begins."""
+
+    def say(self, text: str) -> None:
+        """Talk that goes nowhere."""
+        if text.startswith("latency: "):
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_interrupted(tmp_path: Path) -> None:
+    """With --json an interrupt ends the asking only: the document of what was seen, and the run knows."""
+    told, interrupt = job.demo(Interrupting(out=tmp_path, as_json=True), SMALL)
+    jsonschema.validate(told.document, SCHEMA)
+    assert isinstance(interrupt, KeyboardInterrupt)
+    (folder,) = tmp_path.iterdir()
+    run = Run.open(folder)
+    assert (run.manifest["ended"], {o.scenario for o in run.observations() if o.ok}) == ("interrupted", {"reach"})
+    assert {finding.instance for finding in told.findings if finding.kind == "answers"} == {"test", "beta", "sandbox"}
 
 
 def test_instances_end_with_the_block() -> None:

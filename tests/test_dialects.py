@@ -206,6 +206,8 @@ def test_what_a_status_means_by_itself(statuses: tuple[int, ...], outcome: Outco
         ("<https://a/x>; rel=next", {"next": "https://a/x"}),
         ("<https://a/x>;REL=NEXT", {"next": "https://a/x"}),
         ('<https://a/x>; title="a, b; c"; rel="next"', {"next": "https://a/x"}),
+        ('<https://a/x>; title="a; rel=\\"prev\\""; rel="next"', {"next": "https://a/x"}),
+        ("<https://a/x>; rel='next'", {"next": "https://a/x"}),
         ('<https://a/x>; rel="next last"', {"next": "https://a/x", "last": "https://a/x"}),
         ('<https://a/1>; rel="next", <https://a/2>; rel="next"', {"next": "https://a/1"}),
         ('</x?page=2>; rel="next"', {"next": "https://a/x?page=2"}),

@@ -9,6 +9,7 @@ CODES = {
     errors.ProbesError: 1,
     errors.UsageError: 2,
     errors.ConfigError: 2,
+    errors.NoConfigError: 2,
     errors.RunFolderError: 1,
     errors.GuardStop: 4,
     errors.CredentialsError: 5,

@@ -157,7 +157,7 @@ def test_items_that_come_again_are_counted(fetch: Fetcher) -> None:
     code, out, said = fetch("things", "--all")
     assert (code, numbers(out)) == (0, [1, 2, 3])
     assert said.splitlines()[-1] == (
-        f"3 items from 2 pages, 2 more left out, as their id had come before. Calls are kept in {fetch.run.folder}."
+        f"3 items from 2 pages, 2 more left out, as they had come before. Calls are kept in {fetch.run.folder}."
     )
 
 

@@ -420,6 +420,14 @@ def test_new_connections_take_no_part_in_the_time_of_a_call() -> None:
     assert [finding.says.partition("n = ")[2] for finding in found if finding.kind == "latency"] == ["8."]
 
 
+def test_there_is_one_median_of_a_call() -> None:
+    """The scenario that tells best, as in the report's table, tells what a call takes; others that asked it too do not."""
+    found = findings.judge([*several(9, scenario="compare", flight_s=0.4), *several(8), *several(7, scenario="timeouts", flight_s=0.6)])
+    assert [finding.says.partition(";")[0] for finding in found if finding.kind == "latency"] == [
+        f"'{SELF}' takes 0.20 s at test in the median (0.20 s to 0.20 s)"
+    ]
+
+
 def test_a_timeout_is_thrice_the_slowest() -> None:
     """The read timeout to set is three times the slowest answer."""
     found = findings.judge([*several(79, scenario="timeouts"), made(scenario="timeouts", flight_s=6.0)])

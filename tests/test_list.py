@@ -73,8 +73,17 @@ def test_the_version() -> None:
 def test_list_without_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a configuration there is no instance, and it says what to do; one that was named must exist."""
     monkeypatch.chdir(tmp_path)
-    told = listing(Settings())
-    assert told.document["instances"] == []
+    told, wrong = listing(Settings())
+    assert (told.document["instances"], wrong) == ([], None)
     assert "Instances: none. No configuration: " in told.text
-    with pytest.raises(ConfigError):
-        listing(Settings(config=tmp_path / "gone.toml"))
+    assert isinstance(listing(Settings(config=tmp_path / "gone.toml"))[1], ConfigError)
+
+
+def test_list_with_a_broken_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What needs no instance is listed all the same, then what is wrong is said on stderr, exit 2."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "probes.toml").write_text("[instances.x", encoding="utf-8")
+    ended = command(tmp_path, "list", "--json")
+    assert (ended.code, ended.document["instances"], len(ended.document["dialects"])) == (2, [], 6)
+    assert ended.err == f"probes: {ended.document['source']}\n"
+    assert "probes.toml is not valid TOML: " in ended.err

@@ -13,10 +13,11 @@ from probes.config import Instance, Kind
 from probes.errors import UsageError
 from probes.findings import Severity
 from probes.guards import GuardLimits
-from probes.jobs.load import OPTIONS, Asked, findings, line, plan_of, text, words_of
+from probes.jobs.load import OPTIONS, Asked, _stop, findings, line, plan_of, text, words_of
 from probes.load.outcome import LoadOutcome, LoadProgress, Reckoning, lines_from, percentile, percentiles
 from probes.load.plan import LoadPlan
 from probes.load.reckoning import reckon
+from probes.runs import Run
 
 SELF = parse("GET /api/v1/users/self")
 INSTANCE = Instance("sim", "http://127.0.0.1:1", Kind.SIMULATED, allow_load=True, secret="the-token")
@@ -202,6 +203,16 @@ def test_what_a_stop_held_back_is_neither_late_nor_punctual(tmp_path: Path) -> N
     assert shares == [0.5, 0.5, 0.5]
 
 
+def test_a_folder_that_takes_no_more(tmp_path: Path) -> None:
+    """What could not be written is counted beside; it is no guard's doing, so the run says it, which exits 1."""
+    said = report(ended_s=2.0, handed=20, requests=5, stopped_by="folder", why="Observations cannot be written: No space left on device.")
+    came = outcome_of(tmp_path, [record(0.0, sent=0.0, received=0.1)], said)
+    assert (came.requests, came.lost) == (1, ["4 more requests were sent that could not be written down."])
+    run = Run.create(tmp_path, ["load"], [])
+    assert (_stop(came, run), run.unkept) == (None, came.why)
+    assert text("sim", came, "x").splitlines()[3:5] == [f"  {came.lost[0]}", f"  stopped: {came.why}"]
+
+
 def test_a_load_that_a_guard_stopped_at_once(tmp_path: Path) -> None:
     """What was handed out ahead, and a first request that takes no time, are no rate above what was asked."""
     said = report(ended_s=0.012, handed=2, stopped_by="maintenance", why="So.")
@@ -268,6 +279,7 @@ def test_refusals_are_a_finding() -> None:
         ({"rate_per_s": 1.0, "duration": "soon"}, "is not a duration"),
         ({"rate_per_s": 1.0, "calls": ()}, "Say what to send"),
         ({"rate_per_s": 1.0, "calls": ("FETCH /x",)}, "is not a method"),
+        ({"rate_per_s": 1.0, "start_per_s": 5.0}, "--from is the first rate of a ramp: add --arrivals ramp"),
         ({"rate_per_s": 1.0, "arrivals": "sine"}, "use even, poisson or ramp"),
         ({"rate_per_s": 1.0, "calls_file": Path("no-such-file")}, "no-such-file cannot be read: No such file or directory"),
     ],

@@ -155,10 +155,25 @@ def test_the_rate_gate() -> None:
     RateGate(None, lambda: 0.0).wait()
 
 
-def test_a_slow_ceiling() -> None:
-    """Below one a second the window is longer: 0.5/s is one in two seconds."""
-    gate = RateGate(0.5, lambda: 0.0)
-    assert (gate._most, gate._window_s) == (1, 2.0)
+def test_the_rate_gate_remembers() -> None:
+    """A ceiling told again, or another one, forgets nothing that was sent: a worker hears its share ten times a second."""
+    now = [0.0]
+    gate = RateGate(4.0, lambda: now[0])
+    for _ in range(4):
+        gate.set(4.0)
+        gate.wait()
+    gate.set(2.0)
+    began = gate._sent
+    assert (list(began), gate._sent[0] + gate._window_s) == ([0.0, 0.0], 1.0)
+    gate.set(2.0)
+    assert gate._sent is began
+
+
+@pytest.mark.parametrize(("rate", "most", "window_s"), [(0.5, 1, 2.0), (9.75, 10, 10 / 9.75)])
+def test_a_ceiling_that_is_no_whole_number(rate: float, most: int, window_s: float) -> None:
+    """The window is longer than a second, so that none holds more than the next whole number: late requests cannot bunch up twice."""
+    gate = RateGate(rate, lambda: 0.0)
+    assert (gate._most, gate._window_s) == (most, window_s)
 
 
 def test_the_flight_gate() -> None:
@@ -242,6 +257,21 @@ def test_a_batch_keeps_what_could_not_be_written(tmp_path: Path) -> None:
     full[0] = False
     batch.flush()
     assert (tmp_path / "lines").read_bytes() == b"a\nb\n"
+
+
+def test_a_folder_that_takes_no_more() -> None:
+    """Where a line cannot be written the load stops for that reason, and the answer itself still counts."""
+
+    def full(_: bytes) -> None:
+        raise OSError(28, "No space left on device")
+
+    place = Instance("sim", "http://127.0.0.1:9", Kind.SIMULATED)
+    engine = Engine(LoadSettings(place, (SELF,), {}, 60.0, 3, GuardLimits(max_refusals=9), None, 0.0), Mix((SELF,)), full)
+    engine._record(observation(outcome=Outcome.THROTTLED, status=429))
+    assert engine.stopping is not None
+    assert (engine.stopping.guard, engine.stopping.why) == ("folder", "Observations cannot be written: No space left on device.")
+    assert (engine.tally.requests, engine.guard.refused) == (1, 1)
+    engine.wire.close()
 
 
 def test_the_tally() -> None:

@@ -176,6 +176,30 @@ def test_ever_new_urls_for_the_same_items() -> None:
     assert pages[-1].note == "Page 3 brought nothing new, like the one before: the list goes in a circle."
 
 
+def test_versions_of_one_id_are_all_kept() -> None:
+    """Lists of versions, and of events with overrides, name an id again and again: only an item that is the same as a whole is left out."""
+
+    def respond(path: str, query: dict[str, list[str]]) -> Reply:
+        page = int(query.get("page", ["1"])[0])
+        link_to = link("next", f"{BASE}{path}?page={page + 1}") if page < 3 else {}
+        return 200, link_to, [{"id": 7, "attempt": page}, {"id": 7, "attempt": page + 1}]
+
+    pages, _, _ = walked(respond)
+    assert [item["attempt"] for page in pages for item in page.items] == [1, 2, 3, 4]
+    assert ([page.repeated for page in pages], pages[-1].ended) == ([0, 1, 1], Ended.COMPLETE)
+
+
+def test_a_circle_of_items_that_tick() -> None:
+    """Ever new URLs, ever the same ids, a clock in each item: a circle after a hundred pages."""
+
+    def respond(path: str, query: dict[str, list[str]]) -> Reply:
+        page = int(query.get("page", ["1"])[0])
+        return 200, link("next", f"{BASE}{path}?page={page + 1}"), [{"id": 1, "now": page}]
+
+    pages, _, asked = walked(respond)
+    assert (pages[-1].ended, len(asked)) == (Ended.LOOP, 101)
+
+
 def test_a_circle_of_items_without_ids() -> None:
     """Without ids the whole page tells that it came before; equal items within pages are kept."""
 

@@ -49,6 +49,7 @@ def test_ceilings() -> None:
     planned = plan(twin(), 200, max_rate=2.0, max_in_flight=3)
     assert min(strategy.seconds for strategy in planned.strategies) >= 199 / 2.0
     assert planned.strategy("workers").in_flight == 3
+    assert plan(twin(), 200, max_rate=4.0).strategy("level_aware").seconds == pytest.approx(199 * 1.02 / 4)
     alone = plan(twin(), 200, max_in_flight=1)
     assert alone.strategy("level_aware").seconds == pytest.approx(200 * 0.45, rel=0.1)
     assert alone.strategy("workers").in_flight == 1

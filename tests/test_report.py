@@ -483,3 +483,11 @@ def test_a_run_of_two_calls_tells_the_tightest(tmp_path: Path) -> None:
     run = made(tmp_path, *(o.line() for o in latency("beta", random.Random(2), 20)), rates=rates)
     run.note(comparisons=[{**pair("beta", "x", 1.7), "differs": False}])
     assert report.document(run)["answers"][0]["says"] == "beta: 2.94 calls/s, 4 in flight, bound by outflow, the tightest of 2 calls"
+
+
+def test_a_plan_that_is_none(tmp_path: Path) -> None:
+    """What somebody wrote into a manifest in place of a plan is left out of the tables."""
+    run = Run.create(tmp_path, ["plan"], [instance("test")])
+    run.append_lines([observed("test", "latency", 0.0).line()])
+    run.note(plans=[{"strategies": None}, {"strategies": ["even"]}, {}])
+    assert "plans" not in tables.tables(report.document(run))

@@ -103,3 +103,9 @@ def test_only_so_many_are_kept_whole(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert len(columns) == 28
     assert columns.left_out == {"load": 12, "latency": 4}
     assert len(columns.kept) == 12
+
+
+def test_half_an_emoji_costs_no_line(tmp_path: Path) -> None:
+    """A line whose text holds a lone surrogate, as JSON may, counts like any other: what cannot be told becomes a question mark."""
+    columns = Aggregate(run_of(tmp_path, observed("beta", "latency", 0.0, call="GET /\ud83d").line()))
+    assert (len(columns), columns.broken, columns.calls.words) == (1, [], ["GET /?"])

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from probes.report.material import Material
 
-OBJECTIVE_S = 2.0
+SLOW_S = 2.0
 """The median above which the findings call a call slow."""
 LEAST_DRAWN = 2
 LEAST_SHARE = 0.02
@@ -26,10 +26,10 @@ LEAST_SHARE = 0.02
 QUANTILES = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 
-def objective_s(material: Material) -> float:
-    """The latency that the run was asked to keep, else the one of the findings."""
+def objective_s(material: Material) -> float | None:
+    """The latency that the run's load was asked to keep; None where it was asked none."""
     value = material.run.manifest.get("objective_s")
-    return float(value) if isinstance(value, int | float) and value > 0 else OBJECTIVE_S
+    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _shown(material: Material) -> tuple[str | None, list[dict[str, Any]]]:
@@ -46,7 +46,7 @@ def _indices(material: Material, row: dict[str, Any]) -> NDArray[np.intp]:
 
 
 def ecdf(material: Material) -> Picture | None:
-    """Share of calls answered within a time, one step line for each instance, the objective, failures as marks along the bottom."""
+    """Share of calls answered within a time, one step line for each instance, what is slow, failures as marks along the bottom."""
     call, rows = _shown(material)
     if not rows:
         return None
@@ -63,10 +63,12 @@ def ecdf(material: Material) -> Picture | None:
         label = f"{style.named(row['instance'], 18)}{median} (n = {row['n']:,})"
         axis.step(times[picked], shares[picked], where="post", color=SERIES[number], linestyle=DASHES[number], label=label)
         _failures(axis, material, indices, number)
-    axis.axvline(objective_s(material), color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
+    objective = objective_s(material)
+    bound = SLOW_S if objective is None else objective
+    axis.axvline(bound, color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
     axis.annotate(
-        f"objective {style.short_seconds(objective_s(material))}",
-        (objective_s(material), 1.0),
+        f"{'slow from' if objective is None else 'objective'} {style.short_seconds(bound)}",
+        (bound, 1.0),
         (-4, -2),
         textcoords="offset points",
         ha="right",

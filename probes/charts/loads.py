@@ -112,18 +112,8 @@ def _latency(axis: Any, loads: list[dict[str, Any]], material: Material) -> None
         _marks(axis, loads, [one["latency_s"].get(percentile) for one in loads], colour, number)
     axis.set_yscale("log")
     style.seconds_axis(axis.yaxis)
-    top = objective_s(material)
-    axis.axhline(top, color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
-    axis.annotate(
-        f"objective {style.short_seconds(top)}",
-        (0.0, top),
-        (4, 2),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        ha="left",
-        fontsize=8,
-        color=MUTED,
-    )
+    if (top := objective_s(material)) is not None:
+        _objective(axis, top)
     refused = [one for one in loads if one.get("refused") and _at_a_rate(one)]
     if refused:
         first = refused[0]["offered_per_s"]
@@ -138,6 +128,21 @@ def _latency(axis: Any, loads: list[dict[str, Any]], material: Material) -> None
             fontsize=8,
             color=MUTED,
         )
+
+
+def _objective(axis: Any, top: float) -> None:
+    """The latency that the guard was to hold, as a dashed line."""
+    axis.axhline(top, color=ALARM, linewidth=1.0, linestyle=(0, (2, 2)))
+    axis.annotate(
+        f"objective {style.short_seconds(top)}",
+        (0.0, top),
+        (4, 2),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="left",
+        fontsize=8,
+        color=MUTED,
+    )
 
 
 def _achieved(axis: Any, loads: list[dict[str, Any]]) -> None:

@@ -143,7 +143,7 @@ def list_(config: ConfigFile = None, as_json: AsJson = False, quiet: Quiet = Fal
     from probes.jobs.listing import listing
 
     common = settings(config, RESULTS, as_json=as_json, quiet=quiet)
-    tell(common, listing(common))
+    _tell_then_end(common, *listing(common))
 
 
 def _tell_then_end(common: Settings, told: Told, ends: ProbesError | KeyboardInterrupt | None) -> None:

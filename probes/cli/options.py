@@ -74,7 +74,7 @@ def printed(text: str) -> bool:
     Raises OSError when it cannot be written, as on a full disk.
     """
     try:
-        typer.echo(text)
+        typer.echo(text.encode(sys.stdout.encoding or "utf-8", "backslashreplace").decode(sys.stdout.encoding or "utf-8"))
     except BrokenPipeError:
         drop_output()
         return False

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from urllib.parse import urljoin
 
 _TARGET = re.compile(r"<([^>]*)>")
-_PARAMETER = re.compile(r""";\s*(?P<name>[^\s=;,"<>]+)\s*(?:=\s*(?:"(?P<quoted>[^"]*)"?|(?P<plain>[^\s;,"<>]*)))?\s*""")
+_PARAMETER = re.compile(r""";\s*(?P<name>[^\s=;,"<>]+)\s*(?:=\s*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"?|(?P<plain>[^\s;,"<>]*)))?\s*""")
 
 
 def links(headers: Mapping[str, str], base: str = "") -> dict[str, str]:
@@ -21,7 +21,7 @@ def links(headers: Mapping[str, str], base: str = "") -> dict[str, str]:
         while (parameter := _PARAMETER.match(text, position)) is not None:
             position = parameter.end()
             if parameter["name"].lower() == "rel" and not rels:
-                rels = (parameter["quoted"] or parameter["plain"] or "").lower().split()
+                rels = (parameter["quoted"] or parameter["plain"] or "").lower().strip("'").split()
         url = _absolute(target[1].strip(), base)
         for rel in rels if url else ():
             found.setdefault(rel, url)

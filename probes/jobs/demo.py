@@ -16,7 +16,7 @@ from probes.design import Design
 from probes.jobs import compare, run
 from probes.jobs.confirm import confirm
 from probes.jobs.rate import Measured, documents_of
-from probes.jobs.session import Settings, Told, open_run, run_async, write_report
+from probes.jobs.session import Settings, Told, how_ended, open_run, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
 from probes.runs import Run
@@ -46,18 +46,37 @@ class Size:
         return asked + len(compare.plan(self.pairs)) + 1 + self.rate_budget
 
 
-def demo(settings: Settings, size: Size = Size()) -> Told:
-    """Measures, estimates, compares, confirms and reports; the document is `probes.report/1`. Raises RunFolderError."""
+def demo(settings: Settings, size: Size = Size()) -> tuple[Told, KeyboardInterrupt | None]:
+    """Measures, estimates, compares, confirms and reports; the document is `probes.report/1`.
+
+    With --json an interrupt ends the asking only and comes back, to be raised after telling. Raises RunFolderError before anything is
+    measured.
+    """
     settings.say("Starting three simulated instances: test, beta and sandbox.")
     with instances() as served, open_run(settings, ["demo"], served) as folder:
         with progress(settings, "measuring", size.requests * len(served)) as bar:
-            documents = run_async(_measured(settings, folder, served, size, clients_watched_by(bar)))
-        confirmed = [instance for instance in served if size.confirmed and instance.name == CONFIRMED]
-        for instance in confirmed:
-            confirm(settings, instance, [CALL], documents[instance.name], folder, beyond=False)
+            asking = _measured(settings, folder, served, size, clients_watched_by(bar))
+            documents, halt = run_until(settings, folder, asking, {})
+        if documents and size.confirmed:
+            halt = _confirmed(settings, served, documents, folder)
         rates = [{"instance": name, **document} for name, entries in documents.items() for document in entries]
-        found = _concluded(folder, rates)
-    return Told(report.document(folder), text(folder, rates, found), found, folder.unkept)
+        rates = rates or run.rates_of(list(folder.observations()))
+        found = _concluded(folder, rates, how_ended(halt))
+    return Told(report.document(folder), text(folder, rates, found), found, folder.unkept), to_raise(halt)
+
+
+def _confirmed(
+    settings: Settings, served: Sequence[Instance], documents: dict[str, list[dict[str, Any]]], folder: Run
+) -> KeyboardInterrupt | None:
+    """Confirms by Locust what may be; with --json the interrupt that ended it, as what was measured stands."""
+    try:
+        for instance in (one for one in served if one.name == CONFIRMED):
+            confirm(settings, instance, [CALL], documents[instance.name], folder, beyond=False)
+    except KeyboardInterrupt as stop:
+        if not settings.as_json:
+            raise
+        return stop
+    return None
 
 
 @contextmanager
@@ -94,8 +113,8 @@ async def _asked(folder: Run, instance: Instance, budget: int, make: run.MakeCli
     return design, seen
 
 
-def _concluded(folder: Run, rates: list[dict[str, Any]]) -> list[findings.Finding]:
-    folder.finish("done", rates=rates)
+def _concluded(folder: Run, rates: list[dict[str, Any]], ended: str) -> list[findings.Finding]:
+    folder.finish(ended, rates=rates)
     pairs = compare.pairs_of(folder)
     found = findings.judge(list(folder.observations()), rates=rates, comparisons=pairs, facts=folder.manifest)
     folder.keep(comparisons=pairs, findings=[finding.document() for finding in found])

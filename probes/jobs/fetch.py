@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from probes.addresses import origin, target, without_secrets
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError, UsageError
 from probes.jobs.session import Halt, Settings, client_for, cut_short, how_ended, open_run, run_until
-from probes.jobs.terminal import Bar, answers_to, progress
+from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.observation import Outcome
 from probes.runs import Run
 from probes.tokens import redact
@@ -134,7 +133,7 @@ def _go_on(settings: Settings, fetched: Fetched, name: str) -> str:
 
 
 def _left_out(repeated: int) -> str:
-    return "" if repeated == 0 else f", {repeated} more left out, as {'its' if repeated == 1 else 'their'} id had come before"
+    return "" if repeated == 0 else f", {repeated} more left out, as {'it' if repeated == 1 else 'they'} had come before"
 
 
 def _counted(count: int, what: str) -> str:
@@ -210,7 +209,7 @@ def _handed_out(items: list[Any], line: Callable[[str], None]) -> bool:
     """Hands the items out as lines; False when the reader went away, as `head` does."""
     try:
         for item in items:
-            line(redact(json.dumps(item, ensure_ascii=False)))
+            line(redact(json_line(item)))
     except BrokenPipeError:
         return False
     return True

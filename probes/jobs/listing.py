@@ -6,22 +6,20 @@ from typing import Any
 
 from probes import dialects, scenarios
 from probes.config import Config
-from probes.errors import ConfigError
+from probes.errors import ConfigError, NoConfigError
 from probes.findings import KINDS
 from probes.jobs.session import Settings, Told
 
 SCHEMA = "probes.list/1"
 
 
-def listing(settings: Settings) -> Told:
-    """What there is to ask and to find. A missing configuration is no error here: it lists no instance and says why."""
-    try:
-        config = settings.load()
-        source: str | None = config.source
-    except ConfigError as error:
-        if settings.config is not None:
-            raise
-        config, source = Config({}, ""), str(error)
+def listing(settings: Settings) -> tuple[Told, ConfigError | None]:
+    """What there is to ask and to find, and what is wrong with the configuration, to be raised once that is told: then no instance is told.
+
+    That there is none at all is no error here.
+    """
+    config, wrong = _configured(settings)
+    source = config.source if wrong is None else str(wrong)
     document = {
         "schema": SCHEMA,
         "scenarios": [_scenario(name) for name in scenarios.names()],
@@ -32,7 +30,14 @@ def listing(settings: Settings) -> Told:
         "source": source,
         "findings": [{"kind": kind, "means": means} for kind, means in KINDS.items()],
     }
-    return Told(document, _text(document))
+    return Told(document, _text(document)), None if isinstance(wrong, NoConfigError) else wrong
+
+
+def _configured(settings: Settings) -> tuple[Config, ConfigError | None]:
+    try:
+        return settings.load(), None
+    except ConfigError as error:
+        return Config({}, ""), error
 
 
 def _scenario(name: str) -> dict[str, Any]:

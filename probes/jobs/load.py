@@ -12,7 +12,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
-from probes.guards import GuardLimits, refuse_unless_allowed
+from probes.guards import GuardLimits, GuardName, refuse_unless_allowed
 from probes.jobs.calls import calls_of
 from probes.jobs.session import Settings, Told, how_ended, open_run
 from probes.jobs.terminal import watched
@@ -72,6 +72,7 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
     instance = _instance(settings, asked)
     plan = plan_of(instance, asked)
     with open_run(settings, words_of(asked), [instance]) as run:
+        run.note(objective_s=plan.limits.objective_s)
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with live(settings) as progress:
             outcome, interrupt = _loaded(settings, plan, run, progress)
@@ -80,8 +81,8 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
         run.keep(loads=[{"instance": instance.name, **document}])
         if outcome.requests and outcome.outcomes.get("unauthorized") == outcome.requests:
             raise CredentialsError(f"Every call to {instance.name} was refused for its credentials (401): check the token.")
-        stop = interrupt or _stop(outcome)
-        run.finish(how_ended(stop))
+        stop = interrupt or _stop(outcome, run)
+        run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
     return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
 
 
@@ -97,7 +98,11 @@ def _loaded(
         return interrupt.outcome, interrupt
 
 
-def _stop(outcome: LoadOutcome) -> GuardStop | None:
+def _stop(outcome: LoadOutcome, run: Run) -> GuardStop | None:
+    """The guard that is to be raised; a folder that takes no more is no guard's doing, and is said by the run."""
+    if outcome.stopped_by == GuardName.FOLDER:
+        run.unkept = run.unkept or outcome.why
+        return None
     return None if outcome.stopped_by is None else GuardStop(f"Stopped by guard '{outcome.stopped_by}': {outcome.why}")
 
 
@@ -172,7 +177,8 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
         lines.append(f"  {_limit(outcome)}")
     lines += [f"  {loss}" for loss in outcome.lost]
     if outcome.stopped_by is not None:
-        lines.append(f"  stopped by guard '{outcome.stopped_by}': {outcome.why}")
+        by = "" if outcome.stopped_by == GuardName.FOLDER else f" by guard '{outcome.stopped_by}'"
+        lines.append(f"  stopped{by}: {outcome.why}")
     return "\n".join([*lines, f"Run folder: {folder}", f"Next: probes report {folder}"])
 
 
@@ -200,6 +206,8 @@ def _instance(settings: Settings, asked: Asked) -> Instance:
 
 
 def _schedule(asked: Asked, rate_per_s: float) -> Spec:
+    if asked.start_per_s and asked.arrivals != "ramp":
+        raise UsageError(f"--from is the first rate of a ramp: add --arrivals ramp, or leave it out of arrivals that are {asked.arrivals}.")
     if asked.arrivals == "ramp":
         return {"kind": "ramp", "start_per_s": asked.start_per_s, "end_per_s": rate_per_s}
     if asked.arrivals not in {"even", "poisson"}:

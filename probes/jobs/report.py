@@ -26,6 +26,10 @@ def report(settings: Settings, folder: Path, formats: str | None, charts: bool =
 
     wanted = _wanted(formats, settings)
     check_formats(wanted)
+    if push is not None:
+        from probes.report.openmetrics import check_address
+
+        check_address(push)
     made, paths, unwritten = write_files(Run.open(folder), wanted, charts and bool({"html", "md"} & set(wanted)))
     for path in paths:
         if path.parent.name != "charts":

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from probes.config import Instance
 from probes.errors import ProbesError, UsageError
 from probes.jobs.fetch import limiter_of, one_instance
 from probes.jobs.session import Halt, Settings, Told, client_for, cut_short, how_ended, open_run, run_until, to_raise
-from probes.jobs.terminal import Bar, answers_to, progress
+from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.runs import Run
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def _told(settings: Settings, roster: Roster, instance: Instance, folder: Run, x
         text = str(xlsx)
     else:
         settings.say(f"{counts}. Calls are kept in {folder.folder}.")
-        text = csv_text(user_rows(roster)) if as_csv else "\n".join(json.dumps(person, ensure_ascii=False) for person in persons)
+        text = csv_text(user_rows(roster)) if as_csv else "\n".join(json_line(person) for person in persons)
     return Told(_document(roster, instance, folder, persons, xlsx), text, unkept=folder.unkept)
 
 

@@ -185,13 +185,14 @@ def designed(scenario: Scenario, client: Client, options: Options) -> Options:
 def conclude(folder: Run) -> tuple[list[Finding], dict[str, Any]]:
     """Findings of the finished run and the report's document: estimates and findings noted in its manifest, its report written."""
     observations = list(folder.observations())
-    folder.keep(rates=_rates(observations))
+    folder.keep(rates=rates_of(observations))
     found = findings.judge(observations, rates=folder.manifest["rates"], facts=folder.manifest)
     folder.keep(findings=[finding.document() for finding in found])
     return found, write_report(folder)
 
 
-def _rates(observations: Sequence[Observation]) -> list[dict[str, Any]]:
+def rates_of(observations: Sequence[Observation]) -> list[dict[str, Any]]:
+    """The entries of `rates` that observations of throttling tell."""
     from probes.rates import rate_documents
 
     probed = [o for o in observations if o.scenario == "throttling"]

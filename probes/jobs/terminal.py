@@ -6,6 +6,7 @@ Progress shows on a terminal only, never with `--quiet`; NO_COLOR and TERM=dumb 
 from __future__ import annotations
 
 import io
+import json
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -145,3 +146,13 @@ def _cell(value: Any) -> str:
         return f"{value:.4g}"
     # what a server said must not move the cursor or change colours
     return "".join(character if character.isprintable() else " " for character in " ".join(str(value).split()))
+
+
+def json_line(document: Any) -> str:
+    """`document` as JSON on one line that stdout can carry: what its encoding cannot, as half an emoji, stands as JSON's own escape."""
+    text = json.dumps(document, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return json.dumps(document)
+    return text

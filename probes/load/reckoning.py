@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from probes.guards import GuardName
 from probes.load.outcome import LoadOutcome, Reckoning, lines_from, percentiles
 from probes.load.plan import LoadPlan
 
@@ -66,8 +67,14 @@ def _told(
         last_sent_s=seen.last_sent_s,
         in_flight=plan.in_flight,
         workers=plan.workers,
-        lost=list(report.get("lost", [])),
+        lost=[*report.get("lost", []), *_unwritten(report, seen, stopped)],
     )
+
+
+def _unwritten(report: dict[str, Any], seen: Reckoning, stopped: str | None) -> list[str]:
+    """Of a load whose folder took no more: how many of its requests are in none of these numbers."""
+    missing = int(report.get("requests") or 0) - seen.requests
+    return [f"{missing} more requests were sent that could not be written down."] if stopped == GuardName.FOLDER and missing > 0 else []
 
 
 def _late_share(seen: Reckoning, handed: int, unsent: int, stopped: str | None) -> float:

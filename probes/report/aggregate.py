@@ -6,6 +6,7 @@ and left out, as `Run.observations` does.
 
 from __future__ import annotations
 
+import json
 import math
 from array import array
 from collections.abc import Iterator
@@ -160,8 +161,6 @@ class Aggregate:
         return [int(self.count("line")[indices[0]]), int(self.count("line")[indices[-1]])] if len(indices) else None
 
     def _read(self, run: Run) -> None:
-        import orjson
-
         path, under_load = run.folder / OBSERVATIONS, 0
         try:
             with path.open("rb") as file:
@@ -170,7 +169,7 @@ class Aggregate:
                         self.cut = True
                         break
                     try:
-                        record = orjson.loads(line)
+                        record = _record(line)
                         self._add(number, record)
                         under_load += self._keep(number, record, under_load)
                     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
@@ -207,6 +206,16 @@ class Aggregate:
             return int(is_load)
         self.left_out[record["scenario"]] = self.left_out.get(record["scenario"], 0) + 1
         return 0
+
+
+def _record(line: bytes) -> Any:
+    """A parsed line. What only the standard library takes, half an emoji, becomes a question mark. Raises ValueError."""
+    import orjson
+
+    try:
+        return orjson.loads(line)
+    except ValueError:
+        return orjson.loads(json.dumps(json.loads(line), ensure_ascii=False).encode("utf-8", "replace"))
 
 
 def _word(value: Any) -> str:

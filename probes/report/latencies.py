@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     Indices = NDArray[np.intp]
 
-BEST_SOURCES = ("latency", "compare", "diagnose", "endpoints", "rate", "throttling", "confirm", "load")
+BEST_SOURCES = ("latency", "compare", "timeouts", "diagnose", "endpoints", "rate", "throttling", "confirm", "load")
 """Where a call's latency is read first: calls made one at a time tell it best, calls under load worst."""
 PHASES = ("pool_s", "connect_s", "tls_s", "send_s", "wait_s", "receive_s")
 LEAST_COLD = 3

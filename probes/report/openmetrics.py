@@ -61,8 +61,7 @@ def push(material: Material, url: str) -> list[str]:
     from urllib.error import HTTPError, URLError
     from urllib.request import Request, urlopen
 
-    if not url.startswith(("http://", "https://")):
-        raise UsageError(f"'{url}' is not the address of a Pushgateway: write it as http://127.0.0.1:9091.")
+    check_address(url)
     pushed = []
     for name in material.aggregate.instances.words:
         group = f"{url.rstrip('/')}/metrics/job/{JOB}/{_grouping('canvas_instance', name)}"
@@ -77,6 +76,12 @@ def push(material: Material, url: str) -> list[str]:
         except (URLError, OSError, ValueError) as error:
             raise ProbesError(f"The Pushgateway at {url} cannot be reached: {getattr(error, 'reason', error)}.") from None
     return pushed
+
+
+def check_address(url: str) -> None:
+    """Raises UsageError when `url` is not the address of a Pushgateway."""
+    if not url.startswith(("http://", "https://")):
+        raise UsageError(f"'{url}' is not the address of a Pushgateway: write it as http://127.0.0.1:9091.")
 
 
 def families(material: Material) -> list[Family]:

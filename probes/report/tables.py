@@ -188,7 +188,7 @@ def _load(one: Row, document: dict[str, Any]) -> Row:
 
 def _strategies(plans: Sequence[Row]) -> Iterable[Row]:
     for plan in plans:
-        for one in plan["strategies"]:
+        for one in plan["strategies"] if isinstance(plan.get("strategies"), list) else ():
             if isinstance(one, dict):
                 setting = (
                     f"{rounded_down(one['rate_per_s'])} calls/s"

@@ -19,6 +19,7 @@ seconds = 30
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, fields
@@ -36,6 +37,8 @@ TOP = {f.name: str(f.type) for f in fields(SimulatorSettings)}
 BUCKET = frozenset({"high_water_mark", "maximum", "up_front_cost", "outflow_per_s"})
 POSITIVE = BUCKET | {"slots", "time_scale", "max_per_page", "cross_traffic_cost"}
 WORDS = {"bool": "true or false", "int": "a whole number", "float": "a number", "str": "text in quotes"}
+LATEST_S = 32_503_680_000.0
+"""The year 3000: times to come, as of imports that wait, must be written as well."""
 SHARES = frozenset({"cost_share", "db_share"})
 
 
@@ -112,6 +115,8 @@ def _checked(key: str, value: Any, kind: str, where: str) -> Any:
         raise ConfigError(f"{where}: {key} must be {WORDS[wanted]}.")
     if isinstance(value, int | float):
         _in_range(key, value, where)
+    if key == "token" and re.fullmatch("[!-~]+", str(value)) is None:
+        raise ConfigError(f"{where}: token must be one word of ASCII characters.")
     if key.endswith("_status") and value not in (401, 403, 429):
         raise ConfigError(f"{where}: {key} is {value}: Canvas uses 401, 403 or 429.")
     return value
@@ -124,6 +129,8 @@ def _in_range(key: str, value: float, where: str) -> None:
         raise ConfigError(f"{where}: {key} must be above 0.")
     if key in SHARES and not 0 <= value <= 1:
         raise ConfigError(f"{where}: {key} must be between 0 and 1.")
+    if key == "epoch_s" and value > LATEST_S:
+        raise ConfigError(f"{where}: epoch_s must be seconds since 1970, before the year 3000.")
     if key != "seed" and value < 0:
         raise ConfigError(f"{where}: {key} must not be negative.")
 
