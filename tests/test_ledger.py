@@ -14,6 +14,7 @@ from bench.limiter import known, unknown
 
 from probes.book.bursts import Bursts
 from probes.book.lattice import Change, unit
+from probes.book.learner import Learner
 from probes.book.ledger import Ledger
 from probes.book.neighbours import EXPECTED_PER_S, Neighbours
 from probes.book.overdue import Overdue
@@ -749,6 +750,26 @@ def test_how_far_answers_overtake_is_learnt() -> None:
     assert overtaking.longest_s(1.0) == pytest.approx(0.016)
     overtaking.judge(10.008, 500.0)
     assert overtaking.needed[-1] == 0.0
+
+
+def test_what_no_header_asks_for_is_forgotten() -> None:
+    """Of 1,000 answers without a level, or without a word where others bring one, a book keeps those of the last 0.05 s, or minute."""
+    bare, silent = ledger(), ledger()
+    silent.answer(silent.send(0.0), 0.1, cost=0.0, remaining=600.0)
+    for step in range(1000):
+        bare.answer(bare.send(0.5 * step), 0.5 * step + 0.4, cost=0.2)
+        silent.losses.lost(50.0, 0.5 * step)
+    assert len(bare.overtaking.released) == 1
+    assert len(silent.losses.instants) == 121
+
+
+def test_a_unit_that_is_not_found_is_hardly_looked_for() -> None:
+    """Of 400 times that a unit was wanted in vain it is looked for 36 times, since each search takes some ten milliseconds."""
+    learner, searches = Learner(mark=600.0), 0
+    for _ in range(400):
+        learner._unit()
+        searches += learner.searched == learner.wanted
+    assert searches == 36
 
 
 def test_a_book_learns_how_far_its_answers_overtake() -> None:

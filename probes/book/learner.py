@@ -51,6 +51,8 @@ AGREEING_PAIRS = 12
 """... or so many bursts, where the bucket holds only two calls: the second to come back leaves it empty, which shows the mark."""
 KEPT = 48
 """Changes that are kept to find their unit."""
+IN_VAIN_SHARE = 0.125
+"""A search in vain is followed by another after so large a part of the times that one was wanted: it costs some ten milliseconds."""
 JUDGED = 24
 """After so many changes the line is judged by how many of them it explains."""
 EXPLAINED_SHARE = 0.7
@@ -102,6 +104,9 @@ class Learner:
     changes: deque[Change] = field(default_factory=lambda: deque(maxlen=KEPT))
     """Between all neighbouring departures of late that did not empty the bucket."""
     explained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
+    wanted: int = 0
+    searched: int = 0
+    """How often rows that do not agree wanted a unit of their changes, and how often when one was looked for last."""
 
     def most_together(self, *, awaited: bool) -> int:
         """How many calls may be out as far as learning goes; `awaited` as for `Bursts.most`."""
@@ -218,19 +223,27 @@ class Learner:
 
     def _agree(self) -> None:
         """Drops rows whose calls were taken in another order than they came, then draws the line."""
+        del self.rows[:-MOST_ROWS]
         rows = [row for row in self.rows if row.each <= 1.02 * self.greatest]
         if len(rows) < FREE_AFTER:
             return
         usual = statistics.median_high(row.each for row in rows)
         near = [row for row in rows if abs(row.each - usual) < NEAR * usual]
         if len(near) < AGREEING_SHARE * len(rows) or not _many(near):
-            found = unit(self.changes, self.mark)
-            if found is None:
+            if (found := self._unit()) is None:
                 return
             usual, near = found, [row for row in rows if abs(row.each - found) < NEAR * found]
         self.rows, self.free = near, True
         self._begin(usual, USUAL_OUTFLOW_PER_S)
         self._draw()
+
+    def _unit(self) -> float | None:
+        """The unit of the changes, units; None where none was found, lately or now."""
+        self.wanted += 1
+        if self.wanted <= self.searched * (1.0 + IN_VAIN_SHARE):
+            return None
+        self.searched = self.wanted
+        return unit(self.changes, self.mark)
 
     def _goes_on(self, now_s: float, cost: float, remaining: float) -> bool:
         assert self.last is not None
