@@ -86,6 +86,31 @@ def test_a_ticket_is_released_whatever_happens() -> None:
     assert (known.in_flight, known.ledger.hearing.headers) == (0, 1)
 
 
+def test_a_block_that_fails_is_no_answer() -> None:
+    """Where headers are usual eight blocks that end with an exception are lost calls, and no sign that headers stopped."""
+    limiter = Limiter()
+    limiter.release(limiter.acquire(), cost=0.1, remaining=600.0)
+    for _ in range(8):
+        with pytest.raises(TimeoutError), limiter.ticket():
+            raise TimeoutError
+    assert list(limiter.ledger.hearing.bare) == [False]
+    assert limiter.ledger.level == pytest.approx(400.0, abs=2.0)
+
+
+def test_a_block_of_a_coroutine() -> None:
+    """`async with limiter.ticket()` waits without holding up the loop: another task gives the ticket back that it waits for."""
+    limiter = full(max_in_flight=1)
+
+    async def job() -> None:
+        first = limiter.acquire()
+        asyncio.get_running_loop().call_later(0.05, limiter.release, first, 0.1, 600.0)
+        async with asyncio.timeout(2.0), limiter.ticket() as second:
+            assert (first, second, limiter.in_flight) == (1, 2, 1)
+
+    asyncio.run(job())
+    assert limiter.in_flight == 0
+
+
 def test_what_is_no_number_or_no_ticket() -> None:
     """Constants that are no numbers are refused in words; a ticket that is not out, and `refused=None`, change nothing."""
     wrong: tuple[tuple[str, Any], ...] = (("high_water_mark", "600"), ("max_in_flight", "5"), ("max_rate", "5"), ("margin", True))
@@ -421,6 +446,23 @@ def test_an_interrupted_thread_leaves_the_queue() -> None:
     with pytest.raises(KeyboardInterrupt):
         limiter.acquire()
     assert len(limiter._waiting) == 0
+
+
+def test_an_interrupt_while_it_joins_the_queue() -> None:
+    """Ctrl-C right after a thread joined the queue leaves nobody in it: the next would wait behind it for ever."""
+    limiter = full(max_in_flight=1)
+    first = limiter.acquire()
+    clock = limiter._clock
+
+    def broken() -> float:
+        limiter._clock = clock
+        raise KeyboardInterrupt
+
+    limiter._clock = broken
+    with pytest.raises(KeyboardInterrupt):
+        limiter.acquire()
+    assert (len(limiter._waiting), limiter.in_flight) == (0, 1)
+    limiter.release(first)
 
 
 def test_refusals_are_counted_and_waited_for() -> None:
