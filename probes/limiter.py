@@ -121,7 +121,9 @@ class Limiter:
 
     def __getstate__(self) -> dict[str, Any]:
         """Raises TypeError: the book of one process is of no use in another, nor is a copy of it."""
-        raise TypeError("A Limiter belongs to one process: make one in each, with its share as max_in_flight, or send everything through one.")
+        raise TypeError(
+            "A Limiter belongs to one process: make one in each, with its share as max_in_flight, or send everything through one."
+        )
 
     @property
     def in_flight(self) -> int:

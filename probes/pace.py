@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
+MOST_PER_S = 1e6
+"""A higher ceiling is none: nobody sends so many calls a second."""
 MARGIN_S = 0.02
 """The window is a little longer than a second, so that jitter on the way does not break the promise where the server counts."""
 
@@ -15,7 +17,7 @@ class Pace:
     def __init__(self, most_per_s: float | None) -> None:
         rate = math.inf if most_per_s is None else most_per_s
         self._window_s = (1.0 if rate >= 1.0 else 1.0 / rate) + MARGIN_S
-        self._sends: deque[float] | None = None if math.isinf(rate) else deque(maxlen=max(1, math.floor(rate)))
+        self._sends: deque[float] | None = None if rate > MOST_PER_S else deque(maxlen=max(1, math.floor(rate)))
 
     def next_s(self, now_s: float) -> float:
         """The earliest instant from `now_s` on at which one more call may leave, none before a call that was given its instant already."""

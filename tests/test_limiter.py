@@ -17,6 +17,7 @@ from probes.buckets import bucket_of_run
 from probes.clock import run_virtually
 from probes.config import Instance
 from probes.errors import RunFolderError, UsageError
+from probes.pace import Pace
 from probes.runs import Run
 
 BUCKET = {"high_water_mark": {"value": 900.0}, "outflow_per_s": {"value": 12.0}, "up_front_cost": {"value": 30.0}}
@@ -518,6 +519,16 @@ def test_from_a_run_obeys_its_ceilings(tmp_path: Path) -> None:
     assert max(sum(one <= other < one + 1.0 for other in at) for one in at) == 4
     at = run_virtually(sent_by(Limiter.from_run(run.folder, max_rate=None, max_in_flight=None), 20))
     assert max(sum(one <= other < one + 1.0 for other in at) for one in at) > 15
+
+
+def test_ceilings_of_a_run_that_was_edited(tmp_path: Path) -> None:
+    """A safe rate that is no object, and a ceiling of 2**70 calls a second, are no ceilings."""
+    run = Run.create(tmp_path, ["rate"], [Instance("test", "https://canvas.example")])
+    run.note(rates=[{"instance": "test", "bucket": BUCKET, "safe": {"bound_by": "latency", "rate_per_s": 50, "in_flight": None}}])
+    limiter = Limiter.from_run(run.folder, max_rate=2**70)
+    limiter.release(limiter.acquire(), cost=0.1, remaining=900.0)
+    assert [limiter.acquire() for _ in range(3)] == [2, 3, 4]
+    assert Pace(2**70).wait_s(0.0) == 0.0
 
 
 def test_rate_ceilings_that_are_none() -> None:
