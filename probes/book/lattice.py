@@ -25,8 +25,8 @@ LEAST_FIT, NEAR_BEST = 0.6, 0.15
 
 KEPT = 48
 """Changes that are kept to find their unit."""
-IN_VAIN_SHARE = 0.125
-"""A search in vain is followed by another after so large a part of the times that one was wanted: it costs some ten milliseconds."""
+EAGER, IN_VAIN_SHARE = 32, 0.125
+"""After so many searches in vain another follows after so large a part of the times that one was wanted: it costs some ten milliseconds."""
 
 
 class Change(NamedTuple):
@@ -48,7 +48,7 @@ class Steps:
     def unit(self, mark: float) -> float | None:
         """The unit of the changes, as `unit` finds it; None where none was found, lately or now."""
         self.wanted += 1
-        if self.wanted <= self.searched * (1.0 + IN_VAIN_SHARE):
+        if EAGER < self.wanted <= self.searched * (1.0 + IN_VAIN_SHARE):
             return None
         self.searched = self.wanted
         return unit(self.changes, mark)
