@@ -1,4 +1,4 @@
-"""One call through a limiter's gate, whoever sends it: what becomes of its ticket. `gates` and `adapter` are the shells around it."""
+"""One call through a limiter's gate, whoever sends it: what becomes of its ticket. `gates` and `adapter` are the shells around one."""
 
 from __future__ import annotations
 
@@ -58,6 +58,28 @@ class Admission:
             self._limiter.withdraw(self._ticket)
         else:
             self._limiter.release(self._ticket, lost=True)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self.__exit__(kind, error, trace)
+
+
+class Turn:
+    """A block, `with` or `async with`, for which a ticket is waited for: `Limiter.ticket`. A call that an error ends may have been sent."""
+
+    def __init__(self, limiter: Limiter) -> None:
+        self._limiter = limiter
+        self._ticket = -1
+
+    def __enter__(self) -> int:
+        self._ticket = self._limiter.acquire()
+        return self._ticket
+
+    async def __aenter__(self) -> int:
+        self._ticket = await self._limiter.acquire_async()
+        return self._ticket
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._limiter.release(self._ticket, lost=error is not None)  # does nothing for one that is back already
 
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self.__exit__(kind, error, trace)

@@ -86,10 +86,14 @@ def ceilings_of_run(run: Run, instance: str) -> dict[str, Any]:
     instances = run.manifest.get("instances") or []
     told = next((one for one in instances if isinstance(one, dict) and one.get("name") == instance), {})
     slow = [safe for safe in _safe_of(run, instance) if safe.get("bound_by") == "latency"]
-    rate = _least([told.get("max_rate"), *((safe.get("rate_per_s") or {}).get("low") for safe in slow)])
+    rate = _least([told.get("max_rate"), *(_low(safe.get("rate_per_s")) for safe in slow)])
     in_flight = _least([told.get("max_in_flight"), *(safe.get("in_flight") for safe in slow)])
     ceilings: dict[str, Any] = {} if rate is None else {"max_rate": rate}
     return ceilings if in_flight is None else {**ceilings, "max_in_flight": int(in_flight)}
+
+
+def _low(estimated: Any) -> Any:
+    return estimated.get("low") if isinstance(estimated, dict) else None
 
 
 def _safe_of(run: Run, instance: str) -> list[dict[str, Any]]:

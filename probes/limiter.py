@@ -14,12 +14,12 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from probes.admission import Turn
 from probes.book.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
 from probes.book.ledger import Ledger
 from probes.bucket import CANVAS, BucketSettings
@@ -121,7 +121,9 @@ class Limiter:
 
     def __getstate__(self) -> dict[str, Any]:
         """Raises TypeError: the book of one process is of no use in another, nor is a copy of it."""
-        raise TypeError("A Limiter belongs to one process: make one in each, or send everything through one.")
+        raise TypeError(
+            "A Limiter belongs to one process: make one in each, with its share as max_in_flight, or send everything through one."
+        )
 
     @property
     def in_flight(self) -> int:
@@ -131,8 +133,8 @@ class Limiter:
     def acquire(self) -> int:
         """Blocks the thread until one more call may be sent; the ticket to release it with."""
         waiter = ThreadWaiter()
-        self._join(waiter)
         try:
+            self._join(waiter)
             while waiter.ticket is None:
                 waiter.wait(self._wait_of(waiter))
                 self._pump(waiter)
@@ -141,21 +143,18 @@ class Limiter:
             raise
         return waiter.ticket
 
-    @contextmanager
-    def ticket(self) -> Iterator[int]:
-        """`acquire` for a block; a ticket that the block did not release, for an exception of its own perhaps, is released at its end."""
-        number = self.acquire()
-        try:
-            yield number
-        finally:
-            if self.ledger.holds(number):
-                self.release(number)
+    def ticket(self) -> Turn:
+        """`acquire` for a block: `with limiter.ticket() as number`, in a coroutine `async with`.
+
+        A ticket that the block did not release is released at its end; as lost, where an exception ends it.
+        """
+        return Turn(self)
 
     async def acquire_async(self) -> int:
         """Waits until one more call may be sent; the ticket to release it with. A cancelled wait leaves the queue."""
         waiter = TaskWaiter(asyncio.get_running_loop())
-        self._join(waiter)
         try:
+            self._join(waiter)
             while waiter.ticket is None:
                 await waiter.wait(self._wait_of(waiter))
                 self._pump(waiter)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
+MOST_PER_S = 1e6
+"""A higher ceiling is none: nobody sends so many calls a second."""
 MARGIN_S = 0.02
 """The window is at least so much longer than a second, so that jitter on the way does not break the promise where the server counts."""
 
@@ -28,7 +30,7 @@ class Pace:
     """No more than `most_per_s` calls/s: of whole numbers in any second, of others as `window` says. None is no ceiling."""
 
     def __init__(self, most_per_s: float | None) -> None:
-        calls, seconds = (0, 0.0) if most_per_s is None or math.isinf(most_per_s) else window(most_per_s)
+        calls, seconds = (0, 0.0) if most_per_s is None or most_per_s > MOST_PER_S else window(most_per_s)
         self._window_s = max(seconds, 1.0 + MARGIN_S)
         self._sends: deque[float] | None = deque(maxlen=calls) if calls else None
 

@@ -13,12 +13,13 @@ from bench.level import FAMILIES, Booked, Case, Greedy
 from bench.limiter import known, unknown
 
 from probes.book.bursts import Bursts
-from probes.book.lattice import Change, unit
+from probes.book.lattice import Change, Steps, unit
 from probes.book.ledger import Ledger
 from probes.book.neighbours import EXPECTED_PER_S, Neighbours
 from probes.book.overdue import Overdue
 from probes.book.overtaking import Overtaking
 from probes.book.passage import Passage
+from probes.book.slowness import Slowness
 from probes.bucket import BucketSettings
 
 DEFAULT = BucketSettings()
@@ -751,6 +752,26 @@ def test_how_far_answers_overtake_is_learnt() -> None:
     assert overtaking.needed[-1] == 0.0
 
 
+def test_what_no_header_asks_for_is_forgotten() -> None:
+    """Of 1,000 answers without a level, or without a word where others bring one, a book keeps those of the last 0.05 s, or minute."""
+    bare, silent = ledger(), ledger()
+    silent.answer(silent.send(0.0), 0.1, cost=0.0, remaining=600.0)
+    for step in range(1000):
+        bare.answer(bare.send(0.5 * step), 0.5 * step + 0.4, cost=0.2)
+        silent.losses.lost(50.0, 0.5 * step)
+    assert len(bare.overtaking.released) == 1
+    assert len(silent.losses.instants) == 121
+
+
+def test_a_unit_that_is_not_found_is_hardly_looked_for() -> None:
+    """Of 400 times that a unit was wanted in vain it is looked for 52 times, since each search takes some ten milliseconds."""
+    steps, searches = Steps(), 0
+    for _ in range(400):
+        assert steps.unit(600.0) is None
+        searches += steps.searched == steps.wanted
+    assert searches == 52
+
+
 def test_a_book_learns_how_far_its_answers_overtake() -> None:
     """Each header that a book reads needed an overtaking, of so many seconds, or none."""
     book = ledger()
@@ -826,6 +847,43 @@ def job_of(constants: tuple[float, float, float], time_s: float, calls: int, sha
     draw = random.Random(1)
     times = tuple(time_s * math.exp(draw.gauss(0.0, 0.5)) for _ in range(calls))
     return Case(BucketSettings.of(*constants), tuple(share * each for each in times), times, time_s, 0.02, 0.003)
+
+
+@pytest.mark.untraced
+def test_slow_calls_to_an_unknown_bucket() -> None:
+    """Calls of 12 or 40 s, whose reservation leaks before they return, take less than 1.8 times the oracle's time (before, 4 and 5)."""
+    for time_s, most in ((12.0, 1.5), (40.0, 1.8)):
+        case = job_of((600.0, 10.0, 50.0), time_s, 200, share=0.1)
+        seconds, refused = ratio(case, unknown(case))
+        assert seconds < most
+        assert refused == 0
+
+
+def test_when_calls_are_slow() -> None:
+    """From the first of a burst that took 5 s and left no trace, until 8 in a row took less; a trace, or a younger call out, tells none."""
+    for out, begins, traced, lasts in (({2: 0.0}, True, False, True), ({2: 0.0}, False, False, False), ({2: 0.0}, True, True, False)):
+        slowness = Slowness()
+        assert slowness.answered(out, 0.0, 5.0, traced=traced, begins=begins) == []
+        assert slowness.lasts == lasts
+    slowness = Slowness()
+    slowness.answered({2: 4.6}, 0.0, 5.0, traced=False, begins=True)
+    assert not slowness.lasts
+    slowness.answered({2: 0.0}, 0.0, 5.0, traced=False, begins=True)
+    for step in range(8):
+        assert not slowness.over
+        slowness.answered({2: 0.0}, 5.0 + step, 6.0 + step, traced=True, begins=True)
+    assert slowness.over
+
+
+def test_what_the_first_header_after_an_empty_bucket_tells_of() -> None:
+    """Of the calls sent since, once all of them have arrived; a header after it tells of nothing."""
+    slowness = Slowness()
+    slowness.answered({2: 0.0}, 0.0, 6.0, traced=False, begins=True)
+    assert slowness.answered({2: 0.0, 3: 6.0, 4: 6.0}, 0.0, 7.0, traced=True, begins=True) == [6.0, 6.0]
+    assert slowness.answered({2: 0.0, 3: 6.0, 4: 6.0}, 0.0, 7.1, traced=True, begins=True) == []
+    slowness.answered({3: 6.0, 4: 6.0}, 0.0, 20.0, traced=False, begins=True)
+    assert slowness.answered({4: 6.0, 5: 20.0}, 6.0, 20.4, traced=False, begins=True) == []
+    assert Slowness.unseen({4: 6.0, 5: 20.0}, 20.4) == 1
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from probes.buckets import bucket_of_run
 from probes.clock import run_virtually
 from probes.config import Instance
 from probes.errors import RunFolderError, UsageError
+from probes.pace import Pace
 from probes.runs import Run
 
 BUCKET = {"high_water_mark": {"value": 900.0}, "outflow_per_s": {"value": 12.0}, "up_front_cost": {"value": 30.0}}
@@ -84,6 +85,31 @@ def test_a_ticket_is_released_whatever_happens() -> None:
     with known.ticket() as number:
         known.release(number, cost=0.3, remaining=549.7)
     assert (known.in_flight, known.ledger.hearing.headers) == (0, 1)
+
+
+def test_a_block_that_fails_is_no_answer() -> None:
+    """Where headers are usual eight blocks that end with an exception are lost calls, and no sign that headers stopped."""
+    limiter = Limiter()
+    limiter.release(limiter.acquire(), cost=0.1, remaining=600.0)
+    for _ in range(8):
+        with pytest.raises(TimeoutError), limiter.ticket():
+            raise TimeoutError
+    assert list(limiter.ledger.hearing.bare) == [False]
+    assert limiter.ledger.level == pytest.approx(400.0, abs=2.0)
+
+
+def test_a_block_of_a_coroutine() -> None:
+    """`async with limiter.ticket()` waits without holding up the loop: another task gives the ticket back that it waits for."""
+    limiter = full(max_in_flight=1)
+
+    async def job() -> None:
+        first = limiter.acquire()
+        asyncio.get_running_loop().call_later(0.05, limiter.release, first, 0.1, 600.0)
+        async with asyncio.timeout(2.0), limiter.ticket() as second:
+            assert (first, second, limiter.in_flight) == (1, 2, 1)
+
+    asyncio.run(job())
+    assert limiter.in_flight == 0
 
 
 def test_what_is_no_number_or_no_ticket() -> None:
@@ -423,6 +449,23 @@ def test_an_interrupted_thread_leaves_the_queue() -> None:
     assert len(limiter._waiting) == 0
 
 
+def test_an_interrupt_while_it_joins_the_queue() -> None:
+    """Ctrl-C right after a thread joined the queue leaves nobody in it: the next would wait behind it for ever."""
+    limiter = full(max_in_flight=1)
+    first = limiter.acquire()
+    clock = limiter._clock
+
+    def broken() -> float:
+        limiter._clock = clock
+        raise KeyboardInterrupt
+
+    limiter._clock = broken
+    with pytest.raises(KeyboardInterrupt):
+        limiter.acquire()
+    assert (len(limiter._waiting), limiter.in_flight) == (0, 1)
+    limiter.release(first)
+
+
 def test_refusals_are_counted_and_waited_for() -> None:
     """After a refusal with Retry-After the next call leaves when that has passed."""
 
@@ -476,6 +519,16 @@ def test_from_a_run_obeys_its_ceilings(tmp_path: Path) -> None:
     assert max(sum(one <= other < one + 1.0 for other in at) for one in at) == 4
     at = run_virtually(sent_by(Limiter.from_run(run.folder, max_rate=None, max_in_flight=None), 20))
     assert max(sum(one <= other < one + 1.0 for other in at) for one in at) > 15
+
+
+def test_ceilings_of_a_run_that_was_edited(tmp_path: Path) -> None:
+    """A safe rate that is no object, and a ceiling of 2**70 calls a second, are no ceilings."""
+    run = Run.create(tmp_path, ["rate"], [Instance("test", "https://canvas.example")])
+    run.note(rates=[{"instance": "test", "bucket": BUCKET, "safe": {"bound_by": "latency", "rate_per_s": 50, "in_flight": None}}])
+    limiter = Limiter.from_run(run.folder, max_rate=2**70)
+    limiter.release(limiter.acquire(), cost=0.1, remaining=900.0)
+    assert [limiter.acquire() for _ in range(3)] == [2, 3, 4]
+    assert Pace(2**70).wait_s(0.0) == 0.0
 
 
 def test_rate_ceilings_that_are_none() -> None:

@@ -3,12 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 FIRST_ALONE, MOST_ALONE = 64, 8192
 """Where not even two calls fit, so many go one after another before two are tried again, and twice as many each time."""
 STILL_BURSTS, MOST_DOUBLED = 3, 7
 """After so many bursts that left no trace in Remaining, twice as many calls start together; at most so many times."""
 UNBOUNDED = 1_000_000
+
+
+class Answer(NamedTuple):
+    """When an answer came, and the Remaining it showed, units."""
+
+    at_s: float
+    remaining: float
+
+
+class Opening(NamedTuple):
+    """The first answer of a burst: how many others were out, its flight, and the Remaining that it showed before it paid, units."""
+
+    others: int
+    seconds: float
+    remaining: float
 
 
 @dataclass(slots=True)

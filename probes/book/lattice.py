@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 STEP = 1.01
@@ -21,12 +23,35 @@ LEAST_CHANGES = 10
 LEAST_FIT, NEAR_BEST = 0.6, 0.15
 """Mean cosine of the changes' phases: what a unit must reach, and how far below the best it may stay: every part of a unit fits too."""
 
+KEPT = 48
+"""Changes that are kept to find their unit."""
+EAGER, IN_VAIN_SHARE = 32, 0.125
+"""After so many searches in vain another follows after so large a part of the times that one was wanted: it costs some ten milliseconds."""
+
 
 class Change(NamedTuple):
     """By how many units a level changed over some seconds, without the cost paid."""
 
     seconds: float
     units: float
+
+
+@dataclass(slots=True)
+class Steps:
+    """Changes of late that may have a unit, and when it is looked for."""
+
+    changes: deque[Change] = field(default_factory=lambda: deque(maxlen=KEPT))
+    wanted: int = 0
+    searched: int = 0
+    """How often a unit was wanted, and how often when one was looked for last."""
+
+    def unit(self, mark: float) -> float | None:
+        """The unit of the changes, as `unit` finds it; None where none was found, lately or now."""
+        self.wanted += 1
+        if EAGER < self.wanted <= self.searched * (1.0 + IN_VAIN_SHARE):
+            return None
+        self.searched = self.wanted
+        return unit(self.changes, mark)
 
 
 def unit(changes: Sequence[Change], mark: float) -> float | None:

@@ -7,12 +7,12 @@ import statistics
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
-from probes.book.bursts import UNBOUNDED, Bursts
+from probes.book.bursts import UNBOUNDED, Answer, Bursts, Opening
 from probes.book.hearing import Standing
-from probes.book.lattice import Change, unit
+from probes.book.lattice import Change, Steps, unit
 from probes.book.line import USUAL_OUTFLOW_PER_S, Line, Row, drawn
+from probes.book.slowness import Slowness
 from probes.bucket import BucketSettings
 
 CAUTIOUS_OUTFLOW_PER_S = 5.0
@@ -49,8 +49,6 @@ AGREEING_STEPS = 3
 """So many of those that agree must be departures one after another, which no mistake about the mark can falsify."""
 AGREEING_PAIRS = 12
 """... or so many bursts, where the bucket holds only two calls: the second to come back leaves it empty, which shows the mark."""
-KEPT = 48
-"""Changes that are kept to find their unit."""
 JUDGED = 24
 """After so many changes the line is judged by how many of them it explains."""
 EXPLAINED_SHARE = 0.7
@@ -58,21 +56,6 @@ AT_THE_BRIM, BRIM_S, BRIM_SHARE = 3, 2.5, 0.01
 """So many headers, over so many seconds, that show the highest Remaining but for this share of it show the mark: a level would leak."""
 SURE = 20
 """A line through so many rows is not doubted for a refusal: a neighbour was there."""
-
-
-class Answer(NamedTuple):
-    """When an answer came, and the Remaining it showed, units."""
-
-    at_s: float
-    remaining: float
-
-
-class Opening(NamedTuple):
-    """The first answer of a burst: how many others were out, its flight, and the Remaining that it showed before it paid, units."""
-
-    others: int
-    seconds: float
-    remaining: float
 
 
 @dataclass(slots=True)
@@ -99,13 +82,19 @@ class Learner:
     """A reservation is no more than this share of the mark, as far as is known."""
     brim: Standing = field(default=Standing(-math.inf, -math.inf, 0))
     """The highest Remaining: a level that does not leak is none, and the mark is there."""
-    changes: deque[Change] = field(default_factory=lambda: deque(maxlen=KEPT))
+    steps: Steps = field(default_factory=Steps)
     """Between all neighbouring departures of late that did not empty the bucket."""
     explained: deque[bool] = field(default_factory=lambda: deque(maxlen=JUDGED))
+    slowness: Slowness = field(default_factory=Slowness)
+
+    @property
+    def slow(self) -> bool:
+        """Whether the level that headers show is all that is known, and tells when the next call may leave."""
+        return self.slowness.lasts and not self.free
 
     def most_together(self, *, awaited: bool) -> int:
         """How many calls may be out as far as learning goes; `awaited` as for `Bursts.most`."""
-        return UNBOUNDED if self.free else self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
+        return UNBOUNDED if self.free or self.slow else self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
 
     @property
     def finished(self) -> bool:
@@ -131,6 +120,8 @@ class Learner:
         if not self.at_rest:
             self.at_rest, self.bursts.together = not out, int(bool(out))
             return full
+        if self._slowly(out, sent_s, now_s, remaining + cost):
+            return True
         if not self.bursts.together:
             self.bursts.together = len(out) + 1
             self._opens(now_s - sent_s, now_s, cost, remaining)
@@ -142,6 +133,20 @@ class Learner:
         if len(self.rows) >= FREE_AFTER:
             self._agree()
         return self.free or full
+
+    def _slowly(self, out: Mapping[int, float], sent_s: float, now_s: float, remaining: float) -> bool:
+        """Whether calls are slow after an answer that showed so much before it paid."""
+        traced = self.mark - remaining >= TRACE_SHARE * self.mark
+        fresh = self.slowness.answered(out, sent_s, now_s, traced=traced, begins=not self.bursts.together)
+        others, seconds = len(fresh) - 1, now_s - min(fresh, default=now_s)
+        if fresh and traced:
+            self.opening = Opening(others, seconds, remaining)
+            self._judge()
+        elif HIGH_OUTFLOW_PER_S * seconds < others * self.share * self.mark / (2 << self.bursts.doubled):  # twice as many would fit
+            self.bursts.traceless(others)
+        if self.slowness.over:
+            self.slowness, self.at_rest = Slowness(), not out
+        return self.slowness.lasts
 
     def _at_the_brim(self, now_s: float, remaining: float) -> bool:
         """Whether this header makes it sure that the highest Remaining is the mark, whatever was guessed."""
@@ -161,7 +166,7 @@ class Learner:
         assert self.last is not None
         seconds, change = now_s - self.last.at_s, self.last.remaining - remaining - cost
         if remaining < self.mark - 1e-6 and self.bound < math.inf:
-            self.changes.append(Change(seconds, change))
+            self.steps.changes.append(Change(seconds, change))
             if change < 0.0:
                 self.rows.append(Row(-1, seconds, change))
         self.last = Answer(now_s, remaining)
@@ -201,6 +206,8 @@ class Learner:
             self.bound = min(SHARE_GROWS * self.bound, self.share * self.mark)
             self.greatest = min(SHARE_GROWS * self.greatest, self.share * self.mark)
         self.bursts.refused(bounded=self.bound < math.inf)
+        if self.slowness.lasts:
+            self.slowness, self.at_rest = Slowness(), False
 
     def doubt(self, remaining: float | None) -> None:
         """A call was refused that the line let pass: the reservation is more than was thought, unless many rows speak for it.
@@ -218,14 +225,14 @@ class Learner:
 
     def _agree(self) -> None:
         """Drops rows whose calls were taken in another order than they came, then draws the line."""
+        del self.rows[:-MOST_ROWS]
         rows = [row for row in self.rows if row.each <= 1.02 * self.greatest]
         if len(rows) < FREE_AFTER:
             return
         usual = statistics.median_high(row.each for row in rows)
         near = [row for row in rows if abs(row.each - usual) < NEAR * usual]
         if len(near) < AGREEING_SHARE * len(rows) or not _many(near):
-            found = unit(self.changes, self.mark)
-            if found is None:
+            if (found := self.steps.unit(self.mark)) is None:
                 return
             usual, near = found, [row for row in rows if abs(row.each - found) < NEAR * found]
         self.rows, self.free = near, True
@@ -240,7 +247,7 @@ class Learner:
         reservation, outflow = self.line.reservation, self.line.outflow_per_s
         if min(floor, self.mark - remaining - 1e-6) <= 0.0 or outflow * seconds > 0.5 * reservation:
             return False
-        self.changes.append(Change(seconds, change))
+        self.steps.changes.append(Change(seconds, change))
         count = round((change + outflow * seconds) / reservation)
         self.explained.append(abs(change + outflow * seconds - count * reservation) <= 0.2 * reservation)
         if not self.explained[-1]:
@@ -259,7 +266,7 @@ class Learner:
         if self._explains or len(self.explained) < JUDGED:
             return False
         self.explained.clear()
-        found = unit(self.changes, self.mark)
+        found = unit(self.steps.changes, self.mark)
         if found is None or abs(found - self.usual) < NEAR * self.usual:
             return False
         self.rows.clear()

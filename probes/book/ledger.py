@@ -19,6 +19,7 @@ from probes.book.reconciliation import Reconciled
 from probes.book.retreat import BLIND_WAIT_S, LONGEST_BLIND_WAIT_S, Retreat
 from probes.book.revision import Revision
 from probes.book.silence import Silence
+from probes.book.slowness import Slowness
 from probes.book.surcharges import Surcharges
 from probes.bucket import BucketSettings
 
@@ -174,6 +175,8 @@ class Ledger(Reconciled):
         elif not refused:  # the header holds all there is when all that was sent is back, and else what is not more than there is
             shown = max(0.0, self.settings.high_water_mark - remaining)
             level = max(self.level_at(now_s), shown) if self.out else shown
+            if self.learner.slow:
+                level = shown + self.settings.up_front_cost * Slowness.unseen(self.out, now_s)
             self._set(level, min(self._own_at(now_s), level), now_s)
         self.neighbours.header(now_s)
 
@@ -207,7 +210,8 @@ class Ledger(Reconciled):
         level, own = self.level_at(now_s) + more, self._own_at(now_s) + more
         if not self.learned_once and remaining is not None:  # nothing was sent since the burst: the header holds all that is out
             self.learned_once = self.learner.free
-            level = own = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * len(self.out))
+            held = Slowness.unseen(self.out, now_s) if self.learner.slowness.lasts else len(self.out)
+            level = own = max(self.settings.high_water_mark - remaining, self.settings.up_front_cost * held)
             self.passage = Passage(self.passage.quickest_s, self.passage.longest_s)
         self._set(max(0.0, level), max(0.0, own), now_s)
 

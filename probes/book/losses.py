@@ -19,6 +19,7 @@ class Losses:
 
     def lost(self, units: float, now_s: float) -> None:
         """A call came back at `now_s` without a header; it may still hold `units`."""
+        self.standing(now_s)  # forgets the oldest: nobody else may ask
         self.untold.append((now_s, units))
         self.instants.append(now_s)
 

@@ -26,6 +26,7 @@ class Overtaking:
 
     def release(self, now_s: float, units: float) -> None:
         """An answer freed so many units."""
+        self._forget(now_s)
         self.released.append((now_s, units))
 
     def longest_s(self, quickest_s: float) -> float:
@@ -37,10 +38,13 @@ class Overtaking:
 
     def units(self, now_s: float, quickest_s: float) -> float:
         """Units that a header of now may still hold although the book has freed them."""
-        while self.released and self.released[0][0] < now_s - LONGEST_S:
-            self.released.popleft()
+        self._forget(now_s)
         since_s = now_s - self.longest_s(quickest_s)
         return sum(units for when, units in self.released if when >= since_s)
+
+    def _forget(self, now_s: float) -> None:
+        while self.released and self.released[0][0] < now_s - LONGEST_S:
+            self.released.popleft()
 
     def judge(self, now_s: float, excess: float) -> None:
         """A header shows `excess` units more than the book has: how long an overtaking would explain it, if any does."""
