@@ -9,7 +9,8 @@ import os
 import re
 import signal
 import time
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.design import Design
 from probes.errors import GuardStop, ProbesError, RunFolderError
-from probes.jobs import confirm as confirming
 from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
 from probes.jobs.rate_asking import may_be_refused, telling
@@ -85,15 +85,16 @@ def rated(
     budget: int = 120,
     calls: tuple[Call, ...] = (SELF,),
     said: Settings = QUIET,
+    append: Callable[[Run, Observation], None] = Run.append,
     **more: Any,
 ) -> Asked:
-    """`rate` against the simulator in virtual time; `said` may let it talk."""
+    """`rate` against the simulator in virtual time; `said` may let it talk, `append` is what becomes of an observation."""
     instance = place("test", **more)
     run = Run.create(tmp_path / "results", ["rate"], [instance])
     app = create_app(settings)
 
     def make(one: Instance, folder: Run) -> Client:
-        return Client(one, record=folder.append, transport=in_process(app, 0.04, 0.001), origin_s=0.0)
+        return Client(one, record=partial(append, folder), transport=in_process(app, 0.04, 0.001), origin_s=0.0)
 
     asked = job.Asked(["test"], [], budget=budget)
     measured = run_virtually(job.measure(said, instance, calls, asked, run, make))
@@ -371,25 +372,20 @@ def test_contradicted(tmp_path: Path) -> None:
     assert [step["command"].split()[1] for step in report["next"]] == ["rate", "history"]
 
 
-def test_confirming_takes_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_confirming_takes_time() -> None:
     """The seconds spent are those of confirming too; an interrupt there ends it, and with --json what was measured is told."""
-    instance = place("test")
-    run, measured = Run.create(tmp_path, ["rate"], [instance]), job.Measured(Design((SELF,)), None, 10.0)
-
-    def confirm(*_: Any) -> None:
-        time.sleep(0.05)
-        if stops:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(confirming, "confirm", confirm)
-    stops, began = False, time.monotonic()
-    spent = job._confirmed(QUIET, instance, [SELF], [], run, measured).seconds
+    measured = job.Measured(Design((SELF,)), None, 10.0)
+    began = time.monotonic()
+    spent = job.with_more(measured, lambda: time.sleep(0.05), as_json=False).seconds
     assert 10.05 <= spent <= 10.0 + time.monotonic() - began
-    stops = True
-    ended = job._confirmed(Settings(quiet=True, as_json=True), instance, [SELF], [], run, measured)
-    assert isinstance(ended.stopped, KeyboardInterrupt)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    ended = job.with_more(measured, interrupted, as_json=True)
+    assert (isinstance(ended.stopped, KeyboardInterrupt), ended.design) == (True, measured.design)
     with pytest.raises(KeyboardInterrupt):
-        job._confirmed(QUIET, instance, [SELF], [], run, measured)
+        job.with_more(measured, interrupted, as_json=False)
 
 
 def test_stopped_by_failures(tmp_path: Path) -> None:
@@ -402,18 +398,16 @@ def test_stopped_by_failures(tmp_path: Path) -> None:
     assert safe.evidence[-1] == says
 
 
-def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """Observations that can be written no longer end the asking: what is known by then is told, then why, for exit 1."""
-    append, lines = Run.append, []
+    written = itertools.count(1)
 
-    def full(self: Run, observation: Observation) -> None:
-        lines.append(observation)
-        if len(lines) > 40:
+    def full(run: Run, observation: Observation) -> None:
+        if next(written) > 40:
             raise RunFolderError("observations.jsonl cannot be written: No space left on device.")
-        append(self, observation)
+        run.append(observation)
 
-    monkeypatch.setattr(Run, "append", full)
-    one = rated(tmp_path)
+    one = rated(tmp_path, append=full)
     assert len(one.seen) == 40
     assert one.entry["signs"][-1] == {
         "kind": "stopped",

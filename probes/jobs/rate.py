@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from probes import findings
@@ -21,7 +22,7 @@ from probes.jobs.session import Settings, Told, how_ended, open_run, require_cre
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 
-__all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure"]
+__all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure", "with_more"]
 
 SCHEMA = "probes.rate/1"
 
@@ -44,7 +45,8 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
         if asked.confirm and measured.stopped is None:
-            measured = _confirmed(settings, instance, calls, documents, run, measured)
+            confirm = partial(confirming.confirm, settings, instance, calls, documents, run)
+            measured = with_more(measured, confirm, as_json=settings.as_json)
         told = concluded(run, instance, documents, measured)
     return told, None if isinstance(measured.stopped, RunFolderError) else measured.stopped
 
@@ -55,15 +57,13 @@ def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:
         raise stopped
 
 
-def _confirmed(
-    settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, measured: Measured
-) -> Measured:
-    """`measured` with the seconds that confirming took; with --json an interrupt ends that alone, as what was measured stands."""
+def with_more(measured: Measured, work: Callable[[], None], *, as_json: bool) -> Measured:
+    """`measured` with the seconds that `work` took; with --json an interrupt ends that alone, as what was measured stands."""
     start, stopped = time.monotonic(), None
     try:
-        confirming.confirm(settings, instance, calls, documents, run)
+        work()
     except KeyboardInterrupt as stop:
-        if not settings.as_json:
+        if not as_json:
             raise
         stopped = stop
     return dataclasses.replace(measured, seconds=measured.seconds + time.monotonic() - start, stopped=stopped)
