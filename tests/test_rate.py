@@ -612,10 +612,10 @@ def test_every_call_unauthorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_stopped_by_a_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """max_requests tells what is known, then ends with 4."""
+    """max_requests tells what is known, then ends with 4, whatever --fail-on finds."""
     with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1"}) as server:
         configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t", "max_requests": 3})
-        ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet")
+        ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet", "--fail-on", "info")
     assert ended.code == 4
     jsonschema.validate(ended.document, SCHEMA)
     assert ended.document["spent"]["requests"] == 3
