@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -39,14 +39,19 @@ def _only(folder: Path, instance: str | None, of: Callable[[Any], Told | None]) 
     if instance is None and len(found) > 1:
         raise RunFolderError(f"{folder} holds buckets of {', '.join(sorted(found))}: name one with instance=.")
     name = instance if instance is not None else next(iter(found), None)
-    counted = [str(entry["instance"]) for entry in rates if isinstance(entry, dict) and "window" in entry and "instance" in entry]
-    if (name is None and counted) or name in counted:
-        counter = f"{folder} shows a window counter at '{name or counted[0]}' and no bucket to follow"
-        raise RunFolderError(f"{counter}: spread what is left over the time until it resets.")
+    _refuse_counters(folder, name, rates)
     if name is None or name not in found:
         which = f" of '{instance}'" if instance else ""
         raise RunFolderError(f"{folder} holds no estimated bucket{which}: make one with 'probes rate -i NAME'.")
     return name, found[name]
+
+
+def _refuse_counters(folder: Path, name: str | None, rates: Sequence[Any]) -> None:
+    """Raises RunFolderError where the run shows a window counter at `name`, or, where that is None, at any instance."""
+    counted = [str(entry["instance"]) for entry in rates if isinstance(entry, dict) and "window" in entry and "instance" in entry]
+    if (name is None and counted) or name in counted:
+        counter = f"{folder} shows a window counter at '{name or counted[0]}' and no bucket to follow"
+        raise RunFolderError(f"{counter}: spread what is left over the time until it resets.")
 
 
 def contradicted(entry: Any) -> str | None:

@@ -104,6 +104,10 @@ class Pricing:
             return self._sprint(seen, found, left)
         if twin.bucket.burst < 2:
             return self._alone(seen, found)
+        return self._next_step(seen, found, twin, left)
+
+    def _next_step(self, seen: Sequence[Observation], found: Estimate, twin: Twin, left: int) -> Round:
+        """The next step up; the one at which the server seemed to slow down once more, where it is suspected of that."""
         self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
         share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
         calls = self._calls_of(part, left)

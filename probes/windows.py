@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from probes.fit.touches import usable_cost
 from probes.observation import Observation
@@ -115,26 +115,42 @@ def counts_down(seen: Sequence[Observation]) -> str | None:
 
     Read alone a level is the one before and what was paid since, less what leaked: of a counter nothing does.
     """
-    first_seen = seen[:FIRST_SEEN]
-    told = sorted((o for o in first_seen if o.remaining is not None and o.received_s is not None), key=lambda o: o.received_s or 0.0)
-    paid, alone = 0.0, list[tuple[float, float, float]]()
-    for o in told:
-        paid += usable_cost(o) or 0.0
-        if alone and (o.remaining or 0.0) > alone[-1][1]:
-            break  # the next window, or a level that leaks
-        if not any((other.sent_s or 0.0) < (o.received_s or 0.0) < (other.received_s or math.inf) for other in first_seen):
-            alone.append((o.received_s or 0.0, o.remaining or 0.0, paid))
+    alone = _read_alone(seen[:FIRST_SEEN])
     if len(alone) < LEAST_COUNTED:
         return None
-    (first, most, before), (last, left, after) = alone[0], alone[-1]
-    lasted, leaked = last - first, (after - before) - (most - left)
-    rounding = 1.0 if all(level.is_integer() for _, level, _ in alone) else 0.0
-    if lasted < COUNTED_S or left >= most - rounding or abs(leaked) > min(LEAKS_PER_S * lasted, LEAKED_SHARE * (after - before)):
+    first, last = alone[0], alone[-1]
+    lasted_s, paid, fell = last.at_s - first.at_s, last.paid - first.paid, first.remaining - last.remaining
+    rounding = 1.0 if all(reading.remaining.is_integer() for reading in alone) else 0.0
+    if lasted_s < COUNTED_S or last.remaining >= first.remaining - rounding:
+        return None
+    if abs(paid - fell) > min(LEAKS_PER_S * lasted_s, LEAKED_SHARE * paid):
         return None
     return (
-        f"Remaining fell from {most:,.0f} to {left:,.0f} by just what the calls paid, and nothing came back in {seconds(lasted)}: "
-        "a counter of some window, not a bucket that leaks. Is the dialect of this instance right?"
+        f"Remaining fell from {first.remaining:,.0f} to {last.remaining:,.0f} by just what the calls paid, and nothing came back in "
+        f"{seconds(lasted_s)}: a counter of some window, not a bucket that leaks. Is the dialect of this instance right?"
     )
+
+
+class _Reading(NamedTuple):
+    """What one answer showed, and all that calls had paid by then, units."""
+
+    at_s: float
+    remaining: float
+    paid: float
+
+
+def _read_alone(seen: Sequence[Observation]) -> list[_Reading]:
+    """Readings while no other call was out, until one is higher than the one before: the next window, or a level that leaks."""
+    told = sorted((o for o in seen if o.remaining is not None and o.received_s is not None), key=lambda o: o.received_s or 0.0)
+    paid, alone = 0.0, list[_Reading]()
+    for o in told:
+        paid += usable_cost(o) or 0.0
+        reading = _Reading(o.received_s or 0.0, o.remaining or 0.0, paid)
+        if alone and reading.remaining > alone[-1].remaining:
+            break
+        if not any((other.sent_s or 0.0) < reading.at_s < (other.received_s or math.inf) for other in seen):
+            alone.append(reading)
+    return alone
 
 
 def _positive(value: Any) -> float | None:

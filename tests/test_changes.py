@@ -30,8 +30,8 @@ def test_a_level_that_changes_by_whole_reservations(less: float, told: list[str]
 @pytest.mark.parametrize(
     ("calls", "bucket", "last"),
     [
-        (150, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
-        (250, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
+        (100, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
+        (150, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
     ],
 )
 def test_a_limit_that_is_changed_while_it_is_asked(calls: int, bucket: BucketSettings, last: str) -> None:

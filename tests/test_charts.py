@@ -330,9 +330,9 @@ def test_a_whole_axis_has_its_ticks_at_whole_places() -> None:
     figure, axes = style.canvas("Calls", "n = 12", 2.0, 1, 3)
     axis = axes[0][0]
     style.whole_axis(axis.xaxis)
+    figure.draw_without_rendering()  # which gives the axis its width, and so its room for ticks
     for calls in range(2, 41):
         axis.set(xlim=(0.4, calls + 0.6))
-        figure.draw_without_rendering()
         assert all(float(tick).is_integer() for tick in axis.get_xticks()), calls
 
 

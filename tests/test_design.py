@@ -21,9 +21,8 @@ from probes.rates import rate_document
 @pytest.mark.untraced
 @pytest.mark.slow
 def test_no_refusal_on_random_buckets() -> None:
-    """Four random buckets, some over a jittery network: identified and priced within the budget, and never a call refused."""
-    for seed in range(4):
-        family, jitter = ("wide", "canvas")[seed % 2], (0.003, 0.03)[seed % 3 == 0]
+    """Two random buckets, one over a jittery network: identified and priced within the budget, and never a call refused."""
+    for seed, family, jitter in ((0, "wide", 0.03), (1, "canvas", 0.003)):
         world = random_world(seed, family, jitter_s=jitter)
         world.carry_out(Design((SELF,), 110))
         assert (world.refused, len(world.seen) <= 110) == (0, True), seed

@@ -10,7 +10,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar, Self
@@ -18,11 +18,21 @@ from typing import Any, ClassVar, Self
 import jsonschema
 import pytest
 import trustme
+from asked import place
 from commanded import Ended, command, configured
 from pytest_httpserver import HTTPServer
 
 from probes import diagnosis
-from probes.jobs.diagnose import where
+from probes.client import Client
+from probes.clock import run_virtually
+from probes.config import Instance
+from probes.diagnosis.base import Surroundings
+from probes.jobs.diagnose import Kept, conclude, measure, where
+from probes.observation import Outcome
+from probes.runs import Run
+from probes.simulator.app import create_app
+from probes.simulator.network import in_process
+from probes.simulator.profiles import profile
 
 SCHEMA = json.loads((Path(diagnosis.__file__).parents[1] / "schemas" / "diagnosis-1.json").read_text(encoding="utf-8"))
 CALL = "GET /api/v1/things"
@@ -98,6 +108,12 @@ def causes(ended: Ended, instance: str = "test") -> list[str]:
     return [cause["kind"] for entry in ended.document["instances"] if entry["instance"] == instance for cause in entry["causes"]]
 
 
+def kinds(run: Run, instance: Instance, around: dict[str, Surroundings]) -> list[str]:
+    """The causes that a run shows of a job of 100 calls."""
+    ((entry,), _) = conclude(run, [instance], [], around, 1, 100, None)
+    return [cause["kind"] for cause in entry["causes"]]
+
+
 def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     """A server that lacks most routes and tells nothing of itself is not blamed; no more is sent than was said before."""
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
@@ -138,18 +154,20 @@ def test_name_that_does_not_resolve(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert "nowhere.invalid" in ended.document["instances"][0]["causes"][0]["evidence"][0]
 
 
-def test_slow_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+def test_slow_names(tmp_path: Path) -> None:
     """A resolver that takes its time is named as dns, though everything is answered."""
-    real = socket.getaddrinfo
+    instance, app = place("test"), create_app(profile("production"))
+    run = Run.create(tmp_path, ["diagnose"], [instance])
 
-    def slow(host: Any, *rest: Any, **more: Any) -> Any:
-        time.sleep(0.6)
-        return real("127.0.0.1" if host == "school.example" else host, *rest, **more)
+    async def slow(_host: str, _port: int) -> None:
+        await asyncio.sleep(0.6)
 
-    monkeypatch.setattr(socket, "getaddrinfo", slow)
-    monkeypatch.setattr("probes.config.LOOPBACK", __import__("re").compile(r"^(school\.example|127.*)$"))
-    configured(tmp_path, monkeypatch, test={"url": server.url.replace("127.0.0.1", "school.example"), "token": "t"})
-    assert "dns" in causes(command(tmp_path, "diagnose", "--json"))
+    def make(one: Instance, folder: Run) -> Client:
+        return Client(one, record=folder.append, transport=in_process(app, 0.02), origin_s=0.0)
+
+    around, _ = run_virtually(measure(run, [instance], [], None, make, resolve=slow))
+    assert kinds(run, instance, around) == ["dns"]
+    assert {o.outcome for o in run.observations()} == {Outcome.OK}
 
 
 def test_certificate_of_a_stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,19 +190,26 @@ def test_proxy_that_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert "by way of the proxy http://127.0.0.1:" in ended.document["instances"][0]["causes"][0]["evidence"][0]
 
 
-def test_busy_loop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_busy_loop(tmp_path: Path) -> None:
     """A machine that does other work in our loop is named as our own side."""
-    real = asyncio.sleep
 
-    async def hampered(delay: float, *rest: Any) -> Any:
-        if delay == 0.02:
+    async def busy() -> None:
+        while True:
             time.sleep(0.06)  # noqa: ASYNC251 # what is planted
-        return await real(delay, *rest)
+            await asyncio.sleep(0.02)
 
-    monkeypatch.setattr(asyncio, "sleep", hampered)
+    async def beside(asking: Awaitable[Kept]) -> Kept:
+        working = asyncio.create_task(busy())
+        try:
+            return await asking
+        finally:
+            working.cancel()
+
     with Server(wait_s=0.03) as one:
-        configured(tmp_path, monkeypatch, test={"url": one.url, "token": "t"})
-        assert causes(command(tmp_path, "diagnose", "--json")) == ["client"]
+        instance = place("test", url=one.url)
+        run = Run.create(tmp_path, ["diagnose"], [instance])
+        around, _ = asyncio.run(beside(measure(run, [instance], [], None)))
+    assert kinds(run, instance, around) == ["client"]
 
 
 @pytest.mark.slow

@@ -19,8 +19,7 @@ import trustme
 from exporting import Exporting, exporting
 
 from probes.errors import ConfigError
-from probes.exporter import door as doors
-from probes.exporter.door import Door, Guarded
+from probes.exporter.door import MOST_KNOWN, Door, Guarded, Passwords
 from probes.simulator.profiles import profile
 from probes.simulator.server import Served
 
@@ -84,27 +83,32 @@ def test_a_hash_of_other_tools(tmp_path: Path) -> None:
     assert [asyncio.run(known(word)) for word in ("fakepassword", "Fakepassword")] == [True, False]
 
 
-def test_bcrypt_runs_once_for_each_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty scrapes at once with one password hash it once; a wrong one is remembered too; what is remembered is bounded."""
+def test_bcrypt_runs_once_for_each_password() -> None:
+    """Twenty scrapes at once with one password hash it once; a wrong one is remembered too; the oldest are forgotten first."""
     runs: list[bytes] = []
-    real = doors._fits
 
-    def counted(password: bytes, known: str) -> bool:
+    def check(password: bytes, known: str) -> bool:
         runs.append(password)
-        return real(password, known)
+        return known == password.decode()
 
-    monkeypatch.setattr(doors, "_fits", counted)
-    door = a_door(tmp_path, f"basic_auth_users:\n  alice: {hashed('secret')}\n")
+    passwords = Passwords(check)
+
+    async def known(password: bytes) -> bool:
+        return await passwords.fits("alice", password, "secret")
 
     async def main() -> None:
-        assert await asyncio.gather(*(door.knows(basic("alice", "secret")) for _ in range(20))) == [True] * 20
-        assert [await door.knows(basic("alice", "wrong")) for _ in range(5)] == [False] * 5
+        assert await asyncio.gather(*(known(b"secret") for _ in range(20))) == [True] * 20
+        assert [await known(b"wrong") for _ in range(5)] == [False] * 5
         assert runs == [b"secret", b"wrong"]
-        for number in range(doors.MOST_KNOWN + 10):
-            await door.knows(basic("alice", str(number)))
+        others = [b"%d" % number for number in range(MOST_KNOWN - 1)]
+        for other in others:
+            await known(other)
+        await known(b"wrong")
+        assert runs == [b"secret", b"wrong", *others], "room for all but the first"
+        await known(b"secret")
+        assert runs[-1] == b"secret"
 
     asyncio.run(main())
-    assert len(door.passwords._known) == doors.MOST_KNOWN
 
 
 def test_changes_are_taken(tmp_path: Path) -> None:

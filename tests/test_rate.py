@@ -9,7 +9,8 @@ import os
 import re
 import signal
 import time
-from functools import cached_property
+from collections.abc import Callable
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,6 @@ from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.design import Design
 from probes.errors import GuardStop, ProbesError, RunFolderError
-from probes.jobs import confirm as confirming
 from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
 from probes.jobs.rate_asking import may_be_refused, telling
@@ -85,15 +85,16 @@ def rated(
     budget: int = 120,
     calls: tuple[Call, ...] = (SELF,),
     said: Settings = QUIET,
+    append: Callable[[Run, Observation], None] = Run.append,
     **more: Any,
 ) -> Asked:
-    """`rate` against the simulator in virtual time; `said` may let it talk."""
+    """`rate` against the simulator in virtual time; `said` may let it talk, `append` is what becomes of an observation."""
     instance = place("test", **more)
     run = Run.create(tmp_path / "results", ["rate"], [instance])
     app = create_app(settings)
 
     def make(one: Instance, folder: Run) -> Client:
-        return Client(one, record=folder.append, transport=in_process(app, 0.04, 0.001), origin_s=0.0)
+        return Client(one, record=partial(append, folder), transport=in_process(app, 0.04, 0.001), origin_s=0.0)
 
     asked = job.Asked(["test"], [], budget=budget)
     measured = run_virtually(job.measure(said, instance, calls, asked, run, make))
@@ -102,46 +103,58 @@ def rated(
     return Asked(measured, run, seen, instance, documents)
 
 
-def test_against_the_simulator(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """What all that is asked by default comes to."""
+    return rated(tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory: pytest.TempPathFactory) -> Asked:
+    """The same under a ceiling of one call at a time."""
+    return rated(tmp_path_factory.mktemp("one"), budget=40, max_in_flight=1)
+
+
+def test_against_the_simulator(plain: Asked) -> None:
     """Client, scenario, design and estimate together: the simulator's bucket exactly, within the budget, no refusal; all of it noted."""
-    one = rated(tmp_path)
-    bucket = {name: number["value"] for name, number in one.entry["bucket"].items()}
+    bucket = {name: number["value"] for name, number in plain.entry["bucket"].items()}
     assert bucket == {
         name: pytest.approx(value, rel=0.003) for name, value in [("high_water_mark", 600), ("outflow_per_s", 10), ("up_front_cost", 50)]
     }
-    assert one.entry["regime"] == "headers"
-    assert one.entry["safe"]["burst"] == 11
-    assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.15)
-    spent = one.told.document["spent"]
-    assert (spent["requests"], spent["refused"], len(one.seen)) == (120, 0, 120)
+    assert plain.entry["regime"] == "headers"
+    assert plain.entry["safe"]["burst"] == 11
+    assert plain.entry["cost"]["value"] == pytest.approx(0.6, rel=0.15)
+    spent = plain.told.document["spent"]
+    assert (spent["requests"], spent["refused"], len(plain.seen)) == (120, 0, 120)
     assert spent["identify"]["requests"] <= 60
-    assert one.run.manifest["rates"] == [{"instance": "test", **one.entry}]
-    assert (one.run.folder / "report.html").is_file()
+    assert plain.run.manifest["rates"] == [{"instance": "test", **plain.entry}]
+    assert (plain.run.folder / "report.html").is_file()
 
 
-def test_text(tmp_path: Path) -> None:
+def test_text(plain: Asked) -> None:
     """For a person: the recommendation first, which is the low end; then the estimate, workers, bucket, what was spent, what to do next."""
-    one = rated(tmp_path)
-    rate, lines = one.entry["safe"]["rate_per_s"], one.told.text.splitlines()
-    assert lines[0] == f"test: GET /api/v1/users/self: go at {rounded_down(rate['low'])} calls/s, bound by {one.entry['safe']['bound_by']}."
+    rate, lines = plain.entry["safe"]["rate_per_s"], plain.told.text.splitlines()
+    assert (
+        lines[0] == f"test: GET /api/v1/users/self: go at {rounded_down(rate['low'])} calls/s, bound by {plain.entry['safe']['bound_by']}."
+    )
     assert lines[1].startswith(f"  Best estimate {rate['value']:.3g} [{rounded_down(rate['low'])} .. {rate['high']:.3g}], n ")
-    assert lines[2] == f"  Or {one.entry['safe']['in_flight']} workers without pause; at one instant at most 11 calls."
+    assert lines[2] == f"  Or {plain.entry['safe']['in_flight']} workers without pause; at one instant at most 11 calls."
     assert lines[3] == "  Bucket: mark 600, reservation 50, outflow/s 10." or lines[3].startswith(
         "  Bucket: mark 600, reservation 50, outflow/s 9.99"
     )
-    assert lines[-1] == f"Next: probes plan {one.run.folder} --calls 10000"
+    assert lines[-1] == f"Next: probes plan {plain.run.folder} --calls 10000"
 
 
 def test_long_pricing_is_announced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Once the bucket is known it is said, once, how long pricing takes, where that is long."""
     settings = QUICK.changed(services={"*": Service(1.0, 0.3, cost_mean=5.0)})
-    one = rated(tmp_path, settings, said=Settings())
+    one = rated(tmp_path, settings, 90, said=Settings())
     line = re.fullmatch(r"The bucket is known after (\d+) calls; pricing takes about (\d+) s more\.\n", capsys.readouterr().err)
     assert line is not None
     requests, seconds = one.told.document["spent"]["identify"].values()
     assert int(line[1]) == requests
     assert int(line[2]) == pytest.approx(one.measured.seconds - seconds, rel=0.25)
-    rated(tmp_path, said=Settings())
+    rated(tmp_path, budget=70, said=Settings())
     assert capsys.readouterr().err == "", "short pricing speaks for itself"
 
 
@@ -163,7 +176,7 @@ def test_several_calls(tmp_path: Path) -> None:
     settings = QUICK.changed(
         services={"GET /api/v1/users/self": Service(0.2, 0.3, cost_mean=0.2), "GET /api/v1/courses": Service(0.4, 0.3, cost_mean=3.0)}
     )
-    one = rated(tmp_path, settings, 160, (SELF, dear, SELF))
+    one = rated(tmp_path, settings, 110, (SELF, dear, SELF))
     entries = one.told.document["calls"]
     assert [entry["call"] for entry in entries] == [SELF.name, dear.name]
     assert entries[0]["bucket"] == entries[1]["bucket"]
@@ -293,32 +306,30 @@ def test_call_that_is_not_there(tmp_path: Path) -> None:
     assert one.entry["signs"] == [{"kind": "no_answer", "says": said}]
 
 
-def test_low_ceiling(tmp_path: Path) -> None:
+def test_low_ceiling(alone: Asked) -> None:
     """One call at a time cannot show the reservation, which is not guessed; that pace lasts where each call drains before the next."""
-    one = rated(tmp_path, budget=40, max_in_flight=1)
-    assert one.entry["bucket"]["up_front_cost"] is None
-    assert one.entry["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0)
-    assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.4)
-    safe, flights = one.entry["safe"], [o.flight_s for o in one.seen if o.flight_s is not None]
+    assert alone.entry["bucket"]["up_front_cost"] is None
+    assert alone.entry["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0)
+    assert alone.entry["cost"]["value"] == pytest.approx(0.6, rel=0.4)
+    safe, flights = alone.entry["safe"], [o.flight_s for o in alone.seen if o.flight_s is not None]
     assert (safe["in_flight"], safe["burst"], safe["bound_by"]) == (1, 1, "ceiling")
     assert safe["rate_per_s"]["value"] == pytest.approx(len(flights) / sum(flights), rel=1e-4)
-    assert one.entry["signs"] == [
+    assert alone.entry["signs"] == [
         {
             "kind": "under_ceiling",
-            "says": f"Under max_in_flight = 1 no two of {len(one.seen)} calls overlapped, and each had drained before the next: that pace "
-            "lasts. What is safe beyond it is not known, nor what a call reserves.",
+            "says": f"Under max_in_flight = 1 no two of {len(alone.seen)} calls overlapped, and each had drained before the next: that "
+            "pace lasts. What is safe beyond it is not known, nor what a call reserves.",
         }
     ]
-    assert one.told.text.splitlines()[-1] == f"Next: probes report {one.run.folder}", "there is no bucket to plan by"
+    assert alone.told.text.splitlines()[-1] == f"Next: probes report {alone.run.folder}", "there is no bucket to plan by"
 
 
-def test_a_plan_where_only_a_ceiling_is_told(tmp_path: Path) -> None:
+def test_a_plan_where_only_a_ceiling_is_told(alone: Asked) -> None:
     """No bucket to plan with, but the pace that the run told; it does not ask for the run that was just made."""
-    one = rated(tmp_path, budget=40, max_in_flight=1)
-    pace = rounded_down(one.told.document["calls"][0]["safe"]["rate_per_s"]["low"])
+    pace = rounded_down(alone.told.document["calls"][0]["safe"]["rate_per_s"]["low"])
     said = f"only that {pace} calls/s are safe under its ceilings: go at that, or raise them and measure again."
     with pytest.raises(ProbesError, match=re.escape(said)):
-        plan_job.do(Settings(quiet=True), one.run.folder, 500, None, False)
+        plan_job.do(Settings(quiet=True), alone.run.folder, 500, None, False)
 
 
 def test_low_ceiling_of_calls_that_fill_the_bucket(tmp_path: Path) -> None:
@@ -371,25 +382,20 @@ def test_contradicted(tmp_path: Path) -> None:
     assert [step["command"].split()[1] for step in report["next"]] == ["rate", "history"]
 
 
-def test_confirming_takes_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_confirming_takes_time() -> None:
     """The seconds spent are those of confirming too; an interrupt there ends it, and with --json what was measured is told."""
-    instance = place("test")
-    run, measured = Run.create(tmp_path, ["rate"], [instance]), job.Measured(Design((SELF,)), None, 10.0)
-
-    def confirm(*_: Any) -> None:
-        time.sleep(0.05)
-        if stops:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(confirming, "confirm", confirm)
-    stops, began = False, time.monotonic()
-    spent = job._confirmed(QUIET, instance, [SELF], [], run, measured).seconds
+    measured = job.Measured(Design((SELF,)), None, 10.0)
+    began = time.monotonic()
+    spent = job.with_more(measured, lambda: time.sleep(0.05), as_json=False).seconds
     assert 10.05 <= spent <= 10.0 + time.monotonic() - began
-    stops = True
-    ended = job._confirmed(Settings(quiet=True, as_json=True), instance, [SELF], [], run, measured)
-    assert isinstance(ended.stopped, KeyboardInterrupt)
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    ended = job.with_more(measured, interrupted, as_json=True)
+    assert (isinstance(ended.stopped, KeyboardInterrupt), ended.design) == (True, measured.design)
     with pytest.raises(KeyboardInterrupt):
-        job._confirmed(QUIET, instance, [SELF], [], run, measured)
+        job.with_more(measured, interrupted, as_json=False)
 
 
 def test_stopped_by_failures(tmp_path: Path) -> None:
@@ -402,18 +408,16 @@ def test_stopped_by_failures(tmp_path: Path) -> None:
     assert safe.evidence[-1] == says
 
 
-def test_a_disk_that_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """Observations that can be written no longer end the asking: what is known by then is told, then why, for exit 1."""
-    append, lines = Run.append, []
+    written = itertools.count(1)
 
-    def full(self: Run, observation: Observation) -> None:
-        lines.append(observation)
-        if len(lines) > 40:
+    def full(run: Run, observation: Observation) -> None:
+        if next(written) > 40:
             raise RunFolderError("observations.jsonl cannot be written: No space left on device.")
-        append(self, observation)
+        run.append(observation)
 
-    monkeypatch.setattr(Run, "append", full)
-    one = rated(tmp_path)
+    one = rated(tmp_path, append=full)
     assert len(one.seen) == 40
     assert one.entry["signs"][-1] == {
         "kind": "stopped",
@@ -608,10 +612,10 @@ def test_every_call_unauthorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_stopped_by_a_ceiling(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """max_requests tells what is known, then ends with 4."""
+    """max_requests tells what is known, then ends with 4, whatever --fail-on finds."""
     with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1"}) as server:
         configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t", "max_requests": 3})
-        ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet")
+        ended = command(tmp_path, "rate", "-i", "test", "--json", "--quiet", "--fail-on", "info")
     assert ended.code == 4
     jsonschema.validate(ended.document, SCHEMA)
     assert ended.document["spent"]["requests"] == 3

@@ -44,6 +44,11 @@ class Hearing:
         self.headers += not bare
 
     @property
+    def usual(self) -> bool:
+        """Whether headers came, and an answer without one is an exception."""
+        return self.headers > 0 and not self.stopped
+
+    @property
     def stopped(self) -> bool:
         """Whether headers came and answers without one are usual now: all of late, or many."""
         latest = list(self.bare)[-BARE_IN_A_ROW:]

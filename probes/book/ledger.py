@@ -110,16 +110,15 @@ class Ledger(Reconciled):
         if sent_s is None:
             return
         self.expire(now_s)
-        headers_usual = self.hearing.headers > 0 and not self.hearing.stopped
-        silent = cost is None and remaining is None and not refused and headers_usual
-        mark = self.settings.high_water_mark if self.known else max(self.learner.mark, self.settings.high_water_mark)
-        cost, remaining = self.hearing.believed(cost, remaining, mark)
+        usual = self.hearing.usual
+        silent = usual and cost is None and remaining is None and not refused
+        cost, remaining = self.hearing.believed(cost, remaining, self._highest_mark)
         hung = now_s - sent_s >= self.passage.patience_s
         paid = self._book(now_s, now_s - sent_s, cost, lost=lost, silent=silent, refused=refused)
-        if not (refused or lost or silent) and (remaining is not None or not headers_usual):  # a gateway may be nearer than the bucket
-            self.passage.flown(now_s - sent_s)
-            self.overdue.flown(now_s - sent_s)
         if not (refused or lost):
+            if remaining is not None or not usual:  # else a gateway may have answered, which is nearer than the bucket
+                self.passage.flown(now_s - sent_s)
+                self.overdue.flown(now_s - sent_s)
             self._heard(now_s, bare=remaining is None)
         if remaining is not None:
             self._read(sent_s, now_s, paid, remaining, refused or hung)
@@ -128,6 +127,12 @@ class Ledger(Reconciled):
             self._refused(sent_s, now_s, remaining, retry_after_s)
         elif not (lost or silent):
             self.retreat.passed()
+
+    @property
+    def _highest_mark(self) -> float:
+        """The mark, units; of an unknown bucket the greater of what is booked by and what was learnt."""
+        mark = self.settings.high_water_mark
+        return mark if self.known else max(self.learner.mark, mark)
 
     def _heard(self, now_s: float, *, bare: bool) -> None:
         """Where answers without a header become usual nothing is lost with them, and what was learnt stands.

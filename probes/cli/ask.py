@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, settings, tell
-
-if TYPE_CHECKING:
-    from probes.errors import ProbesError
-    from probes.jobs.session import Settings, Told
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, settings, tell_then_end
 
 Calls = Annotated[list[str], typer.Option("--call", metavar="CALL", help="A call, as 'GET /api/v1/users/self'; may repeat.")]
 Repeat = Annotated[int | None, typer.Option("--repeat", min=1, metavar="N", help="How many calls of each kind; default 40, compare 190.")]
@@ -79,7 +74,7 @@ def run(
         extra={key: value for key, value in extra.items() if value},
     )
     told, ends = job.run(common, scenario, instance, options)
-    _tell_then_end(common, told, ends)
+    tell_then_end(common, told, ends)
 
 
 def _enrollment_type(text: str | None) -> str | None:
@@ -111,7 +106,7 @@ def compare(
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, ends = job.compare(common, instance, [parse(text) for text in call], repeat)
-    _tell_then_end(common, told, ends)
+    tell_then_end(common, told, ends)
 
 
 def diagnose(
@@ -135,7 +130,7 @@ def diagnose(
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, ends = job.diagnose(common, instance, [parse(text) for text in call], workers, calls, timeout)
-    _tell_then_end(common, told, ends)
+    tell_then_end(common, told, ends)
 
 
 def list_(config: ConfigFile = None, as_json: AsJson = False, quiet: Quiet = False) -> None:
@@ -143,13 +138,4 @@ def list_(config: ConfigFile = None, as_json: AsJson = False, quiet: Quiet = Fal
     from probes.jobs.listing import listing
 
     common = settings(config, RESULTS, as_json=as_json, quiet=quiet)
-    _tell_then_end(common, *listing(common))
-
-
-def _tell_then_end(common: Settings, told: Told, ends: ProbesError | KeyboardInterrupt | None) -> None:
-    """Prints what was found; then a guard, refused credentials or an interrupt give the exit code, else the findings do."""
-    if ends is None:
-        tell(common, told)
-        return
-    tell(dataclasses.replace(common, fail_on=None), told)
-    raise ends
+    tell_then_end(common, *listing(common))

@@ -9,7 +9,20 @@ from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Instances, Out, Quiet, drop_output, instance_names, settings, tell
+from probes.cli.options import (
+    RESULTS,
+    AsJson,
+    ConfigFile,
+    FailOn,
+    Instances,
+    Out,
+    Quiet,
+    drop_output,
+    instance_names,
+    settings,
+    tell,
+    tell_then_end,
+)
 
 OneInstance = Annotated[
     str, typer.Option("-i", "--instance", metavar="NAME", help="The instance of the configuration to ask.", autocompletion=instance_names)
@@ -112,6 +125,4 @@ def roster(
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, bad_end = job.run(common, instance, course, xlsx, as_csv=as_csv)
-    tell(common, told)
-    if bad_end is not None:
-        raise bad_end
+    tell_then_end(common, told, bad_end)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Out, Quiet, SingleInstance, settings, tell
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Out, Quiet, SingleInstance, settings, tell_then_end
 
 
 def register(app: typer.Typer) -> None:
@@ -55,8 +55,6 @@ def load(
     `locust -f steady.py --worker --master-host HOST` on each of the others. Each needs probes.toml and the token; all other words come
     from the master, and the rate is the total. `probes deploy load.service` and `probes deploy load-kubernetes.yaml` print units for it.
     """
-    from dataclasses import replace
-
     from probes.jobs import load as job
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
@@ -79,6 +77,4 @@ def load(
         production=production,
     )
     told, stop = job.do(common, asked)
-    tell(replace(common, fail_on=None) if stop else common, told)
-    if stop is not None:
-        raise stop
+    tell_then_end(common, told, stop)

@@ -68,6 +68,15 @@ def tell(common: Settings, told: Told) -> None:
         raise typer.Exit(ExitCode.FINDING)
 
 
+def tell_then_end(common: Settings, told: Told, ends: BaseException | None) -> None:
+    """Prints what was found; then a guard, refused credentials or an interrupt give the exit code, else the findings do."""
+    import dataclasses
+
+    tell(common if ends is None else dataclasses.replace(common, fail_on=None), told)
+    if ends is not None:
+        raise ends
+
+
 def printed(text: str) -> bool:
     """Writes `text` to stdout; False when nobody reads any more, as after `| head`. What is still buffered then goes nowhere.
 

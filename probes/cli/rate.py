@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Out, Quiet, SingleInstance, settings, tell
+from probes.cli.options import RESULTS, AsJson, ConfigFile, FailOn, Out, Quiet, SingleInstance, settings, tell_then_end
 
 
 def register(app: typer.Typer) -> None:
@@ -39,9 +39,7 @@ def rate(
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, stopped = job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm, production))
-    tell(common, told)
-    if stopped is not None:
-        raise stopped
+    tell_then_end(common, told, stopped)
 
 
 def plan(
@@ -64,6 +62,4 @@ def plan(
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     told, interrupt = job_plan.do(common, run, calls, instance, rehearse)
-    tell(common, told)
-    if interrupt is not None:
-        raise interrupt
+    tell_then_end(common, told, interrupt)

@@ -64,11 +64,10 @@ def edge(symptoms: Symptoms) -> Iterator[Cause]:
         yield from _spoilt(symptoms)
         yield from _held(symptoms)
         return
-    ids = any(o.request_id for o in symptoms.seen)
     says = f"Something before the application answered {_told(bad, symptoms)} to {symptoms.instance} in its place."
     signs = [*_calls(bad), f"{sum(1 for o in bad if not o.request_id)} of {len(bad)} carry no request id, so never reached the application"]
     others = plural(len(symptoms.answered) - len(bad), "other request was", "other requests were")
-    against = [f"{others} answered by the application"] if ids else []
+    against = [f"{others} answered by the application"] if symptoms.identified else []
     signs += _titles(bad)
     advice = "Tell the vendor or whoever runs the load balancer or proxy, with the times; a job should wait and try later, not at once."
     if any(_is_barrier(o) for o in bad):
@@ -81,8 +80,8 @@ def edge(symptoms: Symptoms) -> Iterator[Cause]:
 
 def _in_its_place(symptoms: Symptoms) -> list[Observation]:
     """Gateway errors, and web pages where other answers are data of the application, or where all that ever came are pages of 403."""
-    ids = any(o.request_id for o in symptoms.seen)
-    barred = not ids and not any(o.ok and o.facts.get("phase") != "health" for o in symptoms.seen)
+    ids = symptoms.identified
+    barred = not ids and not symptoms.good
     pages = [o for o in symptoms.seen if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
     placed = [o for o in pages if (ids and not o.request_id) or o.call in symptoms.working or (barred and o.outcome is Outcome.FORBIDDEN)]
     barriers = [o for o in symptoms.seen if not o.ok and _is_barrier(o) and o not in placed]
@@ -140,32 +139,43 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
     relevant = [o for o in bad if o.call in symptoms.job.calls] or (bad if not any(o.ok for o in symptoms.of_job) else [])
     if not relevant:
         return
-    good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
+    good = len(symptoms.good)
+    again = _taken_again(symptoms, relevant)
     challenge = next((str(o.facts["challenge"]) for o in relevant if o.facts.get("challenge")), None)
     signs = [*_calls(relevant), *_sentences(relevant), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
     same = "without one" if symptoms.around.tokenless else "with the same token"
-    against = [f"{plural(len(good), 'other call was', 'other calls were')} answered {same}"] if good else []
-    first_s = min(o.due_s for o in relevant)
-    same_call = sum(o.ok and o.due_s > first_s for o in symptoms.seen if o.call in {one.call for one in relevant})
-    against += (
-        [f"the very same call was answered {times(same_call)} after that: a token does not go bad and good again"] if same_call else []
+    against = [f"{plural(good, 'other call was', 'other calls were')} answered {same}"] if good else []
+    if again:
+        against.append(f"the very same call was answered {times(again)} after that: a token does not go bad and good again")
+    sure = 0.6 if again else 0.8 if good else 0.98
+    says, advice = _no_token(symptoms, relevant) if symptoms.around.tokenless else _bad_token(symptoms, relevant, at_times=again > 0)
+    yield Cause("credentials", sure, says, argued(signs, against), advice)
+
+
+def _taken_again(symptoms: Symptoms, refused: Sequence[Observation]) -> int:
+    """How often a call of these was answered after the first refusal."""
+    first_s, calls = min(o.due_s for o in refused), {o.call for o in refused}
+    return sum(o.ok and o.due_s > first_s for o in symptoms.seen if o.call in calls)
+
+
+def _no_token(symptoms: Symptoms, refused: Sequence[Observation]) -> tuple[str, str]:
+    """(what it says, advice) where none is configured."""
+    name = symptoms.instance
+    return f"No token was sent to {name}: it answered 401 to {_told(refused, symptoms)}.", (
+        f"Name where the token stands: token_env or token_file is missing at [instances.{name}] in probes.toml; without "
+        "a configuration file it is the variable CANVAS_API_TOKEN."
     )
-    says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401)."
-    advice = "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
-    if same_call:
-        says = f"{symptoms.instance} refused the token on {_told(relevant, symptoms)} (401), and took it on others of the same call."
-        advice = (
+
+
+def _bad_token(symptoms: Symptoms, refused: Sequence[Observation], *, at_times: bool) -> tuple[str, str]:
+    """(what it says, advice) where the token that was sent is refused, always or `at_times`."""
+    says = f"{symptoms.instance} refused the token on {_told(refused, symptoms)} (401)"
+    if at_times:
+        return f"{says}, and took it on others of the same call.", (
             "Ask again before you make a new token: one of several servers, or something before them, does not know it or loses the "
             "Authorization header. Tell whoever runs the instance, with the times and request ids (observations.jsonl)."
         )
-    if symptoms.around.tokenless:
-        says = f"No token was sent to {symptoms.instance}: it answered 401 to {_told(relevant, symptoms)}."
-        advice = (
-            f"Name where the token stands: token_env or token_file is missing at [instances.{symptoms.instance}] in probes.toml; without "
-            "a configuration file it is the variable CANVAS_API_TOKEN."
-        )
-    sure = 0.6 if same_call else 0.8 if good else 0.98
-    yield Cause("credentials", sure, says, argued(signs, against), advice)
+    return f"{says}.", "Make a new token on this very instance (Account > Settings); one made on beta or test vanishes at the next refresh."
 
 
 def permission(symptoms: Symptoms) -> Iterator[Cause]:
@@ -174,25 +184,26 @@ def permission(symptoms: Symptoms) -> Iterator[Cause]:
     at_times = [o for o in bad if o.call in symptoms.working]
     if at_times:
         yield _refused_at_times(symptoms, at_times)
-    bad = [o for o in bad if o.call not in symptoms.working]
-    if bad:
-        good = [o for o in symptoms.seen if o.ok and o.facts.get("phase") != "health"]
-        says = (
-            f"The token may not make {len({o.call for o in bad})} of the job's calls at "
-            f"{symptoms.instance}: {_told(bad, symptoms)} refused."
+    always = [o for o in bad if o.call not in symptoms.working]
+    if always:
+        yield _refused_always(symptoms, always)
+
+
+def _refused_always(symptoms: Symptoms, bad: Sequence[Observation]) -> Cause:
+    """Calls that never were answered: for want of a permission, or of the scope of a developer key."""
+    good = len(symptoms.good)
+    kinds = len({o.call for o in bad})
+    says = f"The token may not make {kinds} of the job's calls at {symptoms.instance}: {_told(bad, symptoms)} refused."
+    signs = [*_calls(bad), *_sentences(bad)]
+    if good:
+        signs.append(f"the token itself is good: {plural(good, 'call was', 'calls were')} answered")
+    advice = "Ask an administrator for the permission, or use the token of somebody who has it; trying again does not help."
+    if any("scope" in str(o.facts.get("said", "")).lower() for o in bad):
+        advice = (
+            "The developer key of this token lacks the scope of this call, whatever its user may do: ask whoever keeps the key to "
+            "add the scope, then make a new token with it, or use a token that a user made under Account > Settings."
         )
-        signs = [
-            *_calls(bad),
-            *_sentences(bad),
-            *([f"the token itself is good: {plural(len(good), 'call was', 'calls were')} answered"] if good else []),
-        ]
-        advice = "Ask an administrator for the permission, or use the token of somebody who has it; trying again does not help."
-        if any("scope" in str(o.facts.get("said", "")).lower() for o in bad):
-            advice = (
-                "The developer key of this token lacks the scope of this call, whatever its user may do: ask whoever keeps the key to "
-                "add the scope, then make a new token with it, or use a token that a user made under Account > Settings."
-            )
-        yield Cause("permission", 0.96 if good else 0.85, says, argued(signs), advice)
+    return Cause("permission", 0.96 if good else 0.85, says, argued(signs), advice)
 
 
 def _refused_at_times(symptoms: Symptoms, bad: Sequence[Observation]) -> Cause:
@@ -221,27 +232,28 @@ def no_user_agent(symptoms: Symptoms) -> Iterator[Cause]:
 
 def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
     """Paths that are not of this API, records that are not there, addresses that send elsewhere."""
-    kinds = (Outcome.NOT_FOUND, Outcome.REDIRECTED, Outcome.CLIENT_ERROR)
-    bad = [o for o in symptoms.of_job if o.outcome in kinds and o.status not in (*BARRING, OF_PROXY)]
-    ids = any(o.request_id for o in symptoms.seen)
-    pages = [o for o in symptoms.of_job if o.outcome is Outcome.PROTOCOL_ERROR and o.facts.get("html")]
-    bad += [o for o in pages if o.call not in symptoms.working and (o.request_id or not ids)]
+    bad = _misdirected(symptoms)
     if not bad:
         return
-    pages = [o for o in bad if o.facts.get("html")]
-    signs = _calls(bad)
-    nowhere = not ids and not symptoms.working
+    pages = sum(bool(o.facts.get("html")) for o in bad)
+    nowhere = not symptoms.identified and not symptoms.working
     said = "were answered by a web page" + ("" if nowhere else ": the path is no part of the API")
-    signs += [f"{len(pages)} {said}"] if pages else []
-    signs += _titles(bad)
     places = sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})
-    signs += [f"sent on to {place}" for place in places]
+    signs = [*_calls(bad), *([f"{pages} {said}"] if pages else []), *_titles(bad), *(f"sent on to {place}" for place in places)]
     says = f"The address is wrong: {symptoms.instance} has nothing for it at {_told(bad, symptoms)}."
     advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {symptoms.instance}"
-    sure = 0.95 if pages or any(o.outcome is Outcome.REDIRECTED for o in bad) else 0.85
     if nowhere and (pages or places):
         says, advice = _no_api(symptoms, bad, places)
+    sure = 0.95 if pages or any(o.outcome is Outcome.REDIRECTED for o in bad) else 0.85
     yield Cause("wrong_url", sure, says, argued(signs), advice)
+
+
+def _misdirected(symptoms: Symptoms) -> list[Observation]:
+    """Calls of the job to which came that nothing is there, or a web page that no edge put in the place of data."""
+    kinds = (Outcome.NOT_FOUND, Outcome.REDIRECTED, Outcome.CLIENT_ERROR)
+    bad = [o for o in symptoms.of_job if o.outcome in kinds and o.status not in (*BARRING, OF_PROXY)]
+    pages = [o for o in symptoms.of_job if o.outcome is Outcome.PROTOCOL_ERROR and o.facts.get("html")]
+    return bad + [o for o in pages if o.call not in symptoms.working and (o.request_id or not symptoms.identified)]
 
 
 def _no_api(symptoms: Symptoms, bad: Sequence[Observation], places: Sequence[str]) -> tuple[str, str]:

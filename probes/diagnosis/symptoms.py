@@ -64,6 +64,16 @@ class Symptoms:
         return {o.call for o in self.seen if o.ok}
 
     @cached_property
+    def good(self) -> list[Observation]:
+        """Calls that were answered as asked; the health page is none."""
+        return [o for o in self.seen if o.ok and o.facts.get("phase") != "health"]
+
+    @cached_property
+    def identified(self) -> bool:
+        """Whether an answer carried a request id, so that those which carry none were made before the application."""
+        return any(o.request_id for o in self.seen)
+
+    @cached_property
     def failed(self) -> Counter[Outcome]:
         """How many requests of the job's own calls were not answered as asked, by how they ended, the most frequent first."""
         return Counter(dict(Counter(o.outcome for o in self.of_job if not o.ok).most_common()))

@@ -15,6 +15,8 @@ from probes.wording import plural, seconds
 FAR_S, FAR_SHARE = 0.25, 0.3
 UNSTEADY_S = 0.5
 TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
+LEAST_LEFT, LEAST_TAIL = 4, 12
+"""So many calls tell a median, and so many the slowest of ten."""
 LATE_BODIES, LATE_BODIES_SHARE = 3, 0.1
 """So many bodies that come slowly, and such a share of all, are more than chance."""
 BROKEN = (Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR, Outcome.WRITE_TIMEOUT)
@@ -37,11 +39,16 @@ def network(symptoms: Symptoms) -> Iterator[Cause]:
     elif lost and not failed and not slow:
         yield _unanswered(symptoms, [*resets, *late], lost)
     elif failed or slow:
-        signs = [*failed, *lost, *(line for line, _ in slow)]
-        says = f"The way to {symptoms.instance} costs the job {'its answers' if failed or lost else 'its time'}: {signs[0]}."
-        sure = surer(max(effect for _, effect in slow), 1.0, max(4, len(symptoms.unexplained_s))) if slow else 0.9
-        advice = "Try from another network; run the job near the instance, keep connections open, send several calls at once."
-        yield Cause("network", sure, says, argued(signs, _well(symptoms) if failed else ()), advice)
+        yield _costly(symptoms, [*failed, *lost], slow, broken=bool(failed))
+
+
+def _costly(symptoms: Symptoms, failures: Sequence[str], slow: Sequence[tuple[str, float]], *, broken: bool) -> Cause:
+    """Where connections fail (`broken`) or the way is slow, and whatever else fails with it."""
+    signs = [*failures, *(line for line, _ in slow)]
+    says = f"The way to {symptoms.instance} costs the job {'its answers' if failures else 'its time'}: {signs[0]}."
+    sure = surer(max(effect for _, effect in slow), 1.0, max(4, len(symptoms.unexplained_s))) if slow else 0.9
+    advice = "Try from another network; run the job near the instance, keep connections open, send several calls at once."
+    return Cause("network", sure, says, argued(signs, _well(symptoms) if broken else ()), advice)
 
 
 def _nobody_listens(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
@@ -70,21 +77,41 @@ def _counted(symptoms: Symptoms, what: str, bad: Sequence[Observation]) -> Itera
 
 def _slow_way(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
     """Signs of a long, an unsteady, a narrow way, each with how many times it is beyond what is ordinary."""
+    yield from _far(symptoms)
+    yield from _unsteady(symptoms)
+    yield from _narrow(symptoms)
+
+
+def _far(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
+    """A long round trip by the handshakes; where none was seen, much time of each call outside the server."""
     left, trip = symptoms.unexplained_s, symptoms.round_trip_s
-    flights = [o.flight_s or 0.0 for o in symptoms.alone]
-    if trip is not None and trip > FAR_S:
-        yield f"one round trip takes {seconds(trip)} by the TCP handshakes, n = {len(symptoms.connects_s)}", trip / FAR_S
-    elif trip is None and len(left) >= 4 and median(left) > max(FAR_S, FAR_SHARE * median(flights)):
-        yield f"{seconds(median(left))} of {seconds(median(flights))} are spent outside the server, n = {len(left)}", median(left) / FAR_S
-    if len(left) >= 12 and point(left, 0.9) - median(left) > UNSTEADY_S:
-        high, middle = point(left, 0.9), median(left)
+    if trip is not None:
+        if trip > FAR_S:
+            yield f"one round trip takes {seconds(trip)} by the TCP handshakes, n = {len(symptoms.connects_s)}", trip / FAR_S
+        return
+    flight = median([o.flight_s or 0.0 for o in symptoms.alone]) if len(left) >= LEAST_LEFT else 0.0
+    if len(left) >= LEAST_LEFT and median(left) > max(FAR_S, FAR_SHARE * flight):
+        yield f"{seconds(median(left))} of {seconds(flight)} are spent outside the server, n = {len(left)}", median(left) / FAR_S
+
+
+def _unsteady(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
+    left = symptoms.unexplained_s
+    if len(left) < LEAST_TAIL:
+        return
+    high, middle = point(left, 0.9), median(left)
+    if high - middle > UNSTEADY_S:
         line = f"the way is unsteady: one call of ten takes {seconds(high)} outside the server, the median {seconds(middle)}"
         yield line, (high - middle) / UNSTEADY_S
+
+
+def _narrow(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
+    """Bodies that take long to come: most of them, or more than chance makes."""
     transfers = [(o.receive_s, o.flight_s) for o in symptoms.answered if o.receive_s is not None and o.flight_s]
-    if len(transfers) >= 4 and median([r for r, _ in transfers]) > max(TRANSFER_S, TRANSFER_SHARE * median([f for _, f in transfers])):
-        takes = median([r for r, _ in transfers])
-        yield f"the body takes {seconds(takes)} to come, n = {len(transfers)}", takes / TRANSFER_S
-        return
+    if len(transfers) >= LEAST_LEFT:
+        takes, flight = median([taken for taken, _ in transfers]), median([flight for _, flight in transfers])
+        if takes > max(TRANSFER_S, TRANSFER_SHARE * flight):
+            yield f"the body takes {seconds(takes)} to come, n = {len(transfers)}", takes / TRANSFER_S
+            return
     late = [taken for taken, flight in transfers if taken > max(TRANSFER_S, TRANSFER_SHARE * flight)]
     if len(late) >= max(LATE_BODIES, LATE_BODIES_SHARE * len(transfers)):
         yield f"the body of {len(late)} of {len(transfers)} answers takes {seconds(median(late))} to come", median(late) / TRANSFER_S

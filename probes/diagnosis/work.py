@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 
 from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
@@ -13,11 +15,67 @@ from probes.wording import percent, plural, seconds
 
 QUEUE_S, QUEUE_SHARE = 0.1, 0.25
 GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01
+LEAST_WAITS, LEAST_ALONE, LEAST_CROWD = 6, 4, 4
+"""Fewer waits in all, of calls alone, of the most at once, show nothing."""
 BLUR_S = 0.01
 """Waits that differ by less rank alike."""
 SLOW_S = 1.0
 AT_TIMES, AT_TIMES_N, AT_TIMES_SHARE = 5.0, 3, 0.04
 """So many times the median, so often, and on such a share of the calls: a cause that comes and goes."""
+
+
+@dataclass(frozen=True)
+class _Waits:
+    """How long calls stood, seconds, by how many were made at once: in the queue that the instance tells, or beyond their usual time."""
+
+    waits: Sequence[tuple[int, float]]
+    told: bool
+
+    @cached_property
+    def alone(self) -> list[float]:
+        return [wait for k, wait in self.waits if k == 1]
+
+    @cached_property
+    def most(self) -> int:
+        return max(k for k, _ in self.waits)
+
+    @cached_property
+    def crowd(self) -> list[float]:
+        """Those of the calls of which the most were made at once."""
+        return [wait for k, wait in self.waits if k == self.most and k > 1]
+
+    @cached_property
+    def usual_s(self) -> float:
+        return median(self.alone) if self.alone else 0.0
+
+    @cached_property
+    def crowded_s(self) -> float:
+        """One in four of the crowd stands so long, or longer."""
+        return point(self.crowd, 0.75) if self.crowd else 0.0
+
+    @cached_property
+    def p(self) -> float:
+        """The odds that they rise so by chance."""
+        return rank_slope([float(k) for k, _ in self.waits], [round(wait / BLUR_S) * BLUR_S for _, wait in self.waits])[1]
+
+    def at_once(self, flight_s: float) -> bool:
+        """Whether a call stands even alone, of which one takes `flight_s`."""
+        return self.told and len(self.alone) >= LEAST_ALONE and self.usual_s > max(QUEUE_S, QUEUE_SHARE * flight_s)
+
+    def grow(self, work_s: float) -> bool:
+        """Whether calls stand the longer the more there are, by more than a part of `work_s`, the work for one."""
+        more_s = max(GROWTH_S, (GROWTH - 1.0) * work_s)
+        return len(self.crowd) >= LEAST_CROWD and self.p < GROWTH_P and self.crowded_s - self.usual_s > more_s
+
+    @property
+    def sign_of_alone(self) -> str:
+        where = "in its queue" if self.told else "beyond its usual time"
+        return f"alone a call stands {seconds(self.usual_s)} {where}, n = {len(self.alone)}"
+
+    @property
+    def sign_of_crowd(self) -> str:
+        longer = f"with {self.most} at once one in four stands {seconds(self.crowded_s)} or longer"
+        return f"{longer}, n = {len(self.crowd)} (p = {self.p:.1g} that it does not rise)"
 
 
 def capacity(symptoms: Symptoms) -> Iterator[Cause]:
@@ -26,39 +84,37 @@ def capacity(symptoms: Symptoms) -> Iterator[Cause]:
     Where the queue that it tells does not grow, time inside the application may: threads and locks are no queue that it knows.
     """
     told = [(k, o.queue_s) for k, o in symptoms.overlapped if o.queue_s is not None]
-    found = _short_of_slots(symptoms, told, told=True) or _short_of_slots(symptoms, _hidden_waits(symptoms, inside=bool(told)), told=False)
+    hidden = _hidden_waits(symptoms, inside=bool(told))
+    found = _short_of_slots(symptoms, _Waits(told, told=True)) or _short_of_slots(symptoms, _Waits(hidden, told=False))
     if found:
         yield found
 
 
-def _short_of_slots(symptoms: Symptoms, waits: Sequence[tuple[int, float]], *, told: bool) -> Cause | None:
-    if len(waits) < 6:
+def _short_of_slots(symptoms: Symptoms, waits: _Waits) -> Cause | None:
+    if len(waits.waits) < LEAST_WAITS:
         return None
-    alone = [wait for k, wait in waits if k == 1]
-    most = max(k for k, _ in waits)
-    crowd = [wait for k, wait in waits if k == most and k > 1]
-    high = point(crowd, 0.75) if crowd else 0.0
-    flight = median([o.flight_s or 0.0 for k, o in symptoms.overlapped if k == 1] or [0.0])
-    base = median(alone) if alone else 0.0
-    _, p = rank_slope([float(k) for k, _ in waits], [round(wait / BLUR_S) * BLUR_S for _, wait in waits])
-    at_once = told and len(alone) >= 4 and base > max(QUEUE_S, QUEUE_SHARE * flight)
-    grows = len(crowd) >= 4 and p < GROWTH_P and high - base > max(GROWTH_S, (GROWTH - 1.0) * _own_work(symptoms))
+    flight_s = median([o.flight_s or 0.0 for k, o in symptoms.overlapped if k == 1] or [0.0])
+    at_once, grows = waits.at_once(flight_s), waits.grow(_own_work(symptoms))
     if not at_once and not grows:
         return None
-    where = "in its queue" if told else "beyond its usual time"
-    signs = [f"alone a call stands {seconds(base)} {where}, n = {len(alone)}"]
-    crowded = f"with {most} at once one in four stands {seconds(high)} or longer, n = {len(crowd)} (p = {p:.1g} that it does not rise)"
-    signs += [crowded] if crowd else []
-    steady, growth = _work_steady(symptoms, most)
-    signs += [growth] if growth and steady else []
-    against = [] if told else [_untold(symptoms)]
-    against += [growth] if growth and not steady else []
-    effect = max(base / QUEUE_S if at_once else 0.0, (high - base) / GROWTH_S if grows else 0.0)
-    says = f"{symptoms.instance} is short of backend slots: {crowded if grows else signs[0]}."
+    signs, against = _for_and_against(symptoms, waits)
+    effect = max(waits.usual_s / QUEUE_S if at_once else 0.0, (waits.crowded_s - waits.usual_s) / GROWTH_S if grows else 0.0)
+    says = f"{symptoms.instance} is short of backend slots: {waits.sign_of_crowd if grows else waits.sign_of_alone}."
     advice = (
         f"Fewer calls at once; more of them only wait longer. Compare with another instance: probes compare -i {symptoms.instance} -i OTHER"
     )
-    return Cause("capacity", surer(effect, 1.0, len(waits), 0.98 if told else 0.85), says, argued(signs, against), advice)
+    sure = surer(effect, 1.0, len(waits.waits), 0.98 if waits.told else 0.85)
+    return Cause("capacity", sure, says, argued(signs, against), advice)
+
+
+def _for_and_against(symptoms: Symptoms, waits: _Waits) -> tuple[list[str], list[str]]:
+    """(for, against): work that stays the same speaks for a queue, work that grows as well against it."""
+    steady, growth = _work_steady(symptoms, waits.most)
+    signs = [waits.sign_of_alone, *([waits.sign_of_crowd] if waits.crowd else [])]
+    against = [] if waits.told else [_untold(symptoms)]
+    if growth:
+        (signs if steady else against).append(growth)
+    return signs, against
 
 
 def _untold(symptoms: Symptoms) -> str:

@@ -15,7 +15,8 @@ from probes.config import Instance, Kind
 from probes.design import Design
 from probes.jobs import compare, run
 from probes.jobs.confirm import confirm
-from probes.jobs.rate import Measured, documents_of
+from probes.jobs.rate_asking import Measured
+from probes.jobs.rate_entries import documents_of
 from probes.jobs.session import Settings, Told, how_ended, open_run, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation

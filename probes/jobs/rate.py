@@ -4,39 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from probes import findings
 from probes.calls import Call
 from probes.config import Instance
-from probes.design import Design
-from probes.endings import ended_early
 from probes.errors import GuardStop, RunFolderError, UsageError
-from probes.estimate import estimate
-from probes.foreign import foreign_budget
 from probes.guards import refuse_writes
 from probes.jobs import confirm as confirming
-from probes.jobs.calls import calls_of, in_turns, one_instance, shares_of
+from probes.jobs.calls import calls_of, in_turns, one_instance
 from probes.jobs.rate_asking import Asked, Measured, Stop, measure
+from probes.jobs.rate_entries import documents_of
 from probes.jobs.rate_text import answer_text
 from probes.jobs.session import Settings, Told, how_ended, open_run, require_credentials, run_async, write_report
-from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, mix_document, rate_document, untried
 from probes.runs import Run
-from probes.search.ratio_rates import refusal_document, refusal_mix
-from probes.signatures import Regime, Sign
-from probes.slowing import served_per_s
-from probes.stalls import piled_rate, stalling
-from probes.untold import unanswered_document, untold_document
-from probes.wording import plural
 
-__all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure"]
+__all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "measure", "with_more"]
 
 SCHEMA = "probes.rate/1"
-FINAL = frozenset({"no_answer", "wrong_dialect"})
-"""Signs that say all there is to say of why asking ended."""
 
 
 def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInterrupt | None]:
@@ -57,7 +45,8 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
         require_credentials(observations)
         documents = documents_of(measured, observations, calls, asked.job, instance)
         if asked.confirm and measured.stopped is None:
-            measured = _confirmed(settings, instance, calls, documents, run, measured)
+            confirm = partial(confirming.confirm, settings, instance, calls, documents, run)
+            measured = with_more(measured, confirm, as_json=settings.as_json)
         told = concluded(run, instance, documents, measured)
     return told, None if isinstance(measured.stopped, RunFolderError) else measured.stopped
 
@@ -68,80 +57,16 @@ def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:
         raise stopped
 
 
-def _confirmed(
-    settings: Settings, instance: Instance, calls: Sequence[Call], documents: list[dict[str, Any]], run: Run, measured: Measured
-) -> Measured:
-    """`measured` with the seconds that confirming took; with --json an interrupt ends that alone, as what was measured stands."""
+def with_more(measured: Measured, work: Callable[[], None], *, as_json: bool) -> Measured:
+    """`measured` with the seconds that `work` took; with --json an interrupt ends that alone, as what was measured stands."""
     start, stopped = time.monotonic(), None
     try:
-        confirming.confirm(settings, instance, calls, documents, run)
+        work()
     except KeyboardInterrupt as stop:
-        if not settings.as_json:
+        if not as_json:
             raise
         stopped = stop
     return dataclasses.replace(measured, seconds=measured.seconds + time.monotonic() - start, stopped=stopped)
-
-
-def documents_of(
-    measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance
-) -> list[dict[str, Any]]:
-    """The `calls` entries of the contract, one a call in the order asked; of several one more, with `mix`, for all of them as one job."""
-    documents = _entries(measured, seen, calls, job, instance)
-    ended = _ended(measured, [o for o in seen if o.scenario == "throttling"], instance)
-    for document in documents:
-        if ended is not None and (ended.kind == "stopped" or not _final(document)):
-            document["signs"].append(ended.document())
-    return documents
-
-
-def _ended(measured: Measured, seen: Sequence[Observation], instance: Instance) -> Sign | None:
-    """Why less was asked than the budget allowed."""
-    if measured.stopped is None:
-        return ended_early(seen, measured.design.budget)
-    why = f"Stopped by max_requests = {instance.max_requests}" if isinstance(measured.stopped, GuardStop) else "Interrupted"
-    why = f"Stopped, as {str(measured.stopped).rstrip('.')}" if isinstance(measured.stopped, RunFolderError) else why
-    return Sign("stopped", f"{why}: the answer rests on {plural(len(seen), 'request')}.")
-
-
-def _final(document: dict[str, Any]) -> bool:
-    """Whether it says by itself why no more was asked: that no call was answered, or every one refused."""
-    return document["regime"] == Regime.BLOCKED or any(sign["kind"] in FINAL for sign in document["signs"])
-
-
-def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None:
-    """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not."""
-    kept = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
-    slow = [s for s in design.steps if s.rate_per_s == design.slowed_at]
-    served = served_per_s(probed[slow[0].first : slow[0].first + slow[0].calls]) if slow else None
-    return kept if kept is None or served is None else min(kept, served)
-
-
-def _entries(measured: Measured, seen: Sequence[Observation], calls: Sequence[Call], job: int, instance: Instance) -> list[dict[str, Any]]:
-    design = measured.design
-    probed = [o for o in seen if o.scenario == "throttling"]
-    design.finish(probed)
-    steady = _steady_per_s(design, probed)
-    bounds = Bounds(instance.max_rate, instance.max_in_flight, design.slowed_at, steady)
-    names, shares = [call.name for call in _different(calls)], shares_of(calls)
-    mixed = len(names) > 1
-    if measured.by_refusals is not None:
-        first = design.budget - measured.by_refusals.budget
-        measured.by_refusals.finish([o for o in seen if o.scenario == "throttling"][first:])
-        mix = [refusal_mix(measured.by_refusals, shares, job, bounds)] if mixed else []
-        return [refusal_document(measured.by_refusals, name, job, bounds) for name in names] + mix
-    if (foreign := foreign_budget(seen)) is not None:
-        return [untold_document(name, foreign) for name in names]
-    found = estimate(seen)
-    piles_at = piled_rate(found, design.steps, [o for o in seen if o.scenario == "throttling"]) if found is not None else None
-    bounds = dataclasses.replace(bounds, piles_at=piles_at)
-    if found is None or not any(o.ok or o.outcome is Outcome.THROTTLED for o in seen):
-        return [unanswered_document(name, seen) for name in names]
-    mix = [mix_document(found, shares, job, bounds)] if mixed else []
-    documents = [rate_document(found, name, job, bounds) for name in names] + mix
-    documents = [told_under_a_ceiling(document, [o for o in seen if o.scenario == "throttling"], job, bounds) for document in documents]
-    for document in documents:
-        document["signs"] += [sign.document() for sign in (untried(document, steady), stalling(document, piles_at)) if sign is not None]
-    return documents
 
 
 def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:

@@ -18,7 +18,7 @@ OWN_WAIT_S = 0.02
 OWN_SHARE = 0.1
 QUEUE_SHARE = 0.15
 QUEUE_S = 0.03
-COLD_EXTRA_S = 0.15
+LEAST_COLD, COLD_EXTRA_S = 3, 0.15
 TIMED_OUT = {
     Outcome.CONNECT_TIMEOUT: "connecting",
     Outcome.READ_TIMEOUT: "waiting for the answer",
@@ -75,25 +75,34 @@ def _ends(interval: Interval) -> str:
 
 
 def _made_of(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
+    yield from _own_waits(name, good)
+    yield from _queued(name, good)
+    yield from _cold(name, good)
+
+
+def _own_waits(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
     waits = [o.pool_s for o in good if o.pool_s is not None]
     flights = [o.flight_s for o in good if o.flight_s]
     if waits and flights and median(waits) > max(OWN_WAIT_S, OWN_SHARE * median(flights)):
-        says = (
-            f"Our own side held calls to {name} back for {seconds(median(waits))} in the "
-            f"median, n = {len(waits)}; the times told leave that out."
-        )
-        yield Finding(
-            "own_wait", Severity.WARNING, name, says, (), "Raise max_in_flight or max_rate of the instance, or ask less at a time."
-        )
+        says = f"Our own side held calls to {name} back for {seconds(median(waits))} in the median, n = {len(waits)}"
+        advice = "Raise max_in_flight or max_rate of the instance, or ask less at a time."
+        yield Finding("own_wait", Severity.WARNING, name, f"{says}; the times told leave that out.", (), advice)
+
+
+def _queued(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
     queues = [(o.queue_s, o.flight_s) for o in good if o.queue_s is not None and o.flight_s]
-    if queues:
-        stood = sum(queue for queue, _ in queues) / sum(flight for _, flight in queues)
-        if stood > QUEUE_SHARE and median([queue for queue, _ in queues]) > QUEUE_S:
-            says = f"Requests spend {percent(stood)} of their time in the queue of {name} before it works on them, n = {len(queues)}."
-            advice = f"It is short of backend slots: send fewer at a time; probes diagnose -i {name} says more."
-            yield Finding("queue_share", Severity.WARNING, name, says, (), advice)
+    if not queues:
+        return
+    stood = sum(queue for queue, _ in queues) / sum(flight for _, flight in queues)
+    if stood > QUEUE_SHARE and median([queue for queue, _ in queues]) > QUEUE_S:
+        says = f"Requests spend {percent(stood)} of their time in the queue of {name} before it works on them, n = {len(queues)}."
+        advice = f"It is short of backend slots: send fewer at a time; probes diagnose -i {name} says more."
+        yield Finding("queue_share", Severity.WARNING, name, says, (), advice)
+
+
+def _cold(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
     cold = [(o.connect_s or 0.0) + (o.tls_s or 0.0) for o in good if o.reused is False and o.connect_s is not None]
-    if len(cold) >= 3 and median(cold) > COLD_EXTRA_S:
+    if len(cold) >= LEAST_COLD and median(cold) > COLD_EXTRA_S:
         says = f"A new connection to {name} costs {seconds(median(cold))} before the first byte, n = {len(cold)}."
         yield Finding("cold_connection", Severity.INFO, name, says, (), "Keep connections open: one session for the whole job.")
 

@@ -43,17 +43,7 @@ def _no_answer(name: str, seen: Sequence[Observation]) -> Finding:
 def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED]
     if bad:
-        challenge = next((str(o.facts["challenge"]) for o in bad if o.facts.get("challenge")), None)
-        evidence: tuple[str, ...] = (f"WWW-Authenticate: {challenge}",) if challenge else ()
-        says = f"{name} refused the token: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
-        advice = "Make a new token in Account > Settings of this instance; tokens made on beta or test vanish at the next refresh."
-        good = sum(o.ok and o.due_s > bad[0].due_s for o in seen if o.call in {one.call for one in bad})
-        if good:
-            evidence += (f"the very same calls were answered {times(good)} after that: a token does not go bad and good again",)
-            advice = (
-                f"No new token helps: one of several servers, or something before them, does not know it. Ask: probes diagnose -i {name}"
-            )
-        yield Finding("credentials", Severity.ERROR, name, says, evidence, advice)
+        yield _bad_token(name, seen, bad)
     edge = [o for o in seen if o.outcome is Outcome.NO_USER_AGENT]
     if edge:
         says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before it came to Canvas."
@@ -66,27 +56,32 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         advice = (
             "Ask an administrator for the permission, or use a token of somebody who has it; what depends on these calls is unknown here."
         )
-        yield Finding("permission", Severity.INFO if len(calls) < len({o.call for o in seen}) else Severity.WARNING, name, says, (), advice)
+        severity = Severity.INFO if len(calls) < len({o.call for o in seen}) else Severity.WARNING
+        yield Finding("permission", severity, name, says, (), advice)
+
+
+def _bad_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
+    challenge = next((str(o.facts["challenge"]) for o in bad if o.facts.get("challenge")), None)
+    evidence = [f"WWW-Authenticate: {challenge}"] if challenge else []
+    says = f"{name} refused the token: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
+    advice = "Make a new token in Account > Settings of this instance; tokens made on beta or test vanish at the next refresh."
+    calls = {o.call for o in bad}
+    good = sum(o.ok and o.due_s > bad[0].due_s for o in seen if o.call in calls)
+    if good:
+        evidence.append(f"the very same calls were answered {times(good)} after that: a token does not go bad and good again")
+        advice = f"No new token helps: one of several servers, or something before them, does not know it. Ask: probes diagnose -i {name}"
+    return Finding("credentials", Severity.ERROR, name, says, tuple(evidence), advice)
 
 
 def _misled(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     away = [o for o in seen if o.outcome is Outcome.REDIRECTED]
     if away:
         places = sorted({str(o.facts["location"]) for o in away if o.facts.get("location")})
-        says = f"{name} redirected {plural(len(away), 'request')}" + (
-            f" to {', '.join(places)}; the token was not sent there." if places else "."
-        )
-        yield Finding(
-            "redirected",
-            Severity.WARNING,
-            name,
-            says,
-            (),
-            "Put the address where the API answers into url; a login page means the path is no API.",
-        )
-    pages = [
-        o for o in seen if o.scenario not in TRYING and o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.NOT_FOUND)
-    ]
+        to = f" to {', '.join(places)}; the token was not sent there." if places else "."
+        advice = "Put the address where the API answers into url; a login page means the path is no API."
+        yield Finding("redirected", Severity.WARNING, name, f"{name} redirected {plural(len(away), 'request')}{to}", (), advice)
+    asked = [o for o in seen if o.scenario not in TRYING and o.facts.get("html")]
+    pages = [o for o in asked if o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.NOT_FOUND)]
     if pages:
         calls = tuple(sorted({o.call for o in pages}))[:3]
         says = f"{name} answered {plural(len(pages), 'request')} with a web page in place of JSON."

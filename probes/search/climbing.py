@@ -124,7 +124,7 @@ class Climbing(Probing, ABC):
         return self._in_turn(offsets, after_s)
 
     def _bounded(self) -> Round | None:
-        """A climb was refused: as many at once as were in flight then; where others had come back their cost took room, and more may fit."""
+        """A climb was refused: as many at once as were in flight then; what others had paid took room, so that more may fit."""
         first = next(o for o in self._latest() if o.outcome is Outcome.THROTTLED)
         at = (first.sent_s or 0.0) + network_by_refusals_s(self.seen)
         before = [o for o in self._latest() if o.ok and (o.sent_s or 0.0) <= (first.sent_s or 0.0) + 1e-3]

@@ -1,8 +1,8 @@
 """Which calls tell most of a limit that no header shows: each thinkable round is played under all that the answers so far allow.
 
-A round is even calls, or a burst, or even calls that fill the bucket and then a burst; before it there may be a rest. Its answer (which call
-is refused first, if any) splits what is possible: the more of the variance of the safe rate lies between the answers and the less within
-them, the more it tells. The best round is that which tells most for the part it takes of the calls, refusals and seconds left.
+A round is even calls, or a burst, or even calls that fill the bucket and then a burst; before it there may be a rest. Its answer (which
+call is refused first, if any) splits what is possible: the more of the variance of the safe rate lies between the answers and the less
+within them, the more it tells. The best round is that which tells most for the part it takes of the calls, refusals and seconds left.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from probes.calls import Round
 from probes.safety import FASTEST_PER_S, USUAL_JOB
 from probes.search.climbing import PROBING_S, Climbing
 from probes.search.experiments import Belief, Experiment, Left
-from probes.search.probing import Burst, Train, network_by_refusals_s, served
+from probes.search.probing import Burst, Train
+from probes.search.ratios import network_by_refusals_s, served
 
 SURELY, SLOWER = 0.1, 0.8
 """Even calls that are to fit go at so much of the rate that is exceeded with these odds."""
