@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any
 
 from probes.fit.touches import usable_cost
@@ -20,6 +21,9 @@ LEAST_COUNTED = 4
 """Fewest headers, each read while no other call was out, that show that nothing leaks ..."""
 COUNTED_S, LEAKS_PER_S, LEAKED_SHARE = 3.0, 0.1, 0.05
 """... over so many seconds at least: units a second at most (the slowest bucket known leaks fifty times as fast), and of what was paid."""
+UNEVEN = 0.5
+"""By so large a share of all that was paid may headers read alone fall otherwise than by what was paid between them, taken together: calls
+that overtake one another make some of it, a level that stood and fell at once by chance all of it."""
 FIRST_SEEN = 200
 """Among so many first calls they are looked for."""
 LEAST_STILL = 6
@@ -130,6 +134,8 @@ def counts_down(seen: Sequence[Observation]) -> str | None:
     lasted, leaked = last - first, (after - before) - (most - left)
     rounding = 1.0 if all(level.is_integer() for _, level, _ in alone) else 0.0
     if lasted < COUNTED_S or left >= most - rounding or abs(leaked) > min(LEAKS_PER_S * lasted, LEAKED_SHARE * (after - before)):
+        return None
+    if sum(abs((now - then) - (above - below)) for (_, above, then), (_, below, now) in pairwise(alone)) > UNEVEN * (after - before):
         return None
     return (
         f"Remaining fell from {most:,.0f} to {left:,.0f} by just what the calls paid, and nothing came back in {seconds(lasted)}: "
