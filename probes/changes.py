@@ -61,7 +61,7 @@ def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
         if then is not None and (now := fit(touches[-last:])) is not None and _another(then, now):
             said = f"the first calls show {_told(then)}, the last {_told(now)}. No rate is told of a mixture."
             return f"The limit was changed, or another job began to use this token: {said}"
-    late = fitted.solution.missed[-LATE:]
+    late = fitted.solution.unexplained[-LATE:]
     if len(late) == LATE and float(np.mean(late)) >= MOST_OF:
         return f"{int(np.sum(late))} of the last {LATE} headers fit no more what others show: the limit was changed, or another job began."
     first = fit(touches[:FIRST_CALLS])
