@@ -221,8 +221,10 @@ def test_headers_that_never_rise_above_0() -> None:
 
 
 def test_headers_that_share_one_mistake_count_once() -> None:
-    """Of six headers since one touch of the floor that all lie 15 units above the replay one is off; below it, as another job makes
-    them, or where they do not agree, all are."""
+    """Of six headers since one touch of the floor that all lie 15 units above the replay one is off.
+
+    Below it, as another job makes them, or where they do not agree, all are.
+    """
     world = World(seed=2)
     world.round([0.0])
     world.round([0.05 * n for n in range(12)], after_s=1.0)
