@@ -35,6 +35,9 @@ LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
 FEWEST_SINCE, RISEN, RISEN_SURELY = 20, 1.05, 4.0
 """Fewest calls before and after a rise; by which factor the means differ, and by how many standard errors of the scores of all ranks: of
 a thousand series that do not change three seem to."""
+GOES_ON = 1.0
+"""Standard errors of a trend from which values that surely rose are taken to go on rising: an even chance that they do is enough, as going
+over costs a refused job."""
 RISING = "only the later calls count."
 
 
@@ -61,7 +64,7 @@ def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
         if then is not None and (now := fit(touches[-last:])) is not None and _another(then, now):
             said = f"the first calls show {_told(then)}, the last {_told(now)}. No rate is told of a mixture."
             return f"The limit was changed, or another job began to use this token: {said}"
-    late = fitted.solution.missed[-LATE:]
+    late = fitted.solution.unexplained[-LATE:]
     if len(late) == LATE and float(np.mean(late)) >= MOST_OF:
         return f"{int(np.sum(late))} of the last {LATE} headers fit no more what others show: the limit was changed, or another job began."
     first = fit(touches[:FIRST_CALLS])
@@ -72,7 +75,7 @@ def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
 
 def _another(then: Fit, now: Fit) -> bool:
     """Whether both fits explain their calls and differ in a constant by more than their errors."""
-    if any(one.outliers > OWN_OUTLIERS or one.noise > OWN_NOISE or not one.checked for one in (then, now)):
+    if any(one.solution.outliers > OWN_OUTLIERS or one.noise > OWN_NOISE or not one.checked for one in (then, now)):
         return False
     pairs = [[getattr(one.bucket, name) for one in (then, now)] for name in CONSTANTS]
     errors = [math.hypot(*each) for each in zip(then.errors, now.errors, strict=True)]
@@ -89,7 +92,7 @@ def drifting(seen: Sequence[Observation]) -> str | None:
     """Whether the server's own time changed for good while it was asked: the first or the last calls of each kind against the others."""
     for mine in _by_call(seen).values():
         told = np.array([o.server_time_s for o in mine if o.server_time_s])
-        if at := _risen_at(told):
+        if at := _last_rise(told):
             return f"The server took {_mean(told[:at])} s a call at first and {_mean(told[at:])} s later: {RISING}"
         times = np.log(told)
         part = len(times) // 6
@@ -104,7 +107,7 @@ def dearer(seen: Sequence[Observation]) -> str | None:
     """Whether calls of one kind began to cost more while they were asked."""
     for mine in _by_call(seen).values():
         costs = np.array([cost for o in mine if (cost := usable_cost(o)) is not None])
-        if at := _risen_at(costs):
+        if at := _last_rise(costs):
             return f"Calls cost {_mean(costs[:at])} units at first and {_mean(costs[at:])} later: {RISING}"
     return None
 
@@ -115,10 +118,23 @@ def _mean(values: Floats) -> str:
 
 def lasting(prices: Prices) -> Prices:
     """`prices`, in order of time, without what was before calls began to cost or to take surely more: a job to come pays what is now."""
-    at = max(_risen_at(prices.costs), _risen_at(prices.times_s))
+    rises = [_last_rise(values) for values in (prices.costs, prices.times_s)]
+    at = max(rises)
     if not at:
         return prices
-    return Prices(prices.costs[at:], prices.times_s[at:], earlier=Prices(prices.costs[:at], prices.times_s[:at]))
+    costs, times = (_as_now(v[at:]) if rise else v[at:] for v, rise in zip((prices.costs, prices.times_s), rises, strict=True))
+    return Prices(costs, times, earlier=Prices(prices.costs[:at], prices.times_s[:at]))
+
+
+def _as_now(values: Floats) -> Floats:
+    """`values`, which surely rose before the first of them, by as much greater as they go on rising until the last; else as they are."""
+    if float(np.min(values)) <= 0.0:
+        return values
+    logs, places = np.log(values), np.arange(len(values)) - (len(values) - 1.0)
+    slope, level = np.polyfit(places, logs, 1)
+    spread = float(np.std(logs - slope * places - level))
+    error = spread / max(float(np.std(places)) * math.sqrt(len(values)), 1e-9)
+    return np.asarray(values * np.exp(-slope * places)) if slope > GOES_ON * error else values
 
 
 def first_ones(paths: Sequence[str], prices: Prices) -> Prices:
@@ -163,6 +179,14 @@ def _surely_more(values: Floats, which: NDArray[np.bool_]) -> bool:
     gap = float(np.mean(scores[which]) - np.mean(scores[~which])) / max(float(np.std(scores)), 1e-9)
     surely = gap > RISEN_SURELY * math.sqrt(1.0 / counts[0] + 1.0 / counts[1])
     return surely and float(np.mean(values[which])) > RISEN * float(np.mean(values[~which]))
+
+
+def _last_rise(values: Floats) -> int:
+    """From which value on they are greater and rise no more, 0 for never: what grows bit by bit is not done after its first rise."""
+    last = _risen_at(values)
+    while at := _risen_at(values[last:]) if last else 0:
+        last += at
+    return last
 
 
 def _risen_at(values: Floats) -> int:

@@ -42,6 +42,8 @@ OWN_COST = 0.05
 """How exactly a header lacks what its call cost, units, where nothing is reserved."""
 OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
+MOST_ROUNDED = 0.1
+"""A mark no further from a round number than this, units, and than three of its errors may be that number."""
 ROUNDED = 0.5
 """What headers that are told as whole numbers scatter by at most, units."""
 
@@ -171,13 +173,13 @@ def _whole(fitted: Fit, away: Distance) -> Fit:
     """The fit, as much in doubt as the distance; a mark that is a whole number of reservations within its error is taken for one.
 
     It then admits one call less, the safe side. Configured marks are round (600 / 50 = 12) and so is such a ratio; a mark that is not a
-    round number earns no such trust.
+    round number earns no such trust. No header shows the mark itself where each call costs more than leaks before the next.
     """
     fitted = replace(fitted, covariance=fitted.covariance + away.covariance)
     bucket = fitted.bucket
     ratio = bucket.high_water_mark / bucket.up_front_cost
-    error = ratio * fitted.errors[1] / bucket.up_front_cost
-    is_round = fitted.exact_mark and abs(bucket.high_water_mark - round(bucket.high_water_mark)) < 1e-6
+    error = ratio * math.hypot(fitted.errors[1] / bucket.up_front_cost, fitted.errors[0] / bucket.high_water_mark)
+    is_round = abs(bucket.high_water_mark - round(bucket.high_water_mark)) < max(1e-6, min(3.0 * fitted.errors[0], MOST_ROUNDED))
     if not math.isfinite(error) or ratio < 0.5 or abs(ratio - round(ratio)) > min(0.2, max(1e-3, (5.0 if is_round else 1.0) * error)):
         return fitted
     return replace(fitted, bucket=replace(bucket, up_front_cost=bucket.high_water_mark / round(ratio)))

@@ -14,6 +14,7 @@ from probes.mixture import mixture
 from probes.observation import Observation
 from probes.rates import safe_rate
 from probes.safety import USUAL_JOB, even_rate
+from probes.signatures import usual_s
 from probes.slowing import SURE, SURE_AT_ONCE, queueing, slowed
 from probes.twin import Twin
 
@@ -35,6 +36,9 @@ UNDER_CEILING = 0.98
 """Share of `max_rate` at which calls go evenly, so that the ceiling itself never holds one back."""
 ALONE_CALLS = 120
 """Answers that price the calls where only one at a time passes."""
+CONTROL_CALLS, CONTROL_GAP = 10, 1.5
+"""Calls made alone again where a step looks slower, so many times as long apart as calls usually take: a server that has grown slow for all
+calls, after a deploy or at another hour, is not one that this load slows down."""
 LEAST_JUDGED = 8
 """Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
 PRICING_S = 300.0
@@ -75,6 +79,10 @@ class Pricing:
     """How many calls all steps together may take; 0 until the first."""
     _suspected: float | None = None
     """The rate, requests/s, of a step that looked slower and is to be looked at once more."""
+    _control: int = 0
+    """The first of those calls that were last made alone again."""
+    _controlled: int = 0
+    """Steps made when they were asked for; the last of these is judged once more by them."""
 
     def finish(self, seen: Sequence[Observation]) -> None:
         """Judges the last step, after which nothing more was asked: a sign that cannot be checked any more counts where it is clear."""
@@ -109,6 +117,8 @@ class Pricing:
     def _next_step(self, seen: Sequence[Observation], found: Estimate, twin: Twin, left: int) -> Round:
         """The next step up; the one at which the server seemed to slow down once more, where it is suspected of that."""
         self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
+        if (control := self._alone_again(seen, found)) is not None:
+            return control
         share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
         calls = self._calls_of(part, left)
         if part == 1.0:
@@ -123,6 +133,20 @@ class Pricing:
     def _alone(self, seen: Sequence[Observation], found: Estimate) -> Round | None:
         """One call after another, where two at one time are refused; None once so many priced the calls."""
         return self._round([0.0], found, seen) if sum(o.ok for o in seen) < ALONE_CALLS else None
+
+    def _alone_again(self, seen: Sequence[Observation], found: Estimate) -> Round | None:
+        """Calls alone, where the last step looks slower; None where that was looked at, or little is left."""
+        if self._suspected is None or not self._to_control(seen):
+            return None
+        gap = CONTROL_GAP * usual_s([o for o in seen if o.ok])
+        self._control, self._controlled = len(seen), len(self.steps)
+        return self._round([n * gap for n in range(CONTROL_CALLS)], found, seen)
+
+    def _to_control(self, seen: Sequence[Observation]) -> bool:
+        """Whether calls alone may still tell of the last step: they were not made yet, and calls do not wait in front of the server."""
+        left = self.budget - len(seen)
+        waits = queueing(seen[: self.steps[0].first], self._but_the_first(2, seen))
+        return self._controlled < len(self.steps) and left >= CONTROL_CALLS + LEAST_STEP and not waits
 
     @property
     def _ceiling_per_s(self) -> float:
@@ -180,18 +204,20 @@ class Pricing:
         if not self.steps or self.slowed_at is not None:
             return self.slowed_at is not None
         step, slower = self.steps[-1], self._slower(seen, SURE)
-        if slower and (self._suspected is not None or self._sure_at_once(seen)):
+        twice = self._suspected is not None and self._controlled < len(self.steps)
+        if slower and (twice or self._sure_at_once(seen)):
             self.slowed_at = step.rate_per_s
         self._suspected = step.rate_per_s if slower and self.slowed_at is None else None
         return self.slowed_at is not None
 
     def _sure_at_once(self, seen: Sequence[Observation]) -> bool:
         """Whether the sign is clear, and a second look could not be half as long as the last step: a queue would not grow again."""
-        return 2 * (self.budget - len(seen)) < self.steps[-1].calls and self._slower(seen, SURE_AT_ONCE)
+        return not self._to_control(seen) and 2 * (self.budget - len(seen)) < self.steps[-1].calls and self._slower(seen, SURE_AT_ONCE)
 
     def _slower(self, seen: Sequence[Observation], sure: float) -> bool:
-        before = seen[: self.steps[0].first]
-        return slowed(before, self._but_the_first(3, seen), sure) or queueing(before, self._but_the_first(2, seen))
+        before, late = seen[: self.steps[0].first], self._but_the_first(3, seen)
+        again = seen[self._control : self._control + CONTROL_CALLS] if self._control else ()
+        return slowed(before, late, sure, again) or queueing(before, self._but_the_first(2, seen))
 
     def _but_the_first(self, part: int, seen: Sequence[Observation]) -> Sequence[Observation]:
         """The last step's calls without the first third or half (`part` 3 or 2), before which the server had not met its rate.
@@ -199,7 +225,8 @@ class Pricing:
         They are as many as a step is judged by at least, of the step before if need be.
         """
         step = self.steps[-1]
-        return seen[max(self.steps[0].first, min(step.first + step.calls // part, len(seen) - LEAST_JUDGED)) :]
+        end = self._control if self._controlled == len(self.steps) else len(seen)
+        return seen[max(self.steps[0].first, min(step.first + step.calls // part, end - LEAST_JUDGED)) : end]
 
     def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""

@@ -22,9 +22,14 @@ DELAYED_S, DELAYED, FEWEST_DELAYED = 0.1, 0.03, 4
 """An answer is late by more than so many seconds; many are at least this share, and so many."""
 
 
-def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: float = SURE) -> bool:
-    """Whether `late` calls fly clearly longer than those made `alone`: by `SLOWER`, `SLOWER_S` and `sure` standard errors."""
-    base, now = _flights(alone, alone), _flights(late, alone)
+def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: float = SURE, again: Sequence[Observation] = ()) -> bool:
+    """Whether `late` calls fly clearly longer than those made `alone`: by `SLOWER`, `SLOWER_S` and `sure` standard errors.
+
+    Where those made alone `again` fly nearer to the late ones than to the first, the server is slower for all, and they are the measure.
+    """
+    base, now, then = (_flights(part, alone) for part in (alone, late, again))
+    if min(len(base), len(now), len(then)) >= LEAST_ALONE and np.median(then) ** 2 > np.median(base) * np.median(now):
+        base = then
     return len(base) >= LEAST_ALONE and len(now) >= LEAST_LATE and _clearly_slower(base, now, sure)
 
 

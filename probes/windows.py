@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 from probes.fit.touches import usable_cost
@@ -20,6 +21,9 @@ LEAST_COUNTED = 4
 """Fewest headers, each read while no other call was out, that show that nothing leaks ..."""
 COUNTED_S, LEAKS_PER_S, LEAKED_SHARE = 3.0, 0.1, 0.05
 """... over so many seconds at least: units a second at most (the slowest bucket known leaks fifty times as fast), and of what was paid."""
+UNEVEN = 0.5
+"""By so large a share of all that was paid may headers read alone fall otherwise than by what was paid between them, taken together: calls
+that overtake one another make some of it, a level that stood and fell at once by chance all of it."""
 FIRST_SEEN = 200
 """Among so many first calls they are looked for."""
 LEAST_STILL = 6
@@ -124,6 +128,8 @@ def counts_down(seen: Sequence[Observation]) -> str | None:
     if lasted_s < COUNTED_S or last.remaining >= first.remaining - rounding:
         return None
     if abs(paid - fell) > min(LEAKS_PER_S * lasted_s, LEAKED_SHARE * paid):
+        return None
+    if sum(abs((later.paid - one.paid) - (one.remaining - later.remaining)) for one, later in pairwise(alone)) > UNEVEN * paid:
         return None
     return (
         f"Remaining fell from {first.remaining:,.0f} to {last.remaining:,.0f} by just what the calls paid, and nothing came back in "

@@ -260,14 +260,27 @@ def test_a_last_step_that_the_budget_cut_short(factor: float, slowed_at: float |
     assert design.slowed_at == slowed_at
 
 
-@pytest.mark.parametrize(("budget", "slowed_at"), [(230, 11.0), (400, None)])
+@pytest.mark.parametrize(("budget", "slowed_at"), [(200, 11.0), (230, None), (400, None)])
 def test_a_long_step_is_believed_where_no_second_look_is_as_long(budget: int, slowed_at: float | None) -> None:
-    """A queue that grew in 140 calls does not grow again in the 40 that are left; where more are, the step is looked at once more."""
+    """A queue that grew in 140 calls does not grow again in the 10 that are left; where more are, calls are made alone again first."""
     base = [observed(n, n + 0.2 * (1.0 + 0.01 * (n % 5))) for n in range(50)]
     waiting = [observed(100.0 + n / 11.0, 100.2 + n / 11.0 + 0.01 * n) for n in range(140)]
     design = Design((SELF,), budget, steps=[Step(5.0, 20, 30), Step(11.0, 50, 140)])
     design._slowed([*base, *waiting])
     assert design.slowed_at == slowed_at
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize("by_load", [False, True])
+def test_a_server_that_grew_slow_for_all_calls(by_load: bool) -> None:
+    """From the second step on calls take twice as long: where calls alone do as well no rate is blamed for it, else the step's is."""
+    world = World(law=Law(0.3, 0.2, spread=0.1), seed=8)
+    design = Design((SELF,), 150)
+    world.slower = lambda rate: 2.0 if len(design.steps) >= 2 and (rate > 3.0 or not by_load) else 1.0
+    world.carry_out(design)
+    design.finish(world.seen)
+    assert (design.slowed_at is not None) == by_load
+    assert world.refused == 0
 
 
 @pytest.mark.parametrize("ceiling", [2, 12])

@@ -108,6 +108,16 @@ def test_whole_ratio_is_taken_for_whole() -> None:
     assert twin.burst == 11
 
 
+def test_whole_ratio_where_no_header_shows_the_mark() -> None:
+    """Calls that cost more than leaks before the next hide the mark: 600 / 50, told as 599.99 / 49.995, still admits 11 calls, not 12."""
+    world = World(law=Law(0.15, 6.0), seed=3105)
+    world.carry_out(Design((SELF,), 28, price=False))
+    one = found(world.seen)
+    assert one.fit is not None
+    assert not one.fit.exact_mark
+    assert one.fit.bucket.burst == 11
+
+
 def test_nothing_answered() -> None:
     """Where nothing was answered there is no estimate; another instance's answers do not count."""
     assert estimate([]) is None

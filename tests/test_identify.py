@@ -218,3 +218,22 @@ def test_doubtful_orders() -> None:
 def test_headers_that_never_rise_above_0() -> None:
     """A bucket that was never seen below its mark tells no mark: nothing is fitted, and nothing divided by it."""
     assert fit([Touch(0.1 * n, 0.1 * n + 0.3, 0.1, 0.0) for n in range(12)]) is None
+
+
+def test_headers_that_share_one_mistake_count_once() -> None:
+    """Of six headers since one touch of the floor that all lie 15 units above the replay one is off.
+
+    Below it, as another job makes them, or where they do not agree, all are.
+    """
+    world = World(seed=2)
+    world.round([0.0])
+    world.round([0.05 * n for n in range(12)], after_s=1.0)
+    world.round([0.0], after_s=9.0)
+    one = fitted(touches_of(world.seen))
+    together = np.flatnonzero((one.solution.origins == one.solution.origins[6]) & one.solution.beside)[:6]
+    assert len(together) == 6
+    for off, missed in ((np.full(6, 15.0), 1), (np.full(6, -15.0), 6), (15.0 * np.arange(1, 7), 6)):
+        residuals = np.zeros(one.n)
+        residuals[together] = off
+        there = dataclasses.replace(one, solution=dataclasses.replace(one.solution, residuals=residuals, noise=0.02))
+        assert there.outliers == missed / one.n

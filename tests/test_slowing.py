@@ -63,6 +63,12 @@ def test_what_slows_nobody_down() -> None:
     assert [slowed(flights(*(0.05, 0.2) * 10), flights(*(0.1, 0.4) * 10), sure) for sure in (2.6, 4.2)] == [True, False]
 
 
+@pytest.mark.parametrize(("again", "told"), [(0.1, True), (0.13, True), (0.15, False), (0.2, False), (0.1414, True)])
+def test_a_server_that_is_slower_for_all(again: float, told: bool) -> None:
+    """Late calls of 0.2 s were 0.1 s alone: calls alone again that take nearer to 0.2 s than to 0.1 s are what they are held against."""
+    assert slowed(flights(*(0.1,) * 6), flights(*(0.2,) * 8), again=flights(*(again,) * 6)) is told
+
+
 @pytest.mark.parametrize(
     ("alone", "late", "told"),
     [(4, (0.16,) * 6, True), (4, (0.14,) * 6, True), (4, (0.12,) * 6, False), (3, (0.2,) * 6, False), (4, (0.2,) * 5, False)],

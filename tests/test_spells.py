@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 import pytest
-from worlds import Law, World
+from worlds import Law, World, observed
 
 from probes.bucket import BucketSettings
 from probes.calls import Call
@@ -56,6 +56,19 @@ def test_what_shows_spells() -> None:
     shuffled = np.random.default_rng(1).permutation(values)
     for series in (shuffled, np.full(400, 0.3), busy((400,), factor=1.0), values[:31]):
         assert spells_of(series) == NONE
+
+
+def test_answers_that_overtake_one_another_are_no_spells() -> None:
+    """Of forty calls in flight the quick ones are answered first: in order of answers times seem to come in rows and to rise."""
+    times = 0.3 * np.exp(np.random.default_rng(6).normal(0.0, 0.5, 400))
+    sent = 0.3 / 40.0 * np.arange(400) + 2.0 * (np.arange(400) // 80)
+    made = [observed(at, at + time, cost=0.3, server_time_s=time) for at, time in zip(sent.tolist(), times.tolist(), strict=True)]
+    answered = sorted(made, key=lambda o: o.received_s or 0.0)
+    assert spells_of(np.array([o.server_time_s for o in answered])) != NONE
+    found = estimate(answered)
+    assert found is not None
+    assert found.prices[answered[0].call].spells == NONE
+    assert not found.shows("server_time_drifts")
 
 
 @pytest.mark.parametrize(

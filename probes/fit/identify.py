@@ -80,8 +80,8 @@ class Fit:
 
     @property
     def outliers(self) -> float:
-        """Share of headers that the replay does not explain."""
-        return self.solution.outliers
+        """Share of headers that the replay does not explain; those that share one mistake in the order of events count once."""
+        return float(np.mean(self.solution.unexplained)) if self.n else 0.0
 
     @property
     def moved(self) -> float:

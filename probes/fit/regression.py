@@ -25,6 +25,8 @@ USUAL_NOISE = 0.02
 """Smallest scale of residuals that is taken for noise, units."""
 LEAST_COUNTED = 1.0
 """Reservations no larger than this, units, cannot be told from the scatter of headers: none is taken out."""
+FEWEST_ALIKE = 5
+"""From so many headers on that are all off by the same a mistake of one event is looked for."""
 DENIAL, ROOM = 2.0, 1.05
 """Cost of a fit that contradicts each refusal; reservations that a refusal's header shows at most."""
 RIDGE = np.diag([1e-9, 1e-9, 1e-7])
@@ -77,7 +79,27 @@ class Solution:
     @property
     def missed(self) -> NDArray[np.bool_]:
         """Which headers the replay does not explain, in order of sending."""
-        return np.asarray(np.abs(self.residuals) > 6.0 * self.noise + 0.5)
+        return np.asarray(np.abs(self.residuals) > self._tolerance)
+
+    @property
+    def unexplained(self) -> NDArray[np.bool_]:
+        """`missed`, but of headers that share one mistake the first alone: all since one touch of the floor, all above it by the same.
+
+        At the floor the order of an arrival and a departure decides how much is forgiven, for all that follows until it is touched again.
+        Another job only takes, and leaves headers below.
+        """
+        found = self.missed.copy()
+        for origin in np.unique(self.origins[found]) if self.exact_mark else ():
+            group = np.flatnonzero(found & self.beside & (self.origins == origin) & (self.residuals > 0.0))
+            off = self.residuals[group]
+            alike = group[np.abs(off - np.median(off)) <= self._tolerance] if len(group) else group
+            found[alike[1:]] &= len(alike) < FEWEST_ALIKE
+        return found
+
+    @property
+    def _tolerance(self) -> float:
+        """By how much a header that is explained is off at most, units."""
+        return 6.0 * self.noise + 0.5
 
     @property
     def possible(self) -> bool:
