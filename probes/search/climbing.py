@@ -1,8 +1,8 @@
 """How many calls fit at one time where no header tells the limit: more and more together until one is refused.
 
 Where calls take long they are added two at a time, each two when a refusal of the two before were known. Bursts come from rest, so that
-the one that is refused tells the mark in reservations; where many fit they follow one another without a rest, which takes less time and
-tells how costs fill the bucket meanwhile.
+the one that is refused tells the mark in reservations; where many fit they follow one another without a rest, which tells besides that
+costs fill nothing meanwhile, and after a refusal one more than was let through is tried from rest.
 """
 
 from __future__ import annotations
@@ -57,7 +57,9 @@ class Climbing(Probing, ABC):
     _climbs: bool = False
     """Whether the last round added pairs of calls on top of those that fit."""
     _rests: bool = True
-    """Whether the last burst waited until what others paid had drained."""
+    """Whether the last burst waited until what others paid had drained ..."""
+    _settles: bool = False
+    """... and whether all that follow will, since one that did not was refused."""
 
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
         """The next round, not before the last one's Retry-After."""
@@ -91,10 +93,10 @@ class Climbing(Probing, ABC):
             self.crowded = True
             return self._paced(kept_per_s(self._latest()))
         last = self._fits = max(self._fits, most_at_once(self._latest()))
-        self._rests = last < (UNRESTED_CLIMB_FROM if self._steps() >= WORTH_CLIMBING else UNRESTED_FROM)
+        self._rests = self._settles or last < (UNRESTED_CLIMB_FROM if self._steps() >= WORTH_CLIMBING else UNRESTED_FROM)
         size, rest = min(last + self._growth(last), self._widest), self._rest_s(last) if self._rests else network_by_refusals_s(self.seen)
-        if size <= last or size > self._affordable:
-            return self._unlimited()
+        if size <= last or size > self._affordable or (self._settles and self._spare < 2):
+            return self._limited_at_least(last) if self._settles else self._unlimited()
         return self._climb(last, rest, self._grow) or self._burst(size, rest, self._grow)
 
     @property
@@ -106,6 +108,8 @@ class Climbing(Probing, ABC):
         """By so many a burst grows, which may all be refused."""
         if not self._rests:
             return UNRESTED_GROWTH + (size >= GROWS_FROM)
+        if self._settles:
+            return max(1, min(2, self._spare - 1))
         return FIRST_BURST if not size else 2 if size < 15 else 3 if size < 18 else 4
 
     def _climb(self, size: int, after_s: float, then: Step) -> Round | None:
@@ -124,22 +128,33 @@ class Climbing(Probing, ABC):
         return self._in_turn(offsets, after_s)
 
     def _bounded(self) -> Round | None:
-        """A climb was refused: as many at once as were in flight then; what others had paid took room, so that more may fit."""
+        """A climb was refused: as many at once as were in flight then; one more where others had come back, whose cost took room."""
         first = next(o for o in self._latest() if o.outcome is Outcome.THROTTLED)
         at = (first.sent_s or 0.0) + network_by_refusals_s(self.seen)
         before = [o for o in self._latest() if o.ok and (o.sent_s or 0.0) <= (first.sent_s or 0.0) + 1e-3]
         beside = sum((o.received_s or 0.0) > at for o in before)
         if self._rests and beside == len(before):
             return self._burst(beside, self._rest_s(len(before)), self._together)
-        return self._limited_at_least(beside)
+        self._settles = self._settles or not self._rests
+        return self._from_rest(beside + 1, len(before))
 
     def _together(self) -> Round | None:
-        """A burst was refused in part: it told how many fit, or, where it came without a rest, how many do at least."""
+        """A burst was refused in part: it told how many fit, if it came from rest; else one more than it let through is tried from rest."""
         admitted = self._beside_refused()
-        return self._limited(admitted) if self._rests else self._limited_at_least(admitted)
+        if self._rests:
+            return self._limited(admitted)
+        if self._spare < 1:
+            return self._limited_at_least(admitted)
+        self._fits, self._settles = admitted, True
+        return self._from_rest(admitted + 1, admitted)
+
+    def _from_rest(self, size: int, before: int) -> Round | None:
+        """A burst when what `before` calls paid has drained."""
+        self._rests = True
+        return self._burst(size, self._rest_s(before), self._grow)
 
     def _limited_at_least(self, fits: int) -> Round | None:
-        """So many fit; costs may have taken room for more."""
+        """So many fit, and it would take more refusals than are left to know whether more do."""
         self.exact = False
         return self._limited(fits)
 

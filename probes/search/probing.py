@@ -32,7 +32,7 @@ FAILURES = 4
 MOST_AT_RISK = 3
 """Calls on their way at most while a refusal of the first of them is not known."""
 DESIGN_CANDIDATES = 1000
-DESIGN_DRAWS = 300
+DESIGN_DRAWS = 200
 """Of `ratios_of`, for decisions between rounds: fewer than for the answer."""
 
 
@@ -131,7 +131,7 @@ class Probing:
         return self.limit if self.exact else None
 
     def _ratios(self) -> Ratios | None:
-        return ratios_of(self.seen, self.admitted, DESIGN_DRAWS, DESIGN_CANDIDATES, spread=True)
+        return ratios_of(self.seen, self.admitted, DESIGN_DRAWS, DESIGN_CANDIDATES)
 
     def _latest(self) -> Sequence[Observation]:
         """Answers of the last round."""

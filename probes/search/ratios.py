@@ -136,13 +136,10 @@ class Ratios:
         return np.maximum(0.0, np.ceil(self.mark - level) - 1.0)
 
 
-def ratios_of(
-    observations: Sequence[Observation], admitted: int | None, n: int, candidates: int = CANDIDATES, *, spread: bool = False
-) -> Ratios | None:
+def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int, candidates: int = CANDIDATES) -> Ratios | None:
     """`n` draws; None where no call was refused, so that nothing is known of the mark.
 
-    `admitted`: how many calls of a burst from rest were let through when not all were. `spread`: whether the draws spread wider where few
-    candidates count, as decisions that must not be wrong need it.
+    `admitted`: how many calls of a burst from rest were let through when not all were.
     """
     if not any(o.outcome is Outcome.THROTTLED for o in observations):
         return None
@@ -151,7 +148,7 @@ def ratios_of(
     fewest, most = MARKS if admitted is None else (max(MARKS[0], admitted - 0.3), 1.03 * (admitted + 1) + 0.2)
     bounds = (math.log(fewest), math.log(most))
     price_s = PRICE_SHARE * float(np.mean(served(observations, network_by_refusals_s(observations)) or [1.0]))
-    points, weights = _population(events, Prior(bounds, math.log(price_s)), candidates, source, TEMPERS if spread else TEMPERS[:1])
+    points, weights = _population(events, Prior(bounds, math.log(price_s)), candidates, source)
     order = np.argsort(points[2])  # in order of the price, so that few draws reach as far to both sides as many would
     picks = order[np.searchsorted(np.cumsum(weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
     mark, outflow, cost = _ratios(points[:, picks])
@@ -242,14 +239,14 @@ def likelihood(points: Floats, events: Events) -> tuple[Floats, Floats]:
     return found, level
 
 
-def _population(events: Events, prior: Prior, n: int, source: np.random.Generator, last: Sequence[float]) -> tuple[Floats, Floats]:
-    """(points, weights) of the last generation, whose weights are flattened by one of the tempers `last`."""
+def _population(events: Events, prior: Prior, n: int, source: np.random.Generator) -> tuple[Floats, Floats]:
+    """(points, weights) of the last generation."""
     points = prior.draws(n, source)
     proposed = prior.density(points)
     weights = np.full(n, 1.0 / n)
     for generation in range(MOST_GENERATIONS):
         logs = likelihood(points, events)[0] + prior.density(points) - proposed
-        weights = _weights(logs, last)
+        weights = _weights(logs, TEMPERS[:1])
         if generation + 1 >= GENERATIONS and float(np.sum(weights**2)) <= 1.0 / ENOUGH_EFFECTIVE:
             break
         if generation + 1 < MOST_GENERATIONS:
