@@ -35,9 +35,9 @@ LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
 FEWEST_SINCE, RISEN, RISEN_SURELY = 20, 1.05, 4.0
 """Fewest calls before and after a rise; by which factor the means differ, and by how many standard errors of the scores of all ranks: of
 a thousand series that do not change three seem to."""
-GOES_ON = 1.0
-"""Standard errors of a trend from which values that surely rose are taken to go on rising: an even chance that they do is enough, as going
-over costs a refused job."""
+FEWEST_RISING, GOES_ON = 40, 1.0
+"""Fewest values, and standard errors of their trend, from which what surely rose is taken to go on rising: an even chance that it does is
+enough, as going over costs a refused job."""
 RISING = "only the later calls count."
 
 
@@ -122,19 +122,26 @@ def lasting(prices: Prices) -> Prices:
     at = max(rises)
     if not at:
         return prices
-    costs, times = (_as_now(v[at:]) if rise else v[at:] for v, rise in zip((prices.costs, prices.times_s), rises, strict=True))
-    return Prices(costs, times, earlier=Prices(prices.costs[:at], prices.times_s[:at]))
+    seen = Prices(prices.costs[at:], prices.times_s[at:])
+    costs, times = (_as_now(values) if rise else values for values, rise in zip((seen.costs, seen.times_s), rises, strict=True))
+    return Prices(costs, times, earlier=Prices(prices.costs[:at], prices.times_s[:at]), seen=seen)
 
 
 def _as_now(values: Floats) -> Floats:
     """`values`, which surely rose before the first of them, by as much greater as they go on rising until the last; else as they are."""
-    if float(np.min(values)) <= 0.0:
+    if len(values) < FEWEST_RISING or float(np.min(values)) <= 0.0 or not _in_turn(np.log(values)):
         return values
     logs, places = np.log(values), np.arange(len(values)) - (len(values) - 1.0)
     slope, level = np.polyfit(places, logs, 1)
     spread = float(np.std(logs - slope * places - level))
     error = spread / max(float(np.std(places)) * math.sqrt(len(values)), 1e-9)
     return np.asarray(values * np.exp(-slope * places)) if slope > GOES_ON * error else values
+
+
+def _in_turn(logs: Floats) -> bool:
+    """Whether each third of the values is greater than the one before: those behind a lock come to be long at once, then ever less so."""
+    first, second, last = (float(np.mean(part)) for part in np.array_split(logs, 3))
+    return first < second < last
 
 
 def first_ones(paths: Sequence[str], prices: Prices) -> Prices:

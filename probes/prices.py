@@ -38,8 +38,8 @@ class Prices:
     """(cost, server time) pairs of one call; units and seconds, equally long.
 
     Of a mix of calls `kinds` says how many pairs one after another are of each: how often each is made is known, and no part of what the
-    pairs leave open. `earlier` are those of calls before the first of these, where these surely cost or take more; `spells` is whether
-    calls in a row are alike.
+    pairs leave open. `earlier` are those of calls before the first of these, where these surely cost or take more; `seen` is these
+    as they were seen, where they are told as if all had come last; `spells` is whether calls in a row are alike.
     """
 
     costs: Floats
@@ -47,6 +47,7 @@ class Prices:
     kinds: tuple[int, ...] = ()
     earlier: Prices | None = None
     spells: Spells = NONE
+    seen: Prices | None = None
 
     @property
     def n(self) -> int:
@@ -56,7 +57,8 @@ class Prices:
     @property
     def whole(self) -> Prices:
         """All that was seen, without regard to what changed or came in rows."""
-        parts = [self] if self.earlier is None else [self.earlier, self]
+        seen = self.seen or self
+        parts = [seen] if self.earlier is None else [self.earlier, seen]
         return Prices(np.concatenate([part.costs for part in parts]), np.concatenate([part.times_s for part in parts]))
 
     @property

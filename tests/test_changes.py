@@ -117,10 +117,20 @@ def test_what_a_job_to_come_pays(what: str) -> None:
 
 
 def test_what_goes_on_rising_is_told_as_at_the_end() -> None:
-    """Costs that double bit by bit to the very last, spread by a half: in the mean of twenty what the last pay, within a twentieth."""
+    """Costs that double bit by bit to the very last, spread by a half: in the mean of twenty what the last pay, within a twelfth."""
     rises = [np.linspace(1.0, 2.0, 360) * np.exp(np.random.default_rng(seed).normal(0.0, 0.5, 360) - 0.125) for seed in range(20)]
     told = [float(np.mean(lasting(Prices(costs, np.ones(360))).costs)) for costs in rises]
-    assert float(np.mean(told)) == pytest.approx(2.0, rel=0.05)
+    assert float(np.mean(told)) == pytest.approx(2.0, rel=1 / 12)
+
+
+def test_what_was_seen_stands_beside_what_goes_on_rising() -> None:
+    """All that was seen is what was seen; calls that came to be long at once, as behind a lock, and then ever less so do not go on."""
+    rises = np.linspace(1.0, 2.0, 360) * np.exp(np.random.default_rng(0).normal(0.0, 0.1, 360))
+    behind = np.concatenate([np.full(300, 0.3), np.linspace(2.5, 1.0, 60)])
+    for times in (rises, behind):
+        left = lasting(Prices(np.ones(360), times))
+        assert (left.n < 360, np.array_equal(left.whole.times_s, times)) == (True, True)
+        assert np.array_equal(left.times_s, times[360 - left.n :]) is (times is behind)
 
 
 def test_all_calls_are_of_one_time() -> None:
