@@ -1,4 +1,4 @@
-"""One call through a limiter's gate, whoever sends it: what becomes of its ticket. `gates` and `adapter` are the shells around one."""
+"""One call through a limiter's gate, whoever sends it: what becomes of its ticket. `gates` and `adapter` are the shells around it."""
 
 from __future__ import annotations
 
