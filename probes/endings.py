@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
@@ -9,10 +10,12 @@ from itertools import groupby
 from probes.observation import Observation, Outcome
 from probes.search.probing import FAILURES
 from probes.signatures import Sign
-from probes.wording import plural, times
+from probes.wording import plural, seconds, times
 
 BARE_IN_A_ROW = 20
 """Answers in a row without a budget header, after which a level that was shown is no longer followed."""
+SPENT = 0.9
+"""A budget of which so much was used is spent."""
 IN_VAIN = 3
 """Failures in a row that end it at the soonest."""
 
@@ -26,6 +29,14 @@ def ended_early(seen: Sequence[Observation], budget: int) -> Sign | None:
         return None
     kind, why = told
     return Sign(kind, f"Asking stopped after {len(seen):,} of {plural(budget, 'call')}: {why}.")
+
+
+def out_of_time(seen: Sequence[Observation], budget: int, longest_s: float) -> Sign | None:
+    """A sign that asking ended `longest_s` after it began, and for how long it had to go on; None where the budget was about spent."""
+    if not 0 < len(seen) < SPENT * budget:
+        return None
+    made = f"Asking ended after {seconds(longest_s)}, with {len(seen):,} of {plural(budget, 'call')} made"
+    return Sign("time_spent", f"{made}: --for {math.ceil(longest_s / 60.0 * budget / len(seen))}m tells it more closely.")
 
 
 def headers_stopped(seen: Sequence[Observation]) -> bool:

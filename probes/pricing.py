@@ -42,7 +42,7 @@ calls, after a deploy or at another hour, is not one that this load slows down."
 LEAST_JUDGED = 8
 """Fewest calls that a step is judged by: a last one that the budget cut short borrows from the step before."""
 PRICING_S = 300.0
-"""Pricing begins no step after so long."""
+"""Pricing begins no step after so long, unless told otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,8 @@ class Pricing:
     """What a design knows of its calls, and how it prices them.
 
     `calls` share one bucket; `budget` is the most requests in all; `max_rate` (requests/s) and `max_in_flight` are ceilings. `price` is
-    whether the calls are priced at all, `job` how many of them the rate is for. What was done stays readable: `steps`, and `slowed_at`
-    (requests/s, None when never).
+    whether the calls are priced at all, `job` how many of them the rate is for; no step begins after `longest_s` (seconds). What was done
+    stays readable: `steps`, and `slowed_at` (requests/s, None when never).
     """
 
     calls: tuple[Call, ...]
@@ -69,6 +69,9 @@ class Pricing:
     max_in_flight: int | None = None
     price: bool = True
     job: int = USUAL_JOB
+    longest_s: float = PRICING_S
+    cut_short: bool = False
+    """Whether `longest_s` was over before the budget was spent."""
     steps: list[Step] = field(default_factory=list)
     slowed_at: float | None = None
     _turn: int = 0
@@ -99,14 +102,15 @@ class Pricing:
             calls = self._calls_of(part, left)
             seconds += calls / min(share * safe, self._ceiling_per_s)
             left -= calls
-        return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), PRICING_S)
+        return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), self.longest_s)
 
     def _price(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
         """The next step of pricing; None when the budget is spent, the server slowed down, or there is nothing to step on."""
         twin = pooled_twin(found) if found is not None else None
         if not self.price or twin is None or found is None or not found.identified or self._slowed(seen):
             return None
-        if elapsed_s(seen) > PRICING_S:
+        if elapsed_s(seen) > self.longest_s:
+            self.cut_short = True
             return None
         if self._suspected is None and self._step >= len(STEPS):
             return self._sprint(seen, found, left)
@@ -126,7 +130,7 @@ class Pricing:
         rate = self._suspected or self._step_rate(twin, share, calls)
         if self.steps:  # whatever a fit that others spoilt may say
             rate = min(rate, FASTER * max(step.rate_per_s for step in self.steps))
-        calls = max(2, min(calls, int(rate * max(20.0, PRICING_S - elapsed_s(seen)))))
+        calls = max(2, self._in_time(rate, calls, max(20.0, self.longest_s - elapsed_s(seen))))
         self._step -= self._suspected is not None  # looked at once more
         return self._evenly(rate, calls, found, seen)
 
@@ -166,7 +170,8 @@ class Pricing:
         if self._step > len(STEPS) + 1 or left < LEAST_STEP or twin is None or prices is None:
             return None
         if self._step > len(STEPS):
-            return self._evenly(min(self.steps[-2:], key=lambda step: step.rate_per_s).rate_per_s, left, found, seen)
+            rate = min(step.rate_per_s for step in self.steps[-2:])
+            return self._evenly(rate, max(1, self._in_time(rate, left, self.longest_s - elapsed_s(seen))), found, seen)
         answer = safe_rate(twin, found, prices, self.job)
         if answer is None:
             return None
@@ -178,6 +183,12 @@ class Pricing:
         # what is on its way when the header comes fits as well, should the server be slower than it was
         floor = twin.bucket.up_front_cost * (1.0 + rate * twin.round_trip_s)
         return replace(asked, stop_below=max(asked.stop_below or 0.0, floor))
+
+    def _in_time(self, rate: float, calls: int, seconds: float) -> int:
+        """So many of `calls` as go evenly in `seconds`."""
+        held = int(rate * seconds)
+        self.cut_short = self.cut_short or held < calls
+        return min(calls, held)
 
     def _evenly(self, rate: float, calls: int, found: Estimate, seen: Sequence[Observation]) -> Round:
         self._step += 1

@@ -65,6 +65,15 @@ def test_how_long_pricing_takes(law: Law, max_rate: float | None) -> None:
     assert {seconds for _, seconds in told} == {0.0, foretold}
 
 
+@pytest.mark.parametrize(("longest_s", "calls"), [(40.0, 70), (400.0, 120)])
+def test_it_takes_no_longer_than_it_may(longest_s: float, calls: int) -> None:
+    """No step begins after `longest_s`, and the last is cut so that it ends by then; whether that cut the budget short is known."""
+    world, design = World(law=Law(1.0, 5.0)), Design((SELF,), 120, longest_s=longest_s)
+    world.carry_out(design)
+    assert world.now_s < longest_s + 10.0
+    assert (len(world.seen), design.cut_short) == (calls, calls < 120)
+
+
 @pytest.mark.untraced
 @pytest.mark.parametrize("budget", [1, 2, 3, 7, 20, 45, 111])
 def test_budget_is_kept(budget: int) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from asked import lost, made
 
-from probes.endings import ended_early
+from probes.endings import ended_early, out_of_time
 from probes.observation import Observation, Outcome
 
 
@@ -94,3 +94,13 @@ def test_a_budget_that_was_spent(case: str) -> None:
 def test_when_enough_was_known(seen: list[Observation]) -> None:
     """Asking that ended by itself is not said to have been stopped."""
     assert ended_early(seen, 400) is None
+
+
+def test_out_of_time() -> None:
+    """Asking that its time cut short says how long it would have to go on; not where nine of ten calls of the budget were made."""
+    sign = out_of_time(several(105), 400, 300.0)
+    assert sign is not None
+    assert sign.kind == "time_spent"
+    assert sign.says == "Asking ended after 5 min, with 105 of 400 calls made: --for 20m tells it more closely."
+    assert out_of_time(several(360), 400, 300.0) is None
+    assert out_of_time([], 400, 300.0) is None

@@ -212,6 +212,13 @@ def test_a_small_budget_is_never_passed(budget: int) -> None:
 
 
 @pytest.mark.untraced
+def test_it_takes_no_longer_than_it_may() -> None:
+    """No round begins after `longest_s`; whether that ended the search is known."""
+    world, design = World(law=Law(0.5, 2.0), headers=False), RefusalDesign((SELF,), 400, longest_s=30.0)
+    world.carry_out(design)
+    assert (world.now_s < 45.0, len(world.seen) < 300, design.cut_short) == (True, True, True)
+
+
 def test_the_true_bucket_contradicts_no_answer() -> None:
     """On four random buckets the true ratios have a log likelihood above -12, on three of them above -3."""
     losses = []

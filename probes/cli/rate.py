@@ -24,6 +24,7 @@ def rate(
     calls_file: Annotated[Path | None, typer.Option("--calls-file", metavar="FILE", help="Calls, one a line; needed for writes.")] = None,
     job: Annotated[int, typer.Option("--job", metavar="N", help="How many calls the job to come will make.")] = 1000,
     budget: Annotated[int, typer.Option("--budget", metavar="N", help="At most so many requests now, --confirm beside.")] = 400,
+    longest: Annotated[str | None, typer.Option("--for", metavar="TIME", help="Stops asking after about so long: 10m; usually 5m.")] = None,
     confirm: Annotated[bool, typer.Option("--confirm", help="Test the answer by Locust at the recommended rate and workers.")] = False,
     production: Annotated[
         str | None, typer.Option("--production", metavar="NAME", help="A production instance's name, again, to --confirm there.")
@@ -35,10 +36,13 @@ def rate(
     fail_on: FailOn = None,
 ) -> None:
     """The safe call rate of a job, from the server's own budget headers; where it sends none, from a few refusals."""
+    from probes.arrivals import seconds
     from probes.jobs import rate as job_rate
 
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
-    told, stopped = job_rate.do(common, job_rate.Asked(instance, call or [], calls_file, job, budget, confirm, production))
+    longest_s = None if longest is None else seconds(longest)
+    asked = job_rate.Asked(instance, call or [], calls_file, job, budget, confirm, production, longest_s)
+    told, stopped = job_rate.do(common, asked)
     tell_then_end(common, told, stopped)
 
 

@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from probes.calls import Call, Round
 from probes.config import Instance, Kind
@@ -47,6 +47,16 @@ class Asked:
     budget: int = 400
     confirm: bool = False
     production: str | None = None
+    longest_s: float | None = None
+    """Seconds after which asking stops; None for the usual ones."""
+
+
+class _Bounds(TypedDict, total=False):
+    """What a design is held to: requests/s, requests at one time, seconds."""
+
+    max_rate: float | None
+    max_in_flight: int | None
+    longest_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +83,10 @@ async def measure(
     """
     loop = asyncio.get_running_loop()
     start = loop.time()
-    design = Design(tuple(calls), asked.budget, instance.max_rate, instance.max_in_flight, job=asked.job)
+    bounds: _Bounds = {"max_rate": instance.max_rate, "max_in_flight": instance.max_in_flight}
+    if asked.longest_s is not None:
+        bounds["longest_s"] = asked.longest_s
+    design = Design(tuple(calls), asked.budget, job=asked.job, **bounds)
     by_refusals: RefusalDesign | None = None
     stopped: Stop | None = None
     async with make(instance, run) as client:
@@ -83,8 +96,7 @@ async def measure(
                 found = estimate(seen)
                 if found is not None and _no_headers(found, seen) and foreign_budget(seen) is None and may_be_refused(instance):
                     settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
-                    ceilings = instance.max_rate, instance.max_in_flight
-                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), *ceilings, earlier=seen)
+                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), earlier=seen, **bounds)
                     await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
             except (GuardStop, RunFolderError) as stop:
                 stopped = stop

@@ -10,7 +10,7 @@ from typing import Any
 from probes.calls import Call
 from probes.config import Instance
 from probes.design import Design
-from probes.endings import ended_early
+from probes.endings import ended_early, out_of_time
 from probes.errors import GuardStop, RunFolderError
 from probes.estimate import Estimate, estimate
 from probes.foreign import foreign_budget
@@ -103,7 +103,9 @@ def _ended(measured: Measured, probed: Sequence[Observation], instance: Instance
     """Why less was asked than the budget allowed."""
     stopped = measured.stopped
     if stopped is None:
-        return ended_early(probed, measured.design.budget)
+        asking = measured.by_refusals or measured.design
+        late = out_of_time(probed, measured.design.budget, asking.longest_s) if asking.cut_short else None
+        return ended_early(probed, measured.design.budget) or late
     why = "Interrupted"
     if isinstance(stopped, GuardStop):
         why = f"Stopped by max_requests = {instance.max_requests}"

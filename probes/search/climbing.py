@@ -34,8 +34,6 @@ UNRESTED_CLIMB_FROM = 30
 """The same for pairs on top of those that fit, which lead further."""
 UNRESTED_GROWTH, GROWS_FROM = 3, 30
 """By so many the first of them grow, and by one more from there on: costs may have taken room for some more."""
-PROBING_S = 330.0
-"""A search begins no round after so long."""
 SHORTEST_TRAIN_S = 10.0
 """A train lasts as long as the search may, and so long at least."""
 MARGIN = 10
@@ -64,7 +62,7 @@ class Climbing(Probing, ABC):
     def __call__(self, seen: Sequence[Observation]) -> Round | None:
         """The next round, not before the last one's Retry-After."""
         self.seen = seen
-        if self._left < 2 or self._spare <= 0 or self._elapsed_s() > PROBING_S or failing(seen) or self._asked_s() > LONGEST_ASKED_S:
+        if self._left < 2 or self._spare <= 0 or failing(seen) or self._asked_s() > LONGEST_ASKED_S or self._late():
             return None
         asked_s = self._asked_s()
         wanted = (self._next or self._grow)()
@@ -199,6 +197,6 @@ class Climbing(Probing, ABC):
         rate = min(rate, group / round_trip, self.max_rate or FASTEST_PER_S, FASTEST_PER_S)
         self._next = then
         self.trains.append(Train(rate, len(self.seen)))
-        in_time = rate * max(SHORTEST_TRAIN_S, PROBING_S - self._elapsed_s() - after_s)
+        in_time = rate * max(SHORTEST_TRAIN_S, self.longest_s - self._elapsed_s() - after_s)
         offsets = [n // group * group / rate for n in range(min(self._left, max(4, int(min(count, in_time)))))]
         return self._in_turn(offsets, after_s)

@@ -14,6 +14,8 @@ from probes.observation import Observation, Outcome
 from probes.search.ratios import Ratios, network_by_refusals_s, ratios_of, served
 from probes.slowing import least_overlapped, slowed
 
+PROBING_S = 330.0
+"""A search begins no round after so long, unless told otherwise."""
 LARGEST_BURST = 80
 """Calls together at most."""
 MOST_REFUSALS = 5
@@ -58,6 +60,9 @@ class Probing:
     budget: int = 400
     max_rate: float | None = None
     max_in_flight: int | None = None
+    longest_s: float = PROBING_S
+    cut_short: bool = False
+    """Whether `longest_s` was over before budget and refusals were spent."""
     bursts: list[Burst] = field(default_factory=list)
     trains: list[Train] = field(default_factory=list)
     seen: Sequence[Observation] = ()
@@ -159,6 +164,10 @@ class Probing:
     def _elapsed_s(self) -> float:
         ends = [o.received_s for o in self.seen if o.received_s is not None]
         return max(ends) - min(o.due_s for o in self.seen) if ends else 0.0
+
+    def _late(self) -> bool:
+        self.cut_short = self._elapsed_s() > self.longest_s
+        return self.cut_short
 
     def _rest_s(self, together: int) -> float:
         """Long enough for reservations to be given back and for costs to drain; what Retry-After says, when it is longer."""

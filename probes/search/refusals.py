@@ -13,7 +13,7 @@ import numpy as np
 
 from probes.calls import Round
 from probes.safety import FASTEST_PER_S
-from probes.search.climbing import MARGIN, PROBING_S, Climbing, Step
+from probes.search.climbing import MARGIN, Climbing, Step
 from probes.search.probing import LARGEST_BURST, SHORTEST_REST_S, Burst, most_at_once
 from probes.search.ratios import Ratios, network_by_refusals_s, served
 
@@ -60,7 +60,7 @@ class RefusalDesign(Climbing):
 
     def _share(self, rate: float) -> float:
         """Calls of the next of several trains: a part of those, and of the time, that are left."""
-        return TRAIN_SHARE * min(self._left, rate * (PROBING_S - self._elapsed_s()))
+        return TRAIN_SHARE * min(self._left, rate * (self.longest_s - self._elapsed_s()))
 
     def _faster(self) -> Round | None:
         """Where all of a train was let through a quicker one follows: how fast calls in flight may be is met first hand."""
@@ -116,7 +116,7 @@ class RefusalDesign(Climbing):
             return None
         steady = float(np.median(ratios.steady_per_s))
         drain = min(LONGEST_DRAIN_S, FILL / steady, DRAINED_SHARE * float(np.median(ratios.level / ratios.outflow_per_s)))
-        drain = min(drain, max(0.0, PROBING_S - 30.0 - self._elapsed_s()))
+        drain = min(drain, max(0.0, self.longest_s - 30.0 - self._elapsed_s()))
         if not self.trains:
             return self._volley(max(drain, network_by_refusals_s(self.seen)))
         rate = max(0.5 * rate, min(rate, 3.0 * steady))

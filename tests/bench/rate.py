@@ -77,10 +77,11 @@ async def observed(there: Place, design: Design | RefusalDesign, budget: int) ->
         return [o async for o in scenario("throttling").observe(client, asked)]
 
 
-def measured(family: str, budget: int, seed: int) -> Row:
+def measured(family: str, budget: int, longest_s: float | None, seed: int) -> Row:
     """One bucket, measured and held against the truth."""
     there = place(family, seed)
     design = Design((CALL,), budget) if there.headers else RefusalDesign((CALL,), budget)
+    design.longest_s = longest_s or design.longest_s
     seen = run_virtually(observed(there, design, budget))
     design.finish(seen)
     found = estimate(seen)
@@ -179,6 +180,7 @@ def main() -> None:
     words.add_argument("--first", type=int, default=0, help="the first seed")
     words.add_argument("--family", choices=(*FAMILIES, "all"), default="all")
     words.add_argument("--budget", type=int, default=400)
+    words.add_argument("--for", dest="longest_s", type=float, help="seconds after which asking stops; usually as the command")
     words.add_argument("--processes", type=int, default=2)
     words.add_argument("--json", type=Path, default=Path("results/bench-rate.json"), metavar="FILE", help="where the numbers go")
     asked = words.parse_args()
@@ -186,7 +188,8 @@ def main() -> None:
     document = {}
     with ProcessPoolExecutor(asked.processes) as pool:
         for family in families:
-            rows = list(pool.map(partial(measured, family, asked.budget), range(asked.first, asked.first + asked.runs), chunksize=2))
+            one = partial(measured, family, asked.budget, asked.longest_s)
+            rows = list(pool.map(one, range(asked.first, asked.first + asked.runs), chunksize=2))
             document[family] = {"numbers": told(family, rows), "rows": [asdict(row) for row in rows]}
     asked.json.parent.mkdir(parents=True, exist_ok=True)
     asked.json.write_text(json.dumps({"schema": "probes.bench-rate/1", "families": document}) + "\n", encoding="utf-8")
