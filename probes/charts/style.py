@@ -125,10 +125,13 @@ def styled(**more: Any) -> Iterator[None]:
 
 
 def canvas(title: str, foot: str, height_in: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, list[list[Axes]]]:
-    """A figure with its title at the top left and its foot (n, failures, time, version) at the bottom left; axes by row and column."""
+    """A figure with its title at the top left and its foot (n, failures, time, version) at the bottom left; axes by row and column.
+
+    It is to be laid out by `settle` before it is written.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+    figure = Figure(figsize=(WIDTH_IN, height_in))
     figure.suptitle(title, x=0.003, ha="left", fontsize=11.0, fontweight="bold")
     figure.supxlabel(foot, x=0.003, ha="left", fontsize=7.5, color=MUTED)
     axes = figure.subplots(rows, columns, squeeze=False, **more)
@@ -136,9 +139,13 @@ def canvas(title: str, foot: str, height_in: float, rows: int = 1, columns: int 
 
 
 def settle(figure: Figure) -> None:
-    """Lays the figure out once and for all: each drawing would move it by a hair, and a file made again should be the same."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+    """Lays the figure out once and for all: each drawing would move it by a hair, and a file made again should be the same.
+
+    A figure that keeps its layout engine is drawn twice for each file.
+    """
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    ConstrainedLayoutEngine().execute(figure)
 
 
 def grid(count: int) -> tuple[int, int]:
