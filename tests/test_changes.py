@@ -28,18 +28,18 @@ def test_a_level_that_changes_by_whole_reservations(less: float, told: list[str]
 
 @pytest.mark.untraced
 @pytest.mark.parametrize(
-    ("calls", "bucket", "last"),
+    ("last_calls", "bucket", "last"),
     [
-        (100, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
-        (150, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
+        (13, BucketSettings(480.0, 640.0, 10.0, 50.0), "mark 480, reservation 50, outflow/s 10"),
+        (63, BucketSettings(600.0, 800.0, 10.0, 30.0), "mark 600, reservation 30, outflow/s 10"),
     ],
 )
-def test_a_limit_that_is_changed_while_it_is_asked(calls: int, bucket: BucketSettings, last: str) -> None:
+def test_a_limit_that_is_changed_while_it_is_asked(last_calls: int, bucket: BucketSettings, last: str) -> None:
     """The bucket before and the one after are both named, no rate is told of their mixture, and nobody else is blamed."""
     world = World(law=Law(0.3, 0.3), seed=3)
-    world.carry_out(Design((SELF,), calls))
+    world.opened((15, 0.11), (12, 0.31), (12, 0.21), (12, 0.15), (12, 0.11), (12, 0.095), (last_calls, 0.06))
     world.deploy(bucket)
-    world.carry_out(Design((SELF,), calls + 120))
+    world.opened((12, 0.31), (12, 0.18), (12, 0.13), after_s=6.0)
     found = estimate(world.seen)
     assert found is not None
     told = dict(found.signs)
@@ -55,9 +55,9 @@ def test_a_limit_that_is_changed_while_it_is_asked(calls: int, bucket: BucketSet
 def test_where_calls_queue_no_limit_is_said_to_have_changed() -> None:
     """Where one call of ten waits in front of the server the order of calls is not known, and the last may seem to show another."""
     world = World(law=Law(0.3, 0.3), seed=2)
-    world.carry_out(Design((SELF,), 80))
+    world.opened((22, 0.11), (12, 0.31), (12, 0.19), (12, 0.14), (10, 0.11))
     world.deploy(BucketSettings(480.0, 640.0, 10.0, 50.0))
-    world.carry_out(Design((SELF,), 160))
+    world.opened((12, 0.3), (12, 0.17), after_s=6.0)
     found = estimate([replace(o, sent_s=(o.sent_s or 0.0) - 0.3 * (n % 10 == 9)) for n, o in enumerate(world.seen)])
     assert found is not None
     assert "limit_changed" not in dict(found.signs)
@@ -67,9 +67,10 @@ def test_where_calls_queue_no_limit_is_said_to_have_changed() -> None:
 def test_a_limit_that_is_changed_late() -> None:
     """Last calls that tell no bucket by themselves, as costs keep the level off its floor: that they fit no more is said."""
     world = World(BucketSettings(1060.0, 1414.0, 8.3, 95.0), Law(0.8, 3.7), seed=3)
-    world.carry_out(Design((SELF,), 250))
+    world.opened((10, 0.29), (19, 1.07), (23, 0.62), (28, 0.49), (38, 0.39), (80, 0.37), (40, 0.37))
     world.deploy(BucketSettings(640.0, 854.0, 4.1, 143.0))
-    world.carry_out(Design((SELF,), 310))
+    for calls, gap_s, after_s in ((12, 0.93, 0.05), (12, 0.56, 50.0), (12, 0.42, 40.0)):
+        world.round([n * gap_s for n in range(calls)], after_s)
     found = estimate(world.seen)
     assert found is not None
     assert found.fit is None

@@ -76,7 +76,7 @@ def test_a_clean_bucket() -> None:
 def test_the_usual_round_trip_is_longer_than_the_shortest() -> None:
     """A call usually takes the shortest way and half of what the network varies by; the twin's workers wait for that."""
     world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.08, jitter_s=0.01)
-    world.carry_out(Design((SELF,), 200))
+    world.opened((22, 0.1), (22, 0.2), (22, 0.13), (60, 0.09))
     one = found(world.seen)
     flights = [o.flight_s - o.server_time_s for o in world.seen if o.flight_s is not None and o.server_time_s is not None]
     assert one.round_trip_s == pytest.approx(np.median(flights), rel=1e-6)
@@ -211,13 +211,17 @@ def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> No
     assert "shared_token" in kinds(one) or tells_the_truth(one, world.bucket)
 
 
+FEW = (*((4, 0.035),) * 6, (12, 0.16), (12, 0.1), (12, 0.074), (12, 0.06), (12, 0.055))
+MANY = ((7, 0.0345), (34, 0.2023), (41, 0.1457), (51, 0.1015), (68, 0.0833), (147, 0.0726), (40, 0.0447))
+
+
 @pytest.mark.untraced
-@pytest.mark.parametrize(("seed", "calls", "signs"), [(1, 120, []), (7, 400, ["jitter"])])
-def test_calls_that_overtake_one_another(seed: int, calls: int, signs: list[str]) -> None:
+@pytest.mark.parametrize(("seed", "rounds", "signs"), [(3, FEW, []), (7, MANY, ["jitter"])], ids=["few", "many"])
+def test_calls_that_overtake_one_another(seed: int, rounds: tuple[tuple[int, float], ...], signs: list[str]) -> None:
     """Dense calls whose order the network loses are no sign of another job: the first calls tell the bucket, and that is said."""
     bucket = BucketSettings.of(785.0, 15.0, 96.0)
     world = World(bucket, Law(0.13, 0.14), rtt_s=0.08, jitter_s=0.05, seed=seed)
-    world.carry_out(Design((SELF,), calls))
+    world.opened(*rounds)
     one = found(world.seen)
     assert kinds(one) == signs
     assert tells_the_truth(one, bucket, 0.08)

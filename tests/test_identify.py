@@ -108,9 +108,11 @@ def test_random_buckets(family: str) -> None:
 def test_dear_calls_that_swap(seed: int) -> None:
     """A departure that swaps shifts a header by a reservation less what its call paid: so dear, quick calls tell all three constants."""
     world = World(BucketSettings(1100.0, 4400 / 3, 12.0, 45.0), Law(0.13, 4.7), rtt_s=0.11, jitter_s=0.05, seed=seed)
-    world.carry_out(Design((SELF,), 120))
+    world.opened((22, 0.045), (22, 0.034))
+    for gap_s in (0.04, 0.025, 0.018, 0.014, 0.012):
+        world.round([n * gap_s for n in range(12)], 5.0)
     found = fitted(touches_of(world.seen))
-    assert len(world.seen) == 120
+    assert len(world.seen) == 116
     assert max(errors(found, world.bucket)) < 0.01
     assert found.noise < 0.8
 
@@ -118,8 +120,8 @@ def test_dear_calls_that_swap(seed: int) -> None:
 @pytest.mark.untraced
 def test_a_long_run_begins_from_what_its_first_calls_say() -> None:
     """Of 300 quick, dense calls with jitter no part of the reservation explains more than it does: the first sixty led there."""
-    world = World(BucketSettings(580.0, 2320 / 3, 15.0, 56.0), Law(0.075, 0.8), rtt_s=0.11, jitter_s=0.04, seed=1)
-    world.carry_out(Design((SELF,), 300))
+    world = World(BucketSettings(580.0, 2320 / 3, 15.0, 56.0), Law(0.075, 0.8), rtt_s=0.11, jitter_s=0.04, seed=3)
+    world.opened((22, 0.018), (22, 0.019), (20, 0.069), (24, 0.044), (30, 0.034), (40, 0.03), (130, 0.032))
     assert max(errors(fitted(touches_of(world.seen)), world.bucket)) < 0.01
 
 

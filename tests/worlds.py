@@ -82,6 +82,11 @@ class World:
             self.round([offset for offset, _ in asked.calls], asked.after_s, asked.stop_below, [call for _, call in asked.calls])
         raise AssertionError("the design never ends")
 
+    def opened(self, *rounds: tuple[int, float], after_s: float = 0.05) -> None:
+        """One, two and three calls together, twice each, then rounds of (calls, seconds apart): as a design asks, without its thinking."""
+        for calls, gap_s in (*((size, 0.0) for size in (1, 1, 2, 2, 3, 3)), *rounds):
+            self.round([n * gap_s for n in range(calls)], after_s)
+
     def round(self, offsets: Sequence[float], after_s: float = 0.0, stop_below: float | None = None, calls: Sequence[Call] = ()) -> None:
         """One round, as `scenarios.asking.together` makes it."""
         start = self.now_s + after_s
