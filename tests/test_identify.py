@@ -104,7 +104,7 @@ def test_random_buckets(family: str) -> None:
 
 
 @pytest.mark.untraced
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2, 8])
 def test_dear_calls_that_swap(seed: int) -> None:
     """A departure that swaps shifts a header by a reservation less what its call paid: so dear, quick calls tell all three constants."""
     world = World(BucketSettings(1100.0, 4400 / 3, 12.0, 45.0), Law(0.13, 4.7), rtt_s=0.11, jitter_s=0.05, seed=seed)
