@@ -17,6 +17,8 @@ READY := $(VENV)/.ready
 TOOLS := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/canvas-probes/bin
 WORKERS ?= 3
 export PATH := $(TOOLS):$(PATH)
+# Where an environment forbids it, hundreds of commands that the tests start would each compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test check tools bench report lock clean
 .DEFAULT_GOAL := demo

@@ -15,6 +15,7 @@ from probes.prices import Prices
 from probes.signatures import Sign
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("less", "told"), [(0.0, []), (150.0, ["limit_changed"])])
 def test_a_level_that_changes_by_whole_reservations(less: float, told: list[str]) -> None:
     """Headers that are three reservations lower from the eightieth call on are no order of events: said, and no constant told."""

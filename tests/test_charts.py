@@ -47,6 +47,7 @@ def words(picture: Picture) -> str:
     return "\n".join("".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text"))
 
 
+@pytest.mark.untraced
 def test_every_picture_of_a_whole_run(drawn: dict[str, Picture]) -> None:
     """A run through every scenario carries every picture, in the order of the report."""
     assert list(drawn) == NAMES
@@ -180,6 +181,7 @@ def test_colour_follows_the_instance(drawn: dict[str, Picture]) -> None:
     assert [axis.lines[0].get_color() for axis in drawn["tank"].figure.axes[:3]] == of_latency
 
 
+@pytest.mark.untraced
 def test_shift_without_a_comparison(tmp_path: Path) -> None:
     """Where nothing was compared in blocks each instance stands against the fastest, with a band, and it is said: not interleaved."""
     source = random.Random(1)

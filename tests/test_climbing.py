@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import pytest
 from worlds import SELF, Law, World, observed
 
 from probes.bucket import BucketSettings
@@ -52,6 +53,7 @@ def test_bursts_of_many_calls_follow_one_another_without_a_rest() -> None:
     assert (design.limit, design.exact) == (42, True)
 
 
+@pytest.mark.untraced
 def test_costs_that_took_room_are_told_from_the_limit() -> None:
     """Of a burst of 35 without a rest 2 are refused, since costs took room: from rest 34 pass and more, and no exact limit is claimed."""
     design, rounds = climbed(many(cost=2.5))

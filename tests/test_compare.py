@@ -109,6 +109,7 @@ def test_a_heavy_tail_is_told() -> None:
     )
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("ratio", [1.0, 2.0])
 def test_a_tail_that_the_medians_tell(ratio: float) -> None:
     """Alike, or slower by the same factor everywhere: the tail is no news."""

@@ -201,6 +201,7 @@ def test_blocked_ends_it() -> None:
     assert Design((SELF,))(seen) is None
 
 
+@pytest.mark.untraced
 def test_calls_take_turns() -> None:
     """Several calls are asked in turn, so that each is priced by as many."""
     calls = tuple(Call("GET", f"/{n}") for n in range(3))
@@ -211,6 +212,7 @@ def test_calls_take_turns() -> None:
     assert min(counts) > 20
 
 
+@pytest.mark.untraced
 def test_headers_whose_order_was_lost_are_asked_for_again() -> None:
     """Where the first dozen answers are explained by no bucket, a few more pairs are asked before another job is blamed."""
     world = random_world(70082, "wide", jitter_s=0.01)
@@ -324,6 +326,7 @@ def test_a_bucket_that_leaks_most_of_what_a_few_calls_reserve(seed: int) -> None
     assert (told.fit.bucket.outflow_per_s, told.fit.bucket.up_front_cost) == pytest.approx((200.0, 50.0), rel=0.01)
 
 
+@pytest.mark.untraced
 def test_a_bucket_that_holds_one_call() -> None:
     """Two together are refused, once more half a call apart, and then calls go one by one: the rate is safe and one worker is told."""
     world = World(BucketSettings.of(150.0, 10.0, 90.0), Law(0.3, 0.15, spread=0.4), seed=1)
@@ -359,6 +362,7 @@ def test_a_bucket_that_others_had_filled(level: float, refused: int, waited_s: f
     assert told.fit.bucket.outflow_per_s == pytest.approx(10.0, rel=0.01)
 
 
+@pytest.mark.untraced
 def test_another_job_that_goes_on_is_not_waited_for() -> None:
     """A level that others hold up while it is asked is another job as ever, after a bounded wait."""
     world, design = World(law=Law(0.3, 0.2), seed=2, others=(9.0, 1.0)), Design((SELF,), price=False)

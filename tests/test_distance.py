@@ -75,6 +75,7 @@ def test_the_reservation_is_no_half_of_the_true_one(mark: float, time_s: float, 
     assert [kind for kind, _ in one.signs] == ["no_server_time"]
 
 
+@pytest.mark.untraced
 def test_it_is_said() -> None:
     """The remark gives the range in milliseconds."""
     world = World(law=Law(0.3, 0.2), rtt_s=0.08, runtime=False, seed=5)

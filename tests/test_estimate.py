@@ -73,6 +73,7 @@ def test_a_clean_bucket() -> None:
     assert one.round_trip_s == pytest.approx(0.05, abs=0.004)
 
 
+@pytest.mark.untraced
 def test_the_usual_round_trip_is_longer_than_the_shortest() -> None:
     """A call usually takes the shortest way and half of what the network varies by; the twin's workers wait for that."""
     world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.08, jitter_s=0.01)
@@ -201,6 +202,7 @@ def test_not_enforced() -> None:
     assert (one.regime, kinds(one)) == ("not_enforced", ["not_enforced"])
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("others", [(1.0, 0.4), (20.0, 6.0), (30.0, 3.0), (60.0, 9.0)])
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_other_traffic_is_reported(others: tuple[float, float], seed: int) -> None:
@@ -397,6 +399,7 @@ def test_an_outflow_below_canvas_own() -> None:
     assert found(other.seen).signs == ()
 
 
+@pytest.mark.untraced
 def test_calls_that_time_out_leave_the_rate_untold() -> None:
     """The server may hold what they reserved: that is said, no other job is blamed, and above one in a hundred no rate is told."""
     world = asked()
@@ -423,6 +426,7 @@ def test_calls_that_failed_without_a_header_are_no_other_job() -> None:
     assert dict(one.signs)["failed_unseen"] == says
 
 
+@pytest.mark.untraced
 def test_headers_told_as_whole_numbers() -> None:
     """Rounding scatters headers by up to half a unit, also on a network without jitter: no other job is thought of."""
     world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.004, jitter_s=0.0003)

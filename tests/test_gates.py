@@ -176,6 +176,7 @@ def virtual(settings: SimulatorSettings, gate: Limiter, calls: int, rtt_s: float
     return run_virtually(main())
 
 
+@pytest.mark.untraced
 def test_a_default_bucket_in_virtual_time() -> None:
     """600 calls of 0.4 s and 0.2 units on a default bucket: quicker than eleven plain workers, not one refused."""
     settings = SimulatorSettings(services={"*": Service(0.4, 0.5, cost_mean=0.2)}, slots=1000)

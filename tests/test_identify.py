@@ -146,6 +146,7 @@ def test_swapped_events() -> None:
     assert max(errors(plain, world.bucket)) < 0.005
 
 
+@pytest.mark.untraced
 def test_an_order_that_was_lost_is_found_again() -> None:
     """Where jitter hid which of two events came first, and the floor hangs on it, the order that explains the headers is taken."""
     world = random_world(28, jitter_s=0.012)

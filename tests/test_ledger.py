@@ -690,6 +690,7 @@ def test_our_own_calls_are_part_of_the_level(start: Callable[[Case], Ledger]) ->
         assert job.above == 0
 
 
+@pytest.mark.untraced
 def test_drift_of_a_neighbour_is_followed() -> None:
     """Somebody who takes 3 units/s all the time costs no refusal."""
     for seed in range(400, 405):

@@ -218,6 +218,7 @@ def test_a_cancelled_wait_loses_no_ticket() -> None:
     assert ticket > 0
 
 
+@pytest.mark.untraced
 def test_thousands_wait_cheaply() -> None:
     """A job of 4,000 tasks that all wait at once takes seconds of processor time, not minutes: one answer wakes one or two."""
     done = 0

@@ -22,6 +22,7 @@ def twin(cost: float = 0.5, time_s: float = 0.4, spread: float = 0.5, **bucket: 
     return Twin(BucketSettings().scaled(**bucket), cost * costs / costs.mean(), time_s * times / times.mean(), 0.05)
 
 
+@pytest.mark.untraced
 def test_four_strategies() -> None:
     """Each strategy with finish time and odds; the quickest that keeps the odds is recommended, and it is level-aware here."""
     planned = plan(twin(), 1000)
@@ -44,6 +45,7 @@ def test_even_rate_of_the_run() -> None:
     assert plan(twin(), 200, low=3.0, max_rate=2.0).strategy("even_rate").rate_per_s == 2.0
 
 
+@pytest.mark.untraced
 def test_ceilings() -> None:
     """No strategy is foretold quicker than the ceilings allow."""
     planned = plan(twin(), 200, max_rate=2.0, max_in_flight=3)
@@ -90,6 +92,7 @@ def test_level_aware_odds(refused: int, odds: float) -> None:
     assert (planned.refusal_odds, planned.seconds) == pytest.approx((odds, 10.0 + 50 * 5.0 / 25))
 
 
+@pytest.mark.untraced
 def test_long_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long level-aware job goes on at the pace of what was replayed, where the outflow sets it."""
     monkeypatch.setattr(module, "REPLAYED_CALLS", 500)
@@ -99,6 +102,7 @@ def test_long_jobs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert long == pytest.approx((24_000 - 550) / 10, rel=0.05)
 
 
+@pytest.mark.untraced
 def test_a_long_job_gains_pace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where reservations bind, the leak's credit lets a job gain pace for thousands of calls: its time is that of a replay of them all."""
     monkeypatch.setattr(module, "REPLAYED_CALLS", 500)

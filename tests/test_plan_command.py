@@ -121,6 +121,7 @@ def test_no_limit_was_met(tmp_path: Path) -> None:
     assert ended.err == f"probes: {folder} met no limit at 'test' in 5 calls: there is nothing to plan by; keep to the rate it told.\n"
 
 
+@pytest.mark.untraced
 def test_what_was_contradicted_is_not_planned(tmp_path: Path, priced: list[Observation]) -> None:
     """A run whose rate a load contradicted makes no plan: exit 1, what was refused, and what to do."""
     folder = run_of(tmp_path, priced)
@@ -135,6 +136,7 @@ def test_what_was_contradicted_is_not_planned(tmp_path: Path, priced: list[Obser
     )
 
 
+@pytest.mark.untraced
 def test_json(tmp_path: Path, priced: list[Observation]) -> None:
     """The document against its schema; the plan is noted in the run, a second one beside it."""
     folder = run_of(tmp_path, priced)
@@ -148,6 +150,7 @@ def test_json(tmp_path: Path, priced: list[Observation]) -> None:
     assert plans[0] == {"instance": "test", **ended.document}
 
 
+@pytest.mark.untraced
 def test_text(tmp_path: Path, priced: list[Observation]) -> None:
     """A table, the recommendation first, the limiter's line last."""
     folder = run_of(tmp_path, priced)
@@ -169,6 +172,7 @@ def test_a_rate_that_was_never_tried_is_noted(tmp_path: Path, priced: list[Obser
     assert Run.open(folder).manifest["plans"][0]["notes"] == [note]
 
 
+@pytest.mark.untraced
 def test_rehearsed(tmp_path: Path, priced: list[Observation]) -> None:
     """A rehearsal under the ceilings of the run's instance, told with refusals and finish time."""
     ended = command(str(run_of(tmp_path, priced, max_rate=9.0)), "--calls", "300", "--rehearse")
@@ -266,6 +270,7 @@ def test_durations() -> None:
     assert [job._duration(s) for s in (3.14, 119.0, 150.0, 9000.0)] == ["3.1 s", "119.0 s", "2.5 min", "2.5 h"]
 
 
+@pytest.mark.untraced
 def test_a_plan_goes_no_faster_than_the_server_keeps_its_pace(priced: list[Observation], tmp_path: Path) -> None:
     """Where the run found the rate bound by latency, rate and workers of that run are ceilings of every strategy."""
     folder = run_of(tmp_path, priced)

@@ -115,6 +115,7 @@ def alone(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     return rated(tmp_path_factory.mktemp("one"), budget=40, max_in_flight=1)
 
 
+@pytest.mark.untraced
 def test_against_the_simulator(plain: Asked) -> None:
     """Client, scenario, design and estimate together: the simulator's bucket exactly, within the budget, no refusal; all of it noted."""
     bucket = {name: number["value"] for name, number in plain.entry["bucket"].items()}
@@ -145,6 +146,7 @@ def test_text(plain: Asked) -> None:
     assert lines[-1] == f"Next: probes plan {plain.run.folder} --calls 10000"
 
 
+@pytest.mark.untraced
 def test_long_pricing_is_announced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Once the bucket is known it is said, once, how long pricing takes, where that is long."""
     settings = QUICK.changed(services={"*": Service(1.0, 0.3, cost_mean=5.0)})
@@ -263,12 +265,14 @@ def test_remaining_jumps(tmp_path: Path) -> None:
     assert one.refused == 0
 
 
+@pytest.mark.untraced
 def test_shared_token(tmp_path: Path) -> None:
     """A token whose bucket somebody else uses meanwhile: said, or no constant is wrong."""
     one = rated(tmp_path, QUICK.changed(cross_traffic_per_s=3.0, cross_traffic_cost=1.5))
     assert "shared_token" in one.signs or right_or_unknown(one.entry)
 
 
+@pytest.mark.untraced
 def test_headers_stop(tmp_path: Path) -> None:
     """A server that stops sending headers: no wrong constant, no endless asking."""
     one = rated(tmp_path, QUICK.changed(faults=(Fault("no_quota_headers", after=20),)))
@@ -306,6 +310,7 @@ def test_call_that_is_not_there(tmp_path: Path) -> None:
     assert one.entry["signs"] == [{"kind": "no_answer", "says": said}]
 
 
+@pytest.mark.untraced
 def test_low_ceiling(alone: Asked) -> None:
     """One call at a time cannot show the reservation, which is not guessed; that pace lasts where each call drains before the next."""
     assert alone.entry["bucket"]["up_front_cost"] is None
@@ -354,6 +359,7 @@ def test_wrong_dialect(tmp_path: Path, dialect: str) -> None:
     assert one.told.text.splitlines()[0] == f"test: {SELF.name}: no safe rate can be told."
 
 
+@pytest.mark.untraced
 def test_contradicted(tmp_path: Path) -> None:
     """What a load contradicted is told as unsafe, in text and report, and what helps on is to measure again, not to plan."""
     one = rated(tmp_path, budget=30)
@@ -398,6 +404,7 @@ def test_confirming_takes_time() -> None:
         job.with_more(measured, interrupted, as_json=False)
 
 
+@pytest.mark.untraced
 def test_stopped_by_failures(tmp_path: Path) -> None:
     """Calls that begin to fail end the asking, and the text says so beside the rate that was found before."""
     one = rated(tmp_path, QUICK.changed(faults=(Fault("unauthorized", after=40),)), 60)
@@ -408,6 +415,7 @@ def test_stopped_by_failures(tmp_path: Path) -> None:
     assert safe.evidence[-1] == says
 
 
+@pytest.mark.untraced
 def test_a_disk_that_is_full(tmp_path: Path) -> None:
     """Observations that can be written no longer end the asking: what is known by then is told, then why, for exit 1."""
     written = itertools.count(1)
