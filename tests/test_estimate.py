@@ -431,7 +431,7 @@ def test_headers_told_as_whole_numbers() -> None:
     """Rounding scatters headers by up to half a unit, also on a network without jitter: no other job is thought of."""
     world = World(law=Law(0.3, 0.2), seed=5, rtt_s=0.004, jitter_s=0.0003)
     world.answers = lambda _, told: {**told, "remaining": float(round(told["remaining"]))}
-    world.carry_out(Design((SELF,), 120))
+    world.opened((22, 0.1), (12, 0.3), (12, 0.2), (24, 0.13))
     assert "shared_token" not in kinds(found(world.seen))
 
 
