@@ -227,7 +227,7 @@ def test_a_heavy_tail_widens_the_interval_and_is_said() -> None:
     told = []
     for costs in (plain, heavy):
         world = World(law=Fixed(costs), seed=6)
-        world.carry_out(Design((SELF,), 400))
+        world.opened((22, 0.1), (22, 0.2), (40, 0.12), (60, 0.09), (244, 0.07))
         found = estimate(world.seen)
         assert found is not None
         told.append(rate_document(found, SELF.name))
@@ -293,9 +293,10 @@ def test_workers_where_the_server_warmed_up() -> None:
         world = World(BucketSettings(600.0, 800.0, 10.0, 50.0), Law(0.12, 1.0, spread=0.2), seed=9)
         law = world.law
         world.law = Law(law.time_s * factor, law.cost, law.spread)
-        world.carry_out(Design((SELF,), 40, price=False))
+        world.opened((22, 0.1))
         world.law = law
-        world.carry_out(Design((SELF,), 240))
+        for calls, gap_s in ((20, 0.2), (30, 0.15), (150, 0.11)):
+            world.round([n * gap_s for n in range(calls)], 0.05)
         found = estimate(world.seen)
         assert found is not None
         counts[factor] = (rate_document(found, SELF.name)["safe"]["in_flight"], [kind for kind, _ in found.signs])
