@@ -41,9 +41,9 @@ def _no_answer(name: str, seen: Sequence[Observation]) -> Finding:
 
 
 def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
-    bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED]
+    bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED and o.facts.get("no_token") != "none sent"]
     if bad:
-        yield _bad_token(name, seen, bad)
+        yield (_no_token if bad[0].facts.get("no_token") else _bad_token)(name, seen, bad)
     edge = [o for o in seen if o.outcome is Outcome.NO_USER_AGENT]
     if edge:
         says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before it came to Canvas."
@@ -58,6 +58,12 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         )
         severity = Severity.INFO if len(calls) < len({o.call for o in seen}) else Severity.WARNING
         yield Finding("permission", severity, name, says, (), advice)
+
+
+def _no_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
+    says = f"No token was sent to {name}: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
+    advice = f"Name where the token stands: token_env or token_file of [instances.{name}], or the variable CANVAS_API_TOKEN without a file."
+    return Finding("credentials", Severity.ERROR, name, says, (), advice)
 
 
 def _bad_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
