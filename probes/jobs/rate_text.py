@@ -30,6 +30,9 @@ def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
     if any("window" in one for one in documents):
         return f"probes report {run.folder}"
     told = [one for one in documents if one["safe"]]
+    failed = [str(one["call"]) for one in documents if _shown([one], "no_answer")]
+    if told and failed:
+        return f"probes diagnose -i {name} --call '{failed[0]}'"
     if any(one["regime"] != "unthrottled" and not _under_a_ceiling(one) for one in told):
         return f"probes plan {run.folder} --calls 10000"
     return f"probes report {run.folder}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {name}"

@@ -38,6 +38,8 @@ BOUNDS = {
     "refusals": "known from refusals alone",
 }
 REMEDIES = {
+    "no_answer": "No call was answered as asked; ask why: probes diagnose -i {name} --call '{call}'",
+    "unanswered_calls": "Mend these calls, or ask without them.",
     "credentials_ended": "Make a new token, then ask again: how long a token lasts is set where it is made.",
     "maintenance": "Ask again when it is over: windows last two hours at most as a rule.",
     "failing": "Ask why calls fail, then for the rate again: probes diagnose -i {name}",
@@ -178,8 +180,10 @@ def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:
     if in_vain:
         return f"No call was answered as asked; ask why: probes diagnose -i {name}"
     signs = {str(sign.get("kind")) for sign in _signs(rate)}
-    told = [words.format(name=name) for kind, words in REMEDIES.items() if kind in signs]
-    return told[0] if told else f"Spend more calls on it: probes rate -i {name} --call '{call}'"
+    told = [words.format(name=name, call=call) for kind, words in REMEDIES.items() if kind in signs]
+    if told or "mix" in rate:
+        return told[0] if told else "Spend more calls on it: a greater --budget."
+    return f"Spend more calls on it: probes rate -i {name} --call '{call}'"
 
 
 def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number: Mapping[str, Any]) -> Finding:
