@@ -330,6 +330,14 @@ def test_a_token_that_is_refused_at_times() -> None:
         assert next(one for one in findings.judge(seen) if one.kind == "credentials").advice.startswith(advice)
 
 
+def test_commands_in_advice_can_be_copied() -> None:
+    """A name with a blank is quoted where it stands in a command, and only there."""
+    dead = made(instance="our beta", status=None, received_s=None, outcome=Outcome.CONNECT_ERROR)
+    (found,) = (one for one in findings.judge([dead]) if one.kind == "no_answer")
+    assert found.says.startswith("our beta answered none of 1 request")
+    assert found.advice.endswith("probes diagnose -i 'our beta'")
+
+
 def test_a_token_that_was_not_sent_is_not_called_refused() -> None:
     """A public page that wants a token says nothing of the token; where none is configured the finding says so."""
     denied = {"status": 401, "outcome": Outcome.UNAUTHORIZED}

@@ -21,7 +21,7 @@ from probes.load.child import Interrupted, run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
 from probes.runs import Run
-from probes.wording import percent, plural
+from probes.wording import percent, plural, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +175,7 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     if outcome.stopped_by is not None:
         by = "" if outcome.stopped_by == GuardName.FOLDER else f" by guard '{outcome.stopped_by}'"
         lines.append(f"  stopped{by}: {outcome.why}")
-    return "\n".join([*lines, f"Report: {folder}/report.html", "Next: probes history " + str(Path(folder).parent)])
+    return "\n".join([*lines, f"Report: {folder}/report.html", f"Next: probes history {quoted(str(Path(folder).parent))}"])
 
 
 def _limit(outcome: LoadOutcome) -> str:
