@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from probes.bucket import BucketSettings
 from probes.errors import RunFolderError
 from probes.runs import Run
+from probes.wording import quoted
 
 Told = TypeVar("Told")
 
@@ -78,7 +79,7 @@ def warns_of_run(folder: Path, instance: str) -> bool:
     """Warns, on behalf of the caller's caller, of a run that was contradicted; whether it was."""
     said = contradicted_of_run(Run.open(folder), instance)
     if said is not None:
-        again = f"Measure again with 'probes rate -i {instance}'."
+        again = f"Measure again with 'probes rate -i {quoted(instance)}'."
         warnings.warn(f"What {folder} found safe at '{instance}' is not: {said} when it was tried. {again}", stacklevel=3)
     return said is not None
 

@@ -103,6 +103,7 @@ class Client:
             "Accept": self.dialect.accept,
         }
         named = {} if token is None else {"Authorization": self.dialect.authorization.format(token=token)}
+        self._tokenless = token is None
         self._anonymous, self._authorized = httpx.Headers(said), httpx.Headers({**said, **named})
 
     @property
@@ -164,7 +165,7 @@ class Client:
         asked_s = self.now()
         request = self._request(call, authorized=authorized)
         self._ceilings.admit(call)
-        exchange = Exchange(str(request.url))
+        exchange = Exchange(str(request.url), authorized=authorized)
         wait_s = self.instance.timeout_s if timeout_s is None else timeout_s
         async with self._slots.slot(cold=cold) as slot:
             await self._ceilings.pace()
@@ -259,7 +260,8 @@ class Client:
     def _facts(self, exchange: Exchange, outcome: Outcome, quota: Quota) -> dict[str, Any]:
         """`window_s` (null where no header tells it) stands where Remaining counts in a window and is no level.
 
-        `budget_of` and `budget_headers` stand where the budget headers are another dialect's.
+        `budget_of` and `budget_headers` stand where the budget headers are another dialect's, `no_token` where the
+        server wanted a token and none was sent: `none configured`, or `none sent` as the page is a public one.
         """
         facts: dict[str, Any] = dict(foreign_budget(self.dialect, exchange.headers, quota))
         if quota.remaining is not None and not self.dialect.levels and not facts:
@@ -268,6 +270,8 @@ class Client:
             facts["html"] = True
         if outcome is Outcome.REDIRECTED:
             facts["location"] = joined_origin(self.instance.url, exchange.headers.get("location", "/")) or "no URL"
+        if outcome is Outcome.UNAUTHORIZED and (self._tokenless or not exchange.authorized):
+            facts["no_token"] = "none configured" if exchange.authorized else "none sent"
         if exchange.failed is not None and exchange.trace is not None and exchange.trace.sent is not None:
             facts["gave_up_after_s"] = round(asyncio.get_running_loop().time() - exchange.trace.sent, 6)
         return facts

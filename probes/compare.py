@@ -15,7 +15,7 @@ from typing import Any
 
 from probes.observation import Observation, Outcome
 from probes.stats import Interval, bootstrap, median, point, pseudo_median, short
-from probes.wording import percent, plural, seconds
+from probes.wording import percent, plural, quoted, seconds
 
 SCENARIO = "compare"
 DECISION = 0.965
@@ -218,7 +218,7 @@ def _flags(seen: Sequence[Observation], a: str, b: str, of_a: Sequence[Observati
             how = ", ".join(sorted({str(o.outcome) for o in bad}))
             flags.append(
                 f"{len(bad)} of {plural(len(side), 'call')} to {name} failed ({how}), left out here; "
-                f"ask why: probes diagnose -i {name} --call '{bad[0].call}'"
+                f"ask why: probes diagnose -i {quoted(name)} --call '{bad[0].call}'"
             )
     return tuple(flags)
 

@@ -239,7 +239,7 @@ def normalised_url(text: str, where: str) -> str:
         raise ConfigError(f"{where} is not a URL: '{redact(text)}'.") from None
     if "@" in parts.netloc or parts.query:
         raise ConfigError(f"{where} must hold no credentials and no query.")
-    if parts.scheme not in ("http", "https") or not HOST.match(parts.hostname or ""):
+    if parts.scheme not in ("http", "https") or port == 0 or not HOST.match(parts.hostname or ""):
         raise ConfigError(f"{where} is not a URL: '{redact(text)}'.")
     if re.sub(r"/api(/v1)?/?$", "", parts.path).strip("/"):
         raise ConfigError(f"{where} must be an origin such as https://school.instructure.com, without the path '{parts.path}'.")

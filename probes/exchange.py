@@ -17,13 +17,14 @@ from probes.transport import CONNECT_S, Slot, failure
 class Exchange:
     """What is seen of one request to `url` while it runs; complete or not, it can be read at any moment.
 
-    `pool_s`: how long it waited on our side before the wire; `new`: whether its connection is a new one. `failed` is how it ended on our
-    side or on the way, None when the whole answer came.
+    `pool_s`: how long it waited on our side before the wire; `new`: whether its connection is a new one; `authorized`:
+    whether it carries the token, where there is one. `failed` is how it ended on our side or on the way, None when the whole answer came.
     """
 
     url: str
     pool_s: float = 0.0
     new: bool = False
+    authorized: bool = True
     trace: Trace | None = None
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)

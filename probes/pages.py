@@ -14,6 +14,7 @@ from probes.addresses import origin, target, without_secrets
 from probes.calls import Call
 from probes.dialects.lists import BadLink, following, items
 from probes.observation import Observation, Outcome
+from probes.wording import quoted
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client
@@ -199,7 +200,9 @@ def _single(answer: Answer, document: Any, number: int) -> Page:
 def _failure(observation: Observation, number: int) -> str:
     rest = "nothing was read." if number == 1 else "the pages before it are whole."
     if observation.outcome in UNANSWERED:
-        return f"Page {number} failed, {UNANSWERED[observation.outcome]}: probes diagnose -i {observation.instance} says why; {rest}"
+        return (
+            f"Page {number} failed, {UNANSWERED[observation.outcome]}: probes diagnose -i {quoted(observation.instance)} says why; {rest}"
+        )
     status = f" ({observation.status})" if observation.status else ""
     detail = f": {observation.error}" if observation.error else ""
     if observation.outcome is Outcome.REDIRECTED:

@@ -11,6 +11,7 @@ from probes.calls import Call
 from probes.errors import CredentialsError, GuardStop, ProbesError
 from probes.observation import Outcome
 from probes.pages import Ended, walk
+from probes.wording import quoted
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -94,7 +95,7 @@ async def _course(client: Client, roster: Roster) -> None:
         roster.unknown.append("course: unknown: needs permission to see the course.")
     else:
         name, why = client.instance.name, f"{seen.outcome.value}{f' ({seen.status})' if seen.status else ''}"
-        raise ProbesError(f"Course {roster.course_id} of '{name}' could not be read: {why}. Ask why: probes diagnose -i {name}.")
+        raise ProbesError(f"Course {roster.course_id} of '{name}' could not be read: {why}. Ask why: probes diagnose -i {quoted(name)}.")
 
 
 async def _list(client: Client, roster: Roster, path: str, what: str, permission: str) -> list[Item]:

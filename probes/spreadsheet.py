@@ -26,11 +26,12 @@ _ILLEGAL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff\ud800-\udfff]")
 Rows = Sequence[Mapping[str, Any]]
 
 
-def write_workbook(path: Path, sheets: Mapping[str, Rows]) -> None:
+def write_workbook(path: Path, sheets: Mapping[str, Rows], made_at: datetime | None = None) -> None:
     """Writes one sheet for each entry: name -> rows, each a mapping column -> value; columns in the order in which they first appear.
 
     Numbers, truth values and instants (ISO 8601 text with a zone, written as UTC) become cells of their type, None an empty cell, lists and
-    tables JSON text. Nothing is ever a formula or a link. The file appears whole or not at all.
+    tables JSON text. Nothing is ever a formula or a link. The file appears whole or not at all. `made_at` (now by default) is when the
+    workbook says it was made: the same rows then give the same bytes.
     Raises ProbesError when it cannot be written.
     """
     import xlsxwriter  # type: ignore[import-untyped] # it has none
@@ -42,6 +43,7 @@ def write_workbook(path: Path, sheets: Mapping[str, Rows]) -> None:
         if not path.parent.is_dir():
             raise FileNotFoundError(2, "there is no such folder")
         book = xlsxwriter.Workbook(str(draft), {**options, "default_date_format": "yyyy-mm-dd hh:mm:ss"})
+        book.set_properties({"created": made_at} if made_at else {})
         names = _sheet_names(sheets)
         for (name, rows), title in zip(sheets.items(), names, strict=True):
             _write_sheet(book, title, rows, name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import shlex
 from collections.abc import Iterable
 
 
@@ -46,3 +47,8 @@ def meant(word: str, known: Iterable[str]) -> str:
     names = list(known)
     near = difflib.get_close_matches(word.lower(), names, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"known are {', '.join(names)}."
+
+
+def quoted(text: str) -> str:
+    """A name or a path as it is written in a command that people copy: quoted where the shell would take it apart."""
+    return shlex.quote(text)

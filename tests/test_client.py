@@ -180,6 +180,16 @@ def test_without_token_or_unauthorized_no_header() -> None:
     assert [b"authorization" in head for head in heads] == [False, False]
 
 
+def test_what_was_not_sent_is_noted_at_a_401() -> None:
+    """A 401 without a token says whether none is configured or none was to be sent; with one it says nothing of that."""
+
+    async def handler(_head: bytes, _reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 401 X\r\nContent-Length: 0\r\n\r\n")
+
+    noted = [ask_once(handler, **how)[0].observation.facts for how in ({}, {"changes": {"secret": None}}, {"authorized": False})]
+    assert noted == [{}, {"no_token": "none configured"}, {"no_token": "none sent"}]
+
+
 def test_a_missing_token_stops_before_the_first_request() -> None:
     """Making a client raises ConfigError when the token's variable is not set."""
     with pytest.raises(ConfigError, match="NO_SUCH_TOKEN_VARIABLE"):

@@ -59,6 +59,7 @@ MISTAKES = {
     "url-not-text": "FILE: instances.beta.url must be text in quotes.",
     "url-other-scheme": "FILE: instances.beta.url is not a URL: 'ftp://school.beta.instructure.com'.",
     "url-path": "FILE: instances.beta.url must be an origin such as https://school.instructure.com, without the path '/courses/1'.",
+    "url-port-0": "FILE: instances.beta.url is not a URL: 'https://school.beta.instructure.com:0'.",
     "url-query": NO_SECRETS,
     "url-with-blank": "FILE: instances.beta.url is not a URL: 'https://school beta'.",
 }

@@ -330,6 +330,24 @@ def test_a_token_that_is_refused_at_times() -> None:
         assert next(one for one in findings.judge(seen) if one.kind == "credentials").advice.startswith(advice)
 
 
+def test_commands_in_advice_can_be_copied() -> None:
+    """A name with a blank is quoted where it stands in a command, and only there."""
+    dead = made(instance="our beta", status=None, received_s=None, outcome=Outcome.CONNECT_ERROR)
+    (found,) = (one for one in findings.judge([dead]) if one.kind == "no_answer")
+    assert found.says.startswith("our beta answered none of 1 request")
+    assert found.advice.endswith("probes diagnose -i 'our beta'")
+
+
+def test_a_token_that_was_not_sent_is_not_called_refused() -> None:
+    """A public page that wants a token says nothing of the token; where none is configured the finding says so."""
+    denied = {"status": 401, "outcome": Outcome.UNAUTHORIZED}
+    public = made(call="GET /health_check.json", facts={"no_token": "none sent"}, **denied)
+    assert "credentials" not in {one.kind for one in findings.judge([public, made()])}
+    bare = made(facts={"no_token": "none configured"}, **denied)
+    (found,) = (one for one in findings.judge([public, bare]) if one.kind == "credentials")
+    assert found.says == "No token was sent to test: 1 of 2 requests ended with 401."
+
+
 def test_an_answer_without_data_is_no_good_news() -> None:
     """Where what came for the token is no JSON the instance is not said to answer well."""
     (found,) = (one for one in findings.judge([made(scenario="reach", facts={"json": False})]) if one.kind == "answers")

@@ -246,8 +246,8 @@ def test_text_and_progress() -> None:
         "  100 requests, 0 refused, 0 failed, 0.0 % late",
         "  latency from due: p50 0.100 s, p90 0.200 s, p95 0.250 s",
         "  least remaining budget 550",
-        "Run folder: results/x",
-        "Next: probes report results/x",
+        "Report: results/x/report.html",
+        "Next: probes history results",
     ]
     few = replace(
         OUTCOME, asked_per_s=None, requests=5, latency_s=dict.fromkeys(OUTCOME.latency_s), least_remaining=None, lost=["Worker a was lost."]
@@ -263,12 +263,6 @@ def test_text_and_progress() -> None:
     assert "  latency from due: half of the calls and more brought no answer" in text("sim", replace(few, requests=90), "x").splitlines()
     progress = LoadProgress(2.5, 25, 24, 1, 3, 10.04, None, 580.0, 0.1234)
     assert line(progress) == ("  2.5 s  offered 10/s  achieved -/s  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s")
-
-
-def test_refusals_are_a_finding() -> None:
-    """A load that was refused may fail a pipeline."""
-    found = findings("sim", replace(OUTCOME, refused=2))
-    assert [one.says for one in found] == ["2 of 100 calls were refused under load (9.5/s)."]
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
         children = psutil.Process(process.pid).children(recursive=True)
         signalled = time.monotonic()
         os.kill(process.pid, how)
-        out, _ = process.communicate(timeout=10)
+        out, _ = process.communicate(timeout=20)
         _, alive = psutil.wait_procs(children, timeout=10)
         seen = server.report()
     assert (process.returncode, alive) == (130 if how is signal.SIGINT else -signal.SIGKILL, [])
@@ -264,7 +264,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
 
 
 def test_the_command(tmp_path: Path) -> None:
-    """`probes load --json`: one document on stdout by the schema; a guard's stop exits 4 with its sentence, and the run folder knows."""
+    """`probes load --json`: one document on stdout by the schema; a guard's stop exits 4 with its sentence; the run folder has a report."""
     words = ("--rate", "40", "--for", "10s", "--call", "GET /a", "--call", "GET /b?c=1", "--json")
     with running(status_from=(30, 503)) as server, command(tmp_path, server, *words) as process:
         out, err = process.communicate(timeout=30)
@@ -279,6 +279,8 @@ def test_the_command(tmp_path: Path) -> None:
     manifest = json.loads((tmp_path / document["run"] / "manifest.json").read_text())
     assert manifest["ended"] == f"guard: {why}"
     assert manifest["loads"] == [{"instance": "sim", **document}]
+    report = json.loads((tmp_path / document["run"] / "report.json").read_text())
+    assert [(one["kind"], one["severity"]) for one in report["findings"]] == [("server_errors", "warning")]
 
 
 def test_credentials_that_are_refused(tmp_path: Path) -> None:

@@ -15,15 +15,17 @@ from asked import place
 from commanded import Ended
 from worlds import SELF, Law, World, recorded
 
+from probes import findings
 from probes.design import Design
 from probes.estimate import estimate
 from probes.jobs import plan as job
 from probes.mixture import mixture
-from probes.observation import Observation
+from probes.observation import Observation, Outcome
 from probes.rates import Bounds
 from probes.runs import Run
 from probes.search.ratio_rates import refusal_document
 from probes.search.refusals import RefusalDesign
+from probes.untold import with_unanswered
 
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "plan-1.json").read_text(encoding="utf-8"))
 
@@ -192,6 +194,36 @@ def test_several_instances(tmp_path: Path, priced: list[Observation]) -> None:
     assert planned.splitlines()[-1] == f'Next: limiter = probes.Limiter.from_run("{folder}", instance="beta")'
     unknown = command(str(folder), "--calls", "50", "-i", "nobody")
     assert (unknown.code, unknown.err) == (2, f"probes: {folder} has no instance 'nobody': it has beta, test.\n")
+
+
+def test_a_call_that_was_never_answered(tmp_path: Path, priced: list[Observation]) -> None:
+    """One of two calls that was never answered as asked leaves the job without a rate and a plan, and each says so."""
+    lost: dict[str, Any] = {"call": "GET /gone", "outcome": Outcome.NOT_FOUND, "status": 404, "facts": {"reason": "no such page."}}
+    seen = [dataclasses.replace(o, **lost) if n % 4 == 3 and n > 40 else o for n, o in enumerate(priced)]
+    shares = {SELF.name: 0.75, "GET /gone": 0.25}
+    names = SELF.name, "GET /gone", "mix of 2 calls"
+    told: list[dict[str, Any]] = [
+        {"call": name, "safe": {}, "signs": [], **({"mix": shares} if name == names[2] else {})} for name in names
+    ]
+    good, gone, mix = with_unanswered(told, seen, shares)
+    assert (good, gone["safe"], mix["safe"]) == (told[0], None, None)
+    failed = sum(o.call == "GET /gone" for o in seen)
+    assert gone["signs"][0]["says"] == f"No call was answered as asked: the last of {failed} ended with 404 (not_found): no such page."
+    assert mix["signs"][0]["says"] == "No call was answered as asked of GET /gone: of a job with it nothing can be told."
+    rates = [{"instance": "test", "regime": "headers", **one} for one in (good, gone, mix)]
+    advice = [one.advice for one in findings.judge([], rates=rates[1:]) if one.kind == "rate_unknown"]
+    assert advice == [
+        "No call was answered as asked; ask why: probes diagnose -i test --call 'GET /gone'",
+        "Mend these calls, or ask without them.",
+    ]
+    folder = run_of(tmp_path, seen)
+    Run.open(folder).note(rates=rates)
+    ended = command(str(folder), "--calls", "50")
+    assert ended.code == 1
+    assert ended.err == (
+        f"probes: {folder} has no price to plan by of GET /gone, which 'test' never answered as asked; measure again without: "
+        "'probes rate -i test'.\n"
+    )
 
 
 def test_no_bucket(tmp_path: Path) -> None:

@@ -331,18 +331,22 @@ def test_files_of_every_format(full: Run) -> None:
     assert all(path.read_bytes()[:4] == b"\x89PNG" for path in paths if path.suffix == ".png")
     with zipfile.ZipFile(full.folder / "report.xlsx") as book:
         assert 'name="Safe rates"' in book.read("xl/workbook.xml").decode()
+        made_at = f"{full.manifest['started_at'][:19]}Z</dcterms:created>"
+        assert made_at in book.read("docProps/core.xml").decode()
 
 
 def test_intervals_become_columns(full: Run) -> None:
-    """In CSV an interval is three columns, the source two; the values are those of the document."""
+    """In CSV an interval is three columns, the source two, a unit stands in the name; the values are those of the document."""
     report.write(full, ("csv",), charts=False)
     with (full.folder / "csv" / "latency.csv").open(encoding="utf-8", newline="") as file:
         row = next(row for row in csv.DictReader(file) if row["instance"] == "beta" and row["call"] == SELF)
     told = next(row for row in report.document(full)["latency"] if row["instance"] == "beta" and row["call"] == SELF)
-    assert float(row["p50"]) == told["p50_interval"]["value"]
-    assert float(row["p50_low"]) == told["p50_interval"]["low"]
+    assert float(row["p50_s"]) == told["p50_interval"]["value"]
+    assert float(row["p50_s_low"]) == told["p50_interval"]["low"]
     assert [int(row["first_line"]), int(row["last_line"])] == told["source"]["lines"]
-    assert row["p99"] == ""
+    assert row["p99_s"] == ""
+    with (full.folder / "csv" / "rates.csv").open(encoding="utf-8", newline="") as file:
+        assert {"recommended_per_s", "rate_per_s", "rate_per_s_low", "rate_per_s_high"} < set(next(csv.reader(file)))
 
 
 def test_a_cell_is_never_a_formula(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from probes.diagnosis.base import OF_PROXY, Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.stats import median
-from probes.wording import plural, seconds, times
+from probes.wording import plural, quoted, seconds, times
 
 CHALLENGES = ("Just a moment", "Attention Required", "Checking your browser", "Please Wait... | Cloudflare", "DDoS-Guard")
 """How pages begin their title that let browsers through and no job."""
@@ -241,7 +241,7 @@ def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
     places = sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})
     signs = [*_calls(bad), *([f"{pages} {said}"] if pages else []), *_titles(bad), *(f"sent on to {place}" for place in places)]
     says = f"The address is wrong: {symptoms.instance} has nothing for it at {_told(bad, symptoms)}."
-    advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {symptoms.instance}"
+    advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {quoted(symptoms.instance)}"
     if nowhere and (pages or places):
         says, advice = _no_api(symptoms, bad, places)
     sure = 0.95 if pages or any(o.outcome is Outcome.REDIRECTED for o in bad) else 0.85

@@ -12,7 +12,7 @@ from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.signatures import Regime
 from probes.stats import median
-from probes.wording import percent, times
+from probes.wording import percent, quoted, times
 
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""
@@ -63,7 +63,9 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
             "token is blocked. Ask whoever runs the instance to raise it."
         )
         return Cause("throttle", 0.99, says, argued(signs), advice)
-    advice = f"Send through probes.Limiter, which waits exactly as long as the bucket needs; how fast is safe: probes rate -i {name}"
+    advice = (
+        f"Send through probes.Limiter, which waits exactly as long as the bucket needs; how fast is safe: probes rate -i {quoted(name)}"
+    )
     return Cause("throttle", 0.99, says, argued(signs), advice)
 
 
@@ -106,7 +108,7 @@ def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:
     lowest = min(o.remaining for o in symptoms.seen if o.remaining is not None)
     signs = [f"the bucket was fitted to {sum(1 for o in symptoms.seen if o.remaining is not None)} headers and the job replayed in it"]
     against = [f"no refusal was met here; the lowest Remaining was {lowest:.0f}"]
-    advice = f"Fewer workers, or probes.Limiter; how many are safe: probes rate -i {name} --call '{call}' --job {job.total}"
+    advice = f"Fewer workers, or probes.Limiter; how many are safe: probes rate -i {quoted(name)} --call '{call}' --job {job.total}"
     return Cause("throttle", min(0.98, 0.6 + 0.4 * odds), says, argued(signs, against), advice)
 
 

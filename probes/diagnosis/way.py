@@ -10,7 +10,7 @@ from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.stats import median, point
-from probes.wording import plural, seconds
+from probes.wording import plural, quoted, seconds
 
 FAR_S, FAR_SHARE = 0.25, 0.3
 UNSTEADY_S = 0.5
@@ -169,4 +169,4 @@ def _advice(symptoms: Symptoms, stopped: bool) -> str:
             "cut off; let the job pause and open a new connection there, and tell them the times."
         )
     elsewhere = "" if symptoms.around.well else "Try from another network. "
-    return f"{elsewhere}See whether its health page answers meanwhile, and tell the vendor the times: probes run timeouts -i {name}"
+    return f"{elsewhere}See whether its health page answers meanwhile, and tell the vendor the times: probes run timeouts -i {quoted(name)}"

@@ -11,7 +11,7 @@ from probes.diagnosis.base import Cause, argued, surer
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.stats import median, point, rank_slope
-from probes.wording import percent, plural, seconds
+from probes.wording import percent, plural, quoted, seconds
 
 QUEUE_S, QUEUE_SHARE = 0.1, 0.25
 GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01
@@ -100,9 +100,8 @@ def _short_of_slots(symptoms: Symptoms, waits: _Waits) -> Cause | None:
     signs, against = _for_and_against(symptoms, waits)
     effect = max(waits.usual_s / QUEUE_S if at_once else 0.0, (waits.crowded_s - waits.usual_s) / GROWTH_S if grows else 0.0)
     says = f"{symptoms.instance} is short of backend slots: {waits.sign_of_crowd if grows else waits.sign_of_alone}."
-    advice = (
-        f"Fewer calls at once; more of them only wait longer. Compare with another instance: probes compare -i {symptoms.instance} -i OTHER"
-    )
+    elsewhere = f"Compare with another instance: probes compare -i {quoted(symptoms.instance)} -i OTHER"
+    advice = f"Fewer calls at once; more of them only wait longer. {elsewhere}"
     sure = surer(effect, 1.0, len(waits.waits), 0.98 if waits.told else 0.85)
     return Cause("capacity", sure, says, argued(signs, against), advice)
 

@@ -14,13 +14,14 @@ from probes.errors import CredentialsError, GuardStop, UsageError
 from probes.findings import Finding, Severity
 from probes.guards import GuardLimits, GuardName, refuse_unless_allowed
 from probes.jobs.calls import calls_of
-from probes.jobs.session import Settings, Told, how_ended, open_run
+from probes.jobs.report import findings as told_findings
+from probes.jobs.session import Settings, Told, how_ended, open_run, write_report
 from probes.jobs.terminal import watched
 from probes.load.child import Interrupted, run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
 from probes.load.plan import LoadPlan
 from probes.runs import Run
-from probes.wording import percent, plural
+from probes.wording import percent, plural, quoted
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +78,13 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
         with live(settings) as progress:
             outcome, interrupt = _loaded(settings, plan, run, progress)
         document = outcome.document(str(run.folder))
-        found = findings(instance.name, outcome)
         run.keep(loads=[{"instance": instance.name, **document}])
         if outcome.requests and outcome.outcomes.get("unauthorized") == outcome.requests:
             raise CredentialsError(f"Every call to {instance.name} was refused for its credentials (401): check the token.")
         stop = interrupt or _stop(outcome, run)
+        run.keep(findings=[finding.document() for finding in findings(instance.name, outcome)])
         run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
+        found = told_findings(write_report(run))
     return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
 
 
@@ -143,16 +145,10 @@ def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
 
 
 def findings(instance: str, outcome: LoadOutcome) -> list[Finding]:
-    """What a load says of itself that somebody may want to fail on."""
-    found = []
-    if outcome.refused:
-        says = f"{outcome.refused} of {outcome.requests} calls were refused under load ({outcome.achieved_per_s:g}/s)."
-        found.append(Finding("refused", Severity.WARNING, instance, says, (), "Ask probes rate for a rate that is not refused."))
-    if outcome.limit_per_s is not None:
-        found.append(
-            Finding("own_wait", Severity.WARNING, instance, _limit(outcome), (), "Allow more in flight, or load from more workers.")
-        )
-    return found
+    """What only the load itself knows; what its observations tell is found by the report, as of every run."""
+    if outcome.limit_per_s is None:
+        return []
+    return [Finding("own_wait", Severity.WARNING, instance, _limit(outcome), (), "Allow more in flight, or load from more workers.")]
 
 
 def _failed(outcome: LoadOutcome) -> str:
@@ -179,7 +175,7 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     if outcome.stopped_by is not None:
         by = "" if outcome.stopped_by == GuardName.FOLDER else f" by guard '{outcome.stopped_by}'"
         lines.append(f"  stopped{by}: {outcome.why}")
-    return "\n".join([*lines, f"Run folder: {folder}", f"Next: probes report {folder}"])
+    return "\n".join([*lines, f"Report: {folder}/report.html", f"Next: probes history {quoted(str(Path(folder).parent))}"])
 
 
 def _limit(outcome: LoadOutcome) -> str:

@@ -25,7 +25,7 @@ from probes.search.ratio_rates import drawn
 from probes.signatures import Regime
 from probes.stats import Interval
 from probes.twin import Twin
-from probes.wording import percent, rounded_down
+from probes.wording import percent, quoted, rounded_down
 
 SCENARIOS = ("throttling", "rate")
 LONG_CALLS = 2000
@@ -42,7 +42,7 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     run = Run.open(folder)
     seen, found = _estimate(run, instance)
     if (said := contradicted_of_run(run, found.instance)) is not None:
-        again = f"measure again with 'probes rate -i {found.instance}'."
+        again = f"measure again with 'probes rate -i {quoted(found.instance)}'."
         raise ProbesError(f"What {folder} found safe at '{found.instance}' is not: {said} when it was tried; {again}")
     if calls > LONG_CALLS and (found.identified or found.regime is Regime.REFUSALS):
         settings.say(f"Replaying {calls:,} calls by each strategy, which takes up to a minute.")
@@ -111,12 +111,22 @@ def _no_bucket(run: Run, found: Estimate) -> str:
         return f"{run.folder} met no limit at '{found.instance}' in {found.n} calls: there is nothing to plan by; keep to the rate it told."
     if found.window is not None:
         return f"{run.folder} shows no bucket to plan by at '{found.instance}': {found.window.says}"
+    if found.identified and (failed := _unanswered(run, found.instance)):
+        again = f"measure again without: 'probes rate -i {quoted(found.instance)}'."
+        return f"{run.folder} has no price to plan by of {', '.join(failed)}, which '{found.instance}' never answered as asked; {again}"
     said = f"{run.folder} does not identify the bucket of '{found.instance}' ({found.regime})"
     paces = [rate for one in _told(run, found.instance) if (rate := facts.number(one["safe"]["rate_per_s"])) is not None]
     if paces:
         pace = rounded_down(min(rate["low"] for rate in paces))
         return f"{said}, only that {pace} calls/s are safe under its ceilings: go at that, or raise them and measure again."
-    return f"{said}: make a run with 'probes rate -i {found.instance}'."
+    return f"{said}: make a run with 'probes rate -i {quoted(found.instance)}'."
+
+
+def _unanswered(run: Run, instance: str) -> list[str]:
+    """Calls of a job which the run found never to be answered as asked."""
+    mine = [one for one in facts.rates(run.manifest) if one["instance"] == instance]
+    signs = ((one, sign) for one in mine for sign in one.get("signs") or () if isinstance(sign, dict))
+    return [str(one["call"]) for one, sign in signs if sign.get("kind") == "no_answer"]
 
 
 def _by_refusals(

@@ -24,7 +24,7 @@ from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime, Sign
 from probes.slowing import served_per_s
 from probes.stalls import piled_rate, stalling
-from probes.untold import unanswered_document, untold_document
+from probes.untold import unanswered_document, untold_document, with_unanswered
 from probes.wording import plural
 
 FINAL = frozenset({"no_answer", "wrong_dialect"})
@@ -52,7 +52,8 @@ def documents_of(
     design = measured.design
     design.finish(probed)
     bounds = Bounds(instance.max_rate, instance.max_in_flight, design.slowed_at, _steady_per_s(design, probed))
-    documents = _entries(measured, seen, probed, _Job(shares_of(calls), job, bounds))
+    shares = shares_of(calls)
+    documents = with_unanswered(_entries(measured, seen, probed, _Job(shares, job, bounds)), probed, shares)
     ended = _ended(measured, probed, instance)
     for document in documents:
         if ended is not None and (ended.kind == "stopped" or not _final(document)):

@@ -9,7 +9,7 @@ from probes.buckets import contradicted
 from probes.findings import Finding
 from probes.jobs import confirm as confirming
 from probes.runs import Run
-from probes.wording import percent, plural, rounded_down
+from probes.wording import percent, plural, quoted, rounded_down
 
 FOUND = frozenset({"shared_token", "wrong_dialect"})
 """Signs that are findings as well, and told as such."""
@@ -26,13 +26,18 @@ def answer_text(name: str, documents: Sequence[dict[str, Any]], spent: dict[str,
 def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
     """The command that helps on: where no limit was met there is nothing to plan by, nor where what was found was contradicted."""
     if any(contradicted(one) for one in documents):
-        return f"probes rate -i {name} --confirm"
+        return f"probes rate -i {quoted(name)} --confirm"
     if any("window" in one for one in documents):
-        return f"probes report {run.folder}"
+        return f"probes report {quoted(str(run.folder))}"
     told = [one for one in documents if one["safe"]]
+    failed = [str(one["call"]) for one in documents if _shown([one], "no_answer")]
+    if told and failed:
+        return f"probes diagnose -i {quoted(name)} --call '{failed[0]}'"
     if any(one["regime"] != "unthrottled" and not _under_a_ceiling(one) for one in told):
-        return f"probes plan {run.folder} --calls 10000"
-    return f"probes report {run.folder}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {name}"
+        return f"probes plan {quoted(str(run.folder))} --calls 10000"
+    return (
+        f"probes report {quoted(str(run.folder))}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {quoted(name)}"
+    )
 
 
 def _under_a_ceiling(document: dict[str, Any]) -> bool:

@@ -19,6 +19,7 @@ from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
 from probes.scenarios import Options, Scenario, chosen
+from probes.wording import quoted
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -206,7 +207,7 @@ def told_where_untried(documents: list[dict[str, Any]], probed: Sequence[Observa
 
     for document in documents:
         name = document["instance"]
-        sign = untried(document, answered_per_s([o for o in probed if o.instance == name]), f"probes rate -i {name}")
+        sign = untried(document, answered_per_s([o for o in probed if o.instance == name]), f"probes rate -i {quoted(name)}")
         document["signs"] += [] if sign is None else [sign.document()]
     return documents
 

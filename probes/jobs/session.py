@@ -17,6 +17,7 @@ from probes.findings import Finding, Severity
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 from probes.tokens import redact
+from probes.wording import quoted
 
 if TYPE_CHECKING:
     from probes.client import Client
@@ -73,7 +74,7 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
         yield run
     except (KeyboardInterrupt, asyncio.CancelledError):
         run.finish("interrupted")
-        settings.say(f"Interrupted. What was measured is kept in {run.folder}: probes report {run.folder}")
+        settings.say(f"Interrupted. What was measured is kept in {run.folder}: probes report {quoted(str(run.folder))}")
         raise
     except GuardStop as stop:
         run.finish(f"guard: {stop}")

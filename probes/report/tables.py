@@ -263,7 +263,7 @@ def _share(value: float) -> str:
 
 
 def flat(table: Table) -> list[Row]:
-    """Rows for a spreadsheet: an interval becomes four columns (value, low, high, n), a source its lines."""
+    """Rows for a spreadsheet: an interval becomes three columns (value, low, high), a source its lines; a unit stands in the name."""
     return [_flat_row(table, row) for row in table.rows]
 
 
@@ -273,11 +273,18 @@ def _flat_row(table: Table, row: Row) -> Row:
         value = row.get(column.key)
         if column.kind.endswith("interval"):
             number = facts.number(value) or {}
-            name = column.key.removesuffix("_interval")
+            name = _named(column)
             found.update({name: number.get("value"), f"{name}_low": number.get("low"), f"{name}_high": number.get("high")})
         elif column.kind == "source":
             lines = (value or {}).get("lines") or (None, None)
             found.update(first_line=lines[0], last_line=lines[1])
         else:
-            found[column.key] = value
+            found[_named(column)] = value
     return found
+
+
+def _named(column: Column) -> str:
+    """The column's name in a file: `_s` seconds, `_per_s` per second."""
+    name, kind = column.key.removesuffix("_interval"), column.kind.removesuffix("_interval")
+    unit = {"seconds": "_s", "rate": "_per_s"}.get(kind, "")
+    return name if name == kind == "seconds" else name.removesuffix(unit) + unit

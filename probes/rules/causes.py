@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from probes.rules.base import Finding, Severity, View
-from probes.wording import percent
+from probes.wording import percent, quoted
 
 ERRORS = frozenset({"network", "dns", "tls", "edge", "maintenance", "credentials", "no_user_agent", "wrong_url"})
 """Causes that stop a job altogether; the others make it slow or fail at times."""
@@ -31,7 +31,7 @@ def judge(view: View) -> Iterator[Finding]:
 def _no_cause(name: str, entry: Mapping[str, Any]) -> Finding:
     """Nothing is wrong only where the job's calls were answered and all was tried that the job would do."""
     bad, untold = failures(entry), " ".join(entry.get("remarks") or ())
-    again = f"When it happens again: probes diagnose -i {name} --call '...' with the very call."
+    again = f"When it happens again: probes diagnose -i {quoted(name)} --call '...' with the very call."
     if bad:
         says = f"No cause was found at {name}, though {bad}."
         return Finding("no_cause", Severity.WARNING, name, says, (untold,) if untold else (), FAILED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from probes.rules.base import Document, Finding, Severity, View
-from probes.wording import percent
+from probes.wording import percent, quoted
 
 MUCH = 1.5
 QUEUE_SHARE = 0.15
@@ -24,20 +24,24 @@ def _verdict(pair: Document) -> Finding:
     ratio, a, b = pair.get("ratio_of_medians"), str(pair["a"]), str(pair["b"])
     if not ratio:
         return Finding(
-            "not_comparable", Severity.WARNING, a, str(pair["says"]), (), f"See whether both answer: probes run reach -i {a} -i {b}"
+            "not_comparable",
+            Severity.WARNING,
+            a,
+            str(pair["says"]),
+            (),
+            f"See whether both answer: probes run reach -i {quoted(a)} -i {quoted(b)}",
         )
     tails = pair.get("tails_s")
     if tails:
         heavier = a if tails["a"] > tails["b"] else b
-        advice = (
-            f"Set timeouts by the tail, not by the median; see what slows those calls: probes diagnose -i {heavier} --call '{pair['call']}'"
-        )
+        ask = f"probes diagnose -i {quoted(heavier)} --call '{pair['call']}'"
+        advice = f"Set timeouts by the tail, not by the median; see what slows those calls: {ask}"
         return Finding("differs", Severity.WARNING, heavier, str(pair["says"]), _shifts(pair), advice)
     if not pair.get("differs"):
         return Finding("no_difference", Severity.INFO, a, str(pair["says"]), _shifts(pair))
     slower = a if ratio["value"] > 1.0 else b
     much = max(ratio["value"], 1.0 / ratio["value"]) > MUCH
-    advice = f"Rates found on {slower} are not those of the other; measure each: probes rate -i {slower}"
+    advice = f"Rates found on {slower} are not those of the other; measure each: probes rate -i {quoted(slower)}"
     return Finding("differs", Severity.WARNING if much else Severity.INFO, slower, str(pair["says"]), _shifts(pair), advice)
 
 
@@ -58,4 +62,6 @@ def _capacity(pair: Document) -> Iterator[Finding]:
             says = (
                 f"Calls one at a time to {pair[side]} spend {percent(share)} of their time in its own queue: it is short of backend slots."
             )
-            yield Finding("capacity_sign", Severity.WARNING, str(pair[side]), says, (), f"Confirm it: probes diagnose -i {pair[side]}")
+            yield Finding(
+                "capacity_sign", Severity.WARNING, str(pair[side]), says, (), f"Confirm it: probes diagnose -i {quoted(str(pair[side]))}"
+            )

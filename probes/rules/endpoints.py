@@ -10,7 +10,7 @@ from probes.bucket import CANVAS
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.stats import median
-from probes.wording import percent, plural, seconds, times
+from probes.wording import percent, plural, quoted, seconds, times
 
 LEAST = 3
 DEAR = 5.0
@@ -103,7 +103,7 @@ def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
             f"'{cheapest.call}' the cheapest ({seconds(cheapest.time_s)}); n = {n}."
         )
     slow = cheapest.time_s > DEAR_S
-    advice = f"Even the cheapest call is slow, so it is the instance and not the call: probes diagnose -i {name}" if slow else ""
+    advice = f"Even the cheapest call is slow, so it is the instance and not the call: probes diagnose -i {quoted(name)}" if slow else ""
     yield Finding("ladder", Severity.WARNING if slow else Severity.INFO, name, says, evidence, advice)
     for rung in rungs[:3]:
         if rung.time_s > DEAR_S and rung.time_s > DEAR * cheapest.time_s:
@@ -132,7 +132,7 @@ def _unanswered(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if lost:
         says = f"{plural(len(lost), 'call')} of the ladder brought no whole answer at {name}, and may be the dearest."
         evidence = tuple(_ends(call, asked) for call, asked in lost.items())
-        advice = f"Ask why: probes diagnose -i {name} --call '{next(iter(lost))}'"
+        advice = f"Ask why: probes diagnose -i {quoted(name)} --call '{next(iter(lost))}'"
         yield Finding("endpoint_unanswered", Severity.WARNING, name, says, evidence[:TOP], advice)
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.stats import Interval, least_n, median, quantile, share
-from probes.wording import percent, plural, seconds
+from probes.wording import percent, plural, quoted, seconds
 
 SCENARIOS = ("latency", "compare", "timeouts", "export")
 """In the order in which they tell a call's time best; see `report.latencies.BEST_SOURCES`."""
@@ -62,7 +62,7 @@ def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Findin
     tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {_too_few(len(times))}"
     slow = middle.value > SLOW_S
     says = f"'{call}' takes {seconds(middle.value)} at {name} in the median ({_ends(middle)}){tail}; n = {len(times)}."
-    advice = f"See what it waits for: probes diagnose -i {name} --call '{call}'" if slow else ""
+    advice = f"See what it waits for: probes diagnose -i {quoted(name)} --call '{call}'" if slow else ""
     yield Finding("slow" if slow else "latency", Severity.WARNING if slow else Severity.INFO, name, says, (), advice)
 
 
@@ -96,7 +96,7 @@ def _queued(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
     stood = sum(queue for queue, _ in queues) / sum(flight for _, flight in queues)
     if stood > QUEUE_SHARE and median([queue for queue, _ in queues]) > QUEUE_S:
         says = f"Requests spend {percent(stood)} of their time in the queue of {name} before it works on them, n = {len(queues)}."
-        advice = f"It is short of backend slots: send fewer at a time; probes diagnose -i {name} says more."
+        advice = f"It is short of backend slots: send fewer at a time; probes diagnose -i {quoted(name)} says more."
         yield Finding("queue_share", Severity.WARNING, name, says, (), advice)
 
 
@@ -160,7 +160,7 @@ def _unknown_timeout(name: str, seen: Sequence[Observation], cut: Sequence[Obser
         f"How long the slowest answers of {name} take is not known: {len(cut)} of {plural(len(seen), 'call')} brought no answer "
         f"within {seconds(waited)}{slowest}."
     )
-    more = f"probes diagnose -i {name} --call '{cut[0].call}' --timeout {float(f'{waited:.2g}'):g}"
+    more = f"probes diagnose -i {quoted(name)} --call '{cut[0].call}' --timeout {float(f'{waited:.2g}'):g}"
     find = f"wait longer to learn it: {more}" if waited < PATIENT_S else f"raise timeout_s of {name} to learn it, and ask again"
     return Finding("timeout_to_set", Severity.WARNING, name, says, (), f"Set no timeout below {seconds(waited)}; {find}")
 
@@ -180,7 +180,7 @@ def _late(name: str, seen: Sequence[Observation], late: Sequence[Observation]) -
     evidence.append(f"the first of them {seconds(min(o.due_s for o in late))} into the run")
     told = " and ".join(f"{count} while {what}" for what, count in which.most_common())
     says = f"{len(late)} of {plural(len(seen), 'request')} to {name} timed out ({percent(part.low)} to {percent(part.high)}): {told}."
-    return Finding("timeouts", Severity.WARNING, name, says, tuple(evidence), f"Ask why: probes diagnose -i {name}")
+    return Finding("timeouts", Severity.WARNING, name, says, tuple(evidence), f"Ask why: probes diagnose -i {quoted(name)}")
 
 
 def _alive(name: str, asked: Sequence[Observation], late: Sequence[Observation]) -> Iterator[Finding]:
@@ -204,7 +204,7 @@ def _patience(name: str, asked: Sequence[Observation], late: Sequence[Observatio
     waited = max(float(o.facts.get("gave_up_after_s", 0.0)) for o in late)
     if any(o.ok and (o.flight_s or 0.0) > CLOSE * waited > 0.0 for o in asked if not _whether_alive(o)):
         return "Wait longer rather than ask again: a repeated call makes it slower still."
-    return f"Whether these calls work long or hang is not told by this; find out with more patience: probes diagnose -i {name}"
+    return f"Whether these calls work long or hang is not told by this; find out with more patience: probes diagnose -i {quoted(name)}"
 
 
 def _day(name: str, late: Sequence[Observation], view: View) -> Iterator[Finding]:

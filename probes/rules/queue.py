@@ -10,7 +10,7 @@ from probes.rules import progress
 from probes.rules.base import Finding, Severity, View
 from probes.rules.waiting import LONG_WAIT_S, Queue, Standing
 from probes.stats import median, quantile
-from probes.wording import plural, seconds
+from probes.wording import plural, quoted, seconds
 from probes.words import IMPORT_FAILED, IMPORT_UNWELL
 
 NOTHING_TO_JUDGE_BY = "no past import to judge by"
@@ -194,4 +194,4 @@ def _unreadable(name: str, first: Observation) -> Finding:
 
 
 def _ask_why(name: str) -> str:
-    return f"Ask why: probes diagnose -i {name} --call 'GET {PATH}'"
+    return f"Ask why: probes diagnose -i {quoted(name)} --call 'GET {PATH}'"

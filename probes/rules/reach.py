@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.stats import median
-from probes.wording import plural, seconds, times
+from probes.wording import plural, quoted, seconds, times
 
 TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
 """Scenarios that try paths which an instance need not have."""
@@ -37,13 +37,13 @@ def _no_answer(name: str, seen: Sequence[Observation]) -> Finding:
     errors = tuple(dict.fromkeys(o.error for o in seen if o.error))[:3]
     told = ", ".join(f"{outcome} {count}" for outcome, count in outcomes.most_common())
     says = f"{name} answered none of {plural(len(seen), 'request')}: {told}."
-    return Finding("no_answer", Severity.ERROR, name, says, errors, f"Ask what stands in the way: probes diagnose -i {name}")
+    return Finding("no_answer", Severity.ERROR, name, says, errors, f"Ask what stands in the way: probes diagnose -i {quoted(name)}")
 
 
 def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
-    bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED]
+    bad = [o for o in seen if o.outcome is Outcome.UNAUTHORIZED and o.facts.get("no_token") != "none sent"]
     if bad:
-        yield _bad_token(name, seen, bad)
+        yield (_no_token if bad[0].facts.get("no_token") else _bad_token)(name, seen, bad)
     edge = [o for o in seen if o.outcome is Outcome.NO_USER_AGENT]
     if edge:
         says = f"{name} refused {plural(len(edge), 'request')} for want of a User-Agent, before it came to Canvas."
@@ -60,6 +60,12 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         yield Finding("permission", severity, name, says, (), advice)
 
 
+def _no_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
+    says = f"No token was sent to {name}: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
+    advice = f"Name where the token stands: token_env or token_file of [instances.{name}], or the variable CANVAS_API_TOKEN without a file."
+    return Finding("credentials", Severity.ERROR, name, says, (), advice)
+
+
 def _bad_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
     challenge = next((str(o.facts["challenge"]) for o in bad if o.facts.get("challenge")), None)
     evidence = [f"WWW-Authenticate: {challenge}"] if challenge else []
@@ -69,7 +75,8 @@ def _bad_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation
     good = sum(o.ok and o.due_s > bad[0].due_s for o in seen if o.call in calls)
     if good:
         evidence.append(f"the very same calls were answered {times(good)} after that: a token does not go bad and good again")
-        advice = f"No new token helps: one of several servers, or something before them, does not know it. Ask: probes diagnose -i {name}"
+        advice = "No new token helps: one of several servers, or something before them, does not know it."
+        advice = f"{advice} Ask: probes diagnose -i {quoted(name)}"
     return Finding("credentials", Severity.ERROR, name, says, tuple(evidence), advice)
 
 
@@ -85,9 +92,9 @@ def _misled(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if pages:
         calls = tuple(sorted({o.call for o in pages}))[:3]
         says = f"{name} answered {plural(len(pages), 'request')} with a web page in place of JSON."
-        advice = f"The path is not of this API, or something in between answered: probes explain '{pages[0].path}' -i {name}"
+        advice = f"The path is not of this API, or something in between answered: probes explain '{pages[0].path}' -i {quoted(name)}"
         if not any(o.ok for o in seen):
-            advice = f"Another site, or a login page of a network or a proxy before it, on any path: probes diagnose -i {name}"
+            advice = f"Another site, or a login page of a network or a proxy before it, on any path: probes diagnose -i {quoted(name)}"
         yield Finding("wrong_url", Severity.WARNING, name, says, calls, advice)
 
 
@@ -127,7 +134,7 @@ def _lost(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
         half = f"; {began} of the answers broke off half-way" if began else ""
         says = f"{name} gave no whole answer to {len(broken)} of {plural(len(seen), 'request')}: the connection broke{half}."
         advice = "Whether a call that writes was carried out cannot be told then: look before it is sent again. Ask why: probes diagnose"
-        yield Finding("connections_lost", Severity.WARNING, name, says, errors, f"{advice} -i {name}")
+        yield Finding("connections_lost", Severity.WARNING, name, says, errors, f"{advice} -i {quoted(name)}")
 
 
 def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
@@ -141,7 +148,7 @@ def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
         says = f"{name} answers{took} ({facts.get('kind', 'unknown kind')}{revision}){who}; n = {len(good)}."
         if any(o.facts.get("json") is False for o in good):
             says = f"{name} answers{took}, and what came for the token holds no data (status {good[-1].status})."
-            yield Finding("answers", Severity.WARNING, name, says, (), f"Ask why: probes diagnose -i {name}")
+            yield Finding("answers", Severity.WARNING, name, says, (), f"Ask why: probes diagnose -i {quoted(name)}")
         else:
             yield Finding("answers", Severity.INFO, name, says)
     yield from _certificate(name, facts.get("certificate_days"))

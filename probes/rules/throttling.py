@@ -8,7 +8,7 @@ from typing import Any
 from probes.buckets import contradicted
 from probes.observation import Observation, Outcome
 from probes.rules.base import Document, Finding, Severity, View
-from probes.wording import percent, plural, rounded_down
+from probes.wording import percent, plural, quoted, rounded_down
 
 REGIMES = {
     "unthrottled": (
@@ -38,6 +38,8 @@ BOUNDS = {
     "refusals": "known from refusals alone",
 }
 REMEDIES = {
+    "no_answer": "No call was answered as asked; ask why: probes diagnose -i {name} --call '{call}'",
+    "unanswered_calls": "Mend these calls, or ask without them.",
     "credentials_ended": "Make a new token, then ask again: how long a token lasts is set where it is made.",
     "maintenance": "Ask again when it is over: windows last two hours at most as a rule.",
     "failing": "Ask why calls fail, then for the rate again: probes diagnose -i {name}",
@@ -96,7 +98,7 @@ def _refusals(name: str, refused: Sequence[Observation], n: int, *, asked: bool)
     if refused:
         kinds = ", ".join(sorted({o.scenario for o in refused}))
         says = f"{name} refused {len(refused)} of {plural(n, 'request')} for its rate limit (while asking {kinds})."
-        advice = "Pace by the live headers (probes.Limiter)" + ("." if asked else f"; how fast is safe: probes rate -i {name}")
+        advice = "Pace by the live headers (probes.Limiter)" + ("." if asked else f"; how fast is safe: probes rate -i {quoted(name)}")
         yield Finding("refused", Severity.WARNING, name, says, (), advice)
 
 
@@ -104,7 +106,7 @@ def _unseen(name: str, probed: Sequence[Observation]) -> Iterator[Finding]:
     """Budget headers that never came."""
     if probed and all(o.remaining is None and "budget_of" not in o.facts for o in probed):
         says = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}: its level cannot be seen."
-        advice = f"Its limit shows by refusals only: probes rate -i {name} finds it with few of them, where load is allowed."
+        advice = f"Its limit shows by refusals only: probes rate -i {quoted(name)} finds it with few of them, where load is allowed."
         yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
 
 
@@ -155,7 +157,7 @@ def _rate(rate: Document, *, in_vain: bool = False) -> Iterator[Finding]:
 
 
 def _contradicted(name: str, call: str, said: str) -> Finding:
-    advice = f"Measure again: probes rate -i {name} --confirm. Was another job on the token, or did the limit change meanwhile?"
+    advice = f"Measure again: probes rate -i {quoted(name)} --confirm. Was another job on the token, or did the limit change meanwhile?"
     says = f"What was found safe for '{call}' at {name} is not: {said} when it was tried."
     return Finding("contradicted", Severity.ERROR, name, says, (), advice)
 
@@ -176,10 +178,12 @@ def _counter(rate: Document) -> str | None:
 def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:
     """What to do where no rate can be told: more calls help only where the answers are good and too few."""
     if in_vain:
-        return f"No call was answered as asked; ask why: probes diagnose -i {name}"
+        return f"No call was answered as asked; ask why: probes diagnose -i {quoted(name)}"
     signs = {str(sign.get("kind")) for sign in _signs(rate)}
-    told = [words.format(name=name) for kind, words in REMEDIES.items() if kind in signs]
-    return told[0] if told else f"Spend more calls on it: probes rate -i {name} --call '{call}'"
+    told = [words.format(name=quoted(name), call=call) for kind, words in REMEDIES.items() if kind in signs]
+    if told or "mix" in rate:
+        return told[0] if told else "Spend more calls on it: a greater --budget."
+    return f"Spend more calls on it: probes rate -i {quoted(name)} --call '{call}'"
 
 
 def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number: Mapping[str, Any]) -> Finding:
