@@ -25,9 +25,11 @@ FAR, FAR_SHARE, FEWEST_FAR, ONE_WAY = 2.0, 0.05, 4, 0.8
 CLEAR_NOISE, CLEAR_OUTLIERS, ANOTHER = 0.3, 0.08, 0.05
 """A scatter (units) and a share of outliers above which the first calls are looked at by themselves; by which share they must differ."""
 CONSTANTS = ("high_water_mark", "up_front_cost", "outflow_per_s")
-OWN_OUTLIERS, OWN_NOISE, CLEARLY = 0.15, 1.5, 4.0
-"""Share of outliers and scatter, units, that the first or the last calls leave at most, as the last begin at a level that is not known; by
-how many standard errors they differ."""
+OWN_OUTLIERS, OWN_NOISE, OWN_COST, CLEARLY = 0.15, 1.5, 2.0, 4.0
+"""Share of outliers, scatter (units) and cost of the fit that the first or the last calls leave at most, as the last begin at a level that
+is not known; by how many standard errors they differ."""
+AS_GOOD, NEARLY = 1.3, 0.1
+"""A fit whose cost is no more than this times the least, and this more, explains as much."""
 LATE, MOST_OF = 40, 0.8
 """Of so many headers at the end so large a share is off where constants changed; behind a lock it is part of them."""
 LEAST_DRIFTED, DRIFTED, SURELY = 8, 1.5, 5.0
@@ -59,9 +61,11 @@ def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
     if len(touches) <= FIRST_CALLS or (fitted.noise <= CLEAR_NOISE and fitted.outliers <= CLEAR_OUTLIERS):
         return None
     part = min(FIRST_CALLS, len(touches) // 3)
+    if _explained(fitted, part):
+        return None
     then = fit(touches[:part])
     for last in sorted({part, min(part, LATE - LATE // 4)}, reverse=True):
-        if then is not None and (now := fit(touches[-last:])) is not None and _another(then, now):
+        if then is not None and (now := _since(then, touches[-last:])) is not None and _another(then, now):
             said = f"the first calls show {_told(then)}, the last {_told(now)}. No rate is told of a mixture."
             return f"The limit was changed, or another job began to use this token: {said}"
     late = fitted.solution.unexplained[-LATE:]
@@ -73,12 +77,30 @@ def changed(fitted: Fit, touches: Sequence[Touch]) -> str | None:
     return "The first calls show another bucket than all of them: it was changed meanwhile, or another job uses this token."
 
 
+def _explained(fitted: Fit, part: int) -> bool:
+    """Whether the fit to all explains so many last calls as they are: then they scatter, as whole numbers do and clocks that are apart."""
+    off = fitted.solution.missed | (fitted.solution.swaps != 0.0)
+    return fitted.noise <= OWN_NOISE and float(np.mean(off[-part:])) <= CLEAR_OUTLIERS
+
+
+def _since(then: Fit, last: Sequence[Touch]) -> Fit | None:
+    """The fit to the `last` touches: one near `then` where that explains them about as well as any, as a part of a reservation may too."""
+    free, near = fit(last), fit(last, then.bucket)
+    return near if free is not None and near is not None and near.solution.cost <= AS_GOOD * free.solution.cost + NEARLY else free
+
+
 def _another(then: Fit, now: Fit) -> bool:
-    """Whether both fits explain their calls and differ in a constant by more than their errors."""
+    """Whether both fits explain their calls and differ in a constant by more than their errors.
+
+    In the mark where both read it at the floor: else a reservation more at the beginning and a mark as much higher show the same.
+    """
     if any(one.solution.outliers > OWN_OUTLIERS or one.noise > OWN_NOISE or not one.checked for one in (then, now)):
+        return False
+    if max(then.solution.cost, now.solution.cost) > OWN_COST:
         return False
     pairs = [[getattr(one.bucket, name) for one in (then, now)] for name in CONSTANTS]
     errors = [math.hypot(*each) for each in zip(then.errors, now.errors, strict=True)]
+    errors[0] = errors[0] if then.exact_mark and now.exact_mark else math.inf
     return any(abs(a - b) > max(ANOTHER * a, CLEARLY * error) for (a, b), error in zip(pairs, errors, strict=True))
 
 

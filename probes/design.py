@@ -17,8 +17,9 @@ import numpy as np
 from probes.calls import Round
 from probes.endings import headers_stopped, maintained
 from probes.estimate import Estimate, estimate
+from probes.mixture import pooled_twin
 from probes.observation import Observation, Outcome
-from probes.pricing import MARGIN, Pricing, elapsed_s, pooled_twin
+from probes.pricing import MARGIN, Pricing, elapsed_s
 from probes.resting import draining_s, since_rest
 from probes.search.probing import failing
 from probes.signatures import LONG_S, Regime, usual_s

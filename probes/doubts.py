@@ -14,7 +14,7 @@ from probes.fit.distance import Distance
 from probes.fit.identify import FEWEST_TELLING, FIRST_CALLS, Fit, fit
 from probes.fit.regression import LEAST_COUNTED
 from probes.fit.timeline import timeline
-from probes.fit.touches import Touch, jitter_s
+from probes.fit.touches import Touch, jitter_s, rounded_units
 from probes.observation import Observation, Outcome
 from probes.resting import RISE
 from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
@@ -44,8 +44,8 @@ OVERTAKING = 0.25
 """Jitter as a share of the server's time from which the order of dense calls is lost."""
 MOST_ROUNDED = 0.1
 """A mark no further from a round number than this, units, and than three of its errors may be that number."""
-ROUNDED = 0.5
-"""What headers that are told as whole numbers scatter by at most, units."""
+MOST_APART_S = 0.25
+"""Clocks of app servers are hardly further apart, s."""
 
 
 def judged(touches: Sequence[Touch], seen: Sequence[Observation], away: Distance, regime: Regime) -> tuple[Fit | None, Signs]:
@@ -282,13 +282,18 @@ def _shared_token(fitted: Fit, seen: Sequence[Observation]) -> str | None:
         share = round(100 * float(np.mean((np.abs(fitted.residuals) > 0.5) | (fitted.solution.swaps != 0.0))))
         return (
             f"{share} % of {fitted.n} headers show a level that these calls alone do not explain: another job seems to use this token, "
-            "or its limit does not work as Canvas's."
+            f"{_clocks(fitted)}or its limit does not work as Canvas's."
         )
-    jitter, told = jitter_s(seen), [o.remaining for o in seen if o.remaining is not None]
-    rounded = ROUNDED if all(float(remaining).is_integer() for remaining in told) else 0.0
+    jitter, rounded = jitter_s(seen), rounded_units(seen)
     if jitter is not None and fitted.noise > max(0.15, rounded, 5.0 * jitter * fitted.bucket.outflow_per_s):
         return (
             f"Headers scatter by {fitted.noise:.2g} units where the network's jitter explains {jitter * fitted.bucket.outflow_per_s:.2g}: "
-            "another job seems to use this token, or its limit does not work as Canvas's; the outflow told is what is left."
+            f"another job seems to use this token, {_clocks(fitted)}or its limit does not work as Canvas's; the outflow is what is left."
         )
     return None
+
+
+def _clocks(fitted: Fit) -> str:
+    """What else scatters headers so: by how much the clocks of its servers must be apart, where they may be."""
+    apart_s, off = fitted.noise / fitted.bucket.outflow_per_s, max(fitted.outliers, fitted.moved)
+    return f"the clocks of its servers are about {seconds(apart_s)} apart, " if apart_s < MOST_APART_S and off <= CLEAR_OUTLIERS else ""

@@ -11,16 +11,18 @@ import numpy as np
 from probes.changes import first_ones, lasting, signs_of_calls
 from probes.doubts import judged
 from probes.fit.distance import Distance, distance, with_times
+from probes.fit.held import whole_times
 from probes.fit.identify import UNTOLD, Fit
 from probes.fit.touches import jitter_s, network_s, touches_of, usable_cost, way_jitter_s
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices
 from probes.resting import since_rest
-from probes.signatures import Regime, Signs, regime_of
+from probes.signatures import Regime, Sign, Signs, regime_of
 from probes.spells import spells_of
 from probes.stats import Interval
 from probes.twin import Rows, Twin
 from probes.windows import Window, window_of
+from probes.wording import percent
 
 
 @dataclass(frozen=True)
@@ -98,6 +100,7 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
         return None
     if (window := window_of(answered)) is not None:
         return _counted(mine, answered, window)
+    mine, told = whole_times(mine)
     rested = since_rest(mine)
     away = distance(rested)
     touches = touches_of(rested, away.round_trip_s)
@@ -111,11 +114,19 @@ def estimate(observations: Iterable[Observation], instance: str | None = None) -
         away,
         n=len(answered),
         refused=_ended(mine, Outcome.THROTTLED),
-        signs=(*signs, *doubts),
+        signs=(*signs, *doubts, *_part_told(told)),
         lost=_ended(mine, Outcome.READ_TIMEOUT),
         jitter_s=way_jitter_s(mine),
         spare_s=jitter_s(mine, away.round_trip_s) or 0.0,
     )
+
+
+def _part_told(part: float) -> Signs:
+    """A sign that server times tell only this part of how long reservations are held; none where they tell all."""
+    if part == 1.0:
+        return ()
+    said = f"The server's own time tells {percent(part)} of the time for which the bucket holds a call's reservation: the rest is "
+    return (Sign("server_time_short", f"{said}found by its headers."),)
 
 
 def _sending(o: Observation) -> tuple[bool, float]:

@@ -85,3 +85,13 @@ def _evenly(prices: Prices, n: int) -> tuple[Floats, Floats]:
     ordered = np.argsort(prices.times_s, kind="stable")
     picks = ordered[((np.arange(n) + 0.5) * prices.n / n).astype(int)]
     return prices.costs[picks], prices.times_s[picks]
+
+
+def pooled_twin(found: Estimate) -> Twin | None:
+    """A twin over the prices of all calls together, as the design sends them in turn."""
+    if not found.determined or not found.prices:
+        return None
+    assert found.fit is not None
+    costs = np.concatenate([p.costs for p in found.prices.values()])
+    times = np.concatenate([p.times_s for p in found.prices.values()])
+    return Twin(found.fit.bucket, costs, times, found.round_trip_s)

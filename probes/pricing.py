@@ -10,12 +10,12 @@ import numpy as np
 
 from probes.calls import Call, Round
 from probes.estimate import Estimate
-from probes.mixture import mixture
+from probes.mixture import mixture, pooled_twin
 from probes.observation import Observation
 from probes.rates import safe_rate
 from probes.safety import USUAL_JOB, even_rate
 from probes.signatures import usual_s
-from probes.slowing import SURE, SURE_AT_ONCE, queueing, slowed
+from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, queueing, slowed
 from probes.twin import Twin
 
 MARGIN = 0.2
@@ -24,9 +24,12 @@ RESTED = 0.1
 """Share of the mark down to which the level may fall before the next round."""
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
-SPRINT_CALLS, SPRINT = 40, 0.9
-"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: does the server keep that pace? Of
-a thousand of them one job in twenty meets a refusal, so that so few meet one in five hundred runs at most."""
+SPRINT_CALLS, SPRINT = 80, 0.9
+"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: does the server keep that pace? A
+queue shows in so many where it grows by a fifth of a second each second. Of a thousand of them one job in twenty meets a refusal, so that
+so few meet one in two hundred and fifty runs at most."""
+LEAST_SPRINT, PART_TO_SPRINT = 40, 0.2
+"""Of a small budget this part goes so, or so many calls."""
 LEAST_STEP, FASTER = 12, 2.5
 """Fewest calls of a step, and by how many times it may be faster than those before."""
 LONE, SLOWEST_PER_S = 0.5, 0.02
@@ -102,7 +105,7 @@ class Pricing:
             calls = self._calls_of(part, left)
             seconds += calls / min(share * safe, self._ceiling_per_s)
             left -= calls
-        return min(seconds + SPRINT_CALLS / min(0.5 * safe, self.max_rate or math.inf), self.longest_s)
+        return min(seconds + self._to_sprint / min(0.5 * safe, self.max_rate or math.inf), self.longest_s)
 
     def _price(self, seen: Sequence[Observation], found: Estimate | None, left: int) -> Round | None:
         """The next step of pricing; None when the budget is spent, the server slowed down, or there is nothing to step on."""
@@ -120,13 +123,13 @@ class Pricing:
 
     def _next_step(self, seen: Sequence[Observation], found: Estimate, twin: Twin, left: int) -> Round:
         """The next step up; the one at which the server seemed to slow down once more, where it is suspected of that."""
-        self._to_price = self._to_price or max(left - SPRINT_CALLS, left // 2)
+        self._to_price = self._to_price or max(left - self._to_sprint, left // 2)
         if (control := self._alone_again(seen, found)) is not None:
             return control
         share, part = STEPS[min(self._step - (self._suspected is not None), len(STEPS) - 1)]
         calls = self._calls_of(part, left)
         if part == 1.0:
-            calls = min(left, max(LEAST_STEP, calls - SPRINT_CALLS))
+            calls = min(left, max(LEAST_STEP, calls - self._to_sprint))
         rate = self._suspected or self._step_rate(twin, share, calls)
         if self.steps:  # whatever a fit that others spoilt may say
             rate = min(rate, FASTER * max(step.rate_per_s for step in self.steps))
@@ -153,6 +156,11 @@ class Pricing:
         return self._controlled < len(self.steps) and left >= CONTROL_CALLS + LEAST_STEP and not waits
 
     @property
+    def _to_sprint(self) -> int:
+        """Calls of the sprint."""
+        return min(SPRINT_CALLS, max(LEAST_SPRINT, round(PART_TO_SPRINT * self.budget)))
+
+    @property
     def _ceiling_per_s(self) -> float:
         """The fastest that steps go under `max_rate`, requests/s."""
         return UNDER_CEILING * self.max_rate if self.max_rate else math.inf
@@ -164,13 +172,13 @@ class Pricing:
     def _sprint(self, seen: Sequence[Observation], found: Estimate, left: int) -> Round | None:
         """A last step at the rate that will be recommended, or at the last one's where about that was tried; None where it is not known.
 
-        What is left of the budget when it was cut short goes at the pace of the step before.
+        What is left of the budget when it was cut short goes at a pace between that and the step before: so few calls show no queue.
         """
         twin, prices = mixture(found, None) or (None, None)
         if self._step > len(STEPS) + 1 or left < LEAST_STEP or twin is None or prices is None:
             return None
         if self._step > len(STEPS):
-            rate = min(step.rate_per_s for step in self.steps[-2:])
+            rate = math.sqrt(self.steps[-2].rate_per_s * self.steps[-1].rate_per_s)
             return self._evenly(rate, max(1, self._in_time(rate, left, self.longest_s - elapsed_s(seen))), found, seen)
         answer = safe_rate(twin, found, prices, self.job)
         if answer is None:
@@ -179,10 +187,8 @@ class Pricing:
         in_flight = self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) if self.max_in_flight else math.inf
         rate = min(answer[0].low, FASTER * tried, self._ceiling_per_s, in_flight)
         rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
-        asked = self._evenly(rate, min(left, SPRINT_CALLS), found, seen)
-        # what is on its way when the header comes fits as well, should the server be slower than it was
-        floor = twin.bucket.up_front_cost * (1.0 + rate * twin.round_trip_s)
-        return replace(asked, stop_below=max(asked.stop_below or 0.0, floor))
+        asked = self._evenly(rate, min(left, self._to_sprint), found, seen)
+        return replace(asked, stop_below=max(asked.stop_below or 0.0, _underway(twin, rate)))
 
     def _in_time(self, rate: float, calls: int, seconds: float) -> int:
         """So many of `calls` as go evenly in `seconds`."""
@@ -193,7 +199,10 @@ class Pricing:
     def _evenly(self, rate: float, calls: int, found: Estimate, seen: Sequence[Observation]) -> Round:
         self._step += 1
         self.steps.append(Step(rate, len(seen), calls))
-        return self._round([n / rate for n in range(calls)], found, seen)
+        asked, twin = self._round([n / rate for n in range(calls)], found, seen), pooled_twin(found)
+        if twin is None or asked.stop_below is None:
+            return asked
+        return replace(asked, stop_below=max(asked.stop_below, min(MARGIN * twin.bucket.high_water_mark, _underway(twin, rate))))
 
     def _step_rate(self, twin: Twin, share: float, calls: int) -> float:
         """`share` of the rate that keeps the margin, should calls be dearer than seen so far.
@@ -228,7 +237,15 @@ class Pricing:
     def _slower(self, seen: Sequence[Observation], sure: float) -> bool:
         before, late = seen[: self.steps[0].first], self._but_the_first(3, seen)
         again = seen[self._control : self._control + CONTROL_CALLS] if self._control else ()
-        return slowed(before, late, sure, again) or queueing(before, self._but_the_first(2, seen))
+        lone = least_overlapped(seen[: self.steps[-1].first])  # where threads are few the first calls, made together, waited as well
+        longer = slowed(before, late, sure, again) or (len(lone) >= LEAST_STEP and slowed(lone, late, sure, again))
+        return longer or climbing(self.made(-1, seen), sure, again) or queueing(before, self._but_the_first(2, seen))
+
+    def made(self, n: int, seen: Sequence[Observation]) -> Sequence[Observation]:
+        """The calls of step `n`, without those that were made alone again after it."""
+        step = self.steps[n]
+        ends = [step.first + step.calls, *(other.first for other in self.steps if other.first > step.first)]
+        return seen[step.first : min([*ends, self._control] if self._control > step.first else ends)]
 
     def _but_the_first(self, part: int, seen: Sequence[Observation]) -> Sequence[Observation]:
         """The last step's calls without the first third or half (`part` 3 or 2), before which the server had not met its rate.
@@ -244,6 +261,11 @@ class Pricing:
         picked = tuple((offset, self.calls[(self._turn + n) % len(self.calls)]) for n, offset in enumerate(offsets))
         self._turn += len(offsets)
         return Round(picked, rest_s(found, seen), _floor(found))
+
+
+def _underway(twin: Twin, rate: float) -> float:
+    """Units for one more call and those on their way when its header comes, should the server be slower than it was."""
+    return twin.bucket.up_front_cost * (1.0 + rate * twin.round_trip_s)
 
 
 def _floor(found: Estimate | None) -> float | None:
@@ -268,16 +290,6 @@ def rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
     level = bucket.high_water_mark - (last.remaining or 0.0) if last is not None else 0.0
     excess = level - RESTED * bucket.high_water_mark
     return min(60.0, 0.05 + max(0.0, excess) / max(bucket.outflow_per_s, 0.5)) if excess > 0.0 else 0.05
-
-
-def pooled_twin(found: Estimate) -> Twin | None:
-    """A twin over the prices of all calls together, as the design sends them in turn."""
-    if not found.determined or not found.prices:
-        return None
-    assert found.fit is not None
-    costs = np.concatenate([p.costs for p in found.prices.values()])
-    times = np.concatenate([p.times_s for p in found.prices.values()])
-    return Twin(found.fit.bucket, costs, times, found.round_trip_s)
 
 
 def elapsed_s(seen: Sequence[Observation]) -> float:

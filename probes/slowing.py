@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from probes.observation import Observation
+from probes.stats import normal_scores
 
 LEAST_ALONE, LEAST_LATE = 6, 8
 """Calls on either side, from which medians are compared."""
@@ -18,6 +19,8 @@ SLOWER_S = 0.03
 """... and by this many seconds."""
 SURE, SURE_AT_ONCE = 2.6, 4.2
 """... and beyond chance by so many standard errors, where the sign is looked at a second time, and where it cannot be."""
+CLIMBS_AT_ONCE, FEWEST_CLIMBING = 3.3, 24
+"""Standard errors from which the calls of one step surely take ever longer where that is looked at once, and how many calls it takes."""
 DELAYED_S, DELAYED, FEWEST_DELAYED = 0.1, 0.03, 4
 """An answer is late by more than so many seconds; many are at least this share, and so many."""
 
@@ -31,6 +34,24 @@ def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: floa
     if min(len(base), len(now), len(then)) >= LEAST_ALONE and np.median(then) ** 2 > np.median(base) * np.median(now):
         base = then
     return len(base) >= LEAST_ALONE and len(now) >= LEAST_LATE and _clearly_slower(base, now, sure)
+
+
+def climbing(step: Sequence[Observation], sure: float, again: Sequence[Observation] = ()) -> bool:
+    """Whether the calls of one `step` take ever longer, as a queue grows where more come than are served; beyond `sure` standard errors.
+
+    A step at a rate that the server cannot keep is mostly too short for calls to take half as long again. Where calls made alone `again`
+    after it take about as long as its last ones, it is the server that grows slower, whatever it is asked.
+    """
+    flights = _flights(sorted(step, key=lambda o: o.sent_s or 0.0), step)
+    n = len(flights)
+    if n < FEWEST_CLIMBING:
+        return False
+    first, last = (float(np.median(part)) for part in (flights[: n // 3], flights[-(n // 3) :]))
+    then = _flights(again, step)
+    if last - first < SLOWER_S or (len(then) >= LEAST_ALONE and float(np.median(then)) ** 2 > first * last):
+        return False
+    together = float(np.corrcoef(np.arange(n), normal_scores(flights))[0, 1])
+    return together * math.sqrt((n - 2) / max(1.0 - together**2, 1e-9)) > min(sure, CLIMBS_AT_ONCE)
 
 
 def least_overlapped(seen: Sequence[Observation]) -> list[Observation]:

@@ -127,7 +127,7 @@ def test_max_rate_is_kept() -> None:
 
 @pytest.mark.untraced
 def test_what_a_last_step_leaves_is_used() -> None:
-    """A last step that ends after ten of its calls leaves thirty: they go at the pace of the step before, and price as well."""
+    """A last step that ends after ten of its calls leaves seventy: they go at a pace between those two, and price as well."""
     world, design = World(law=Law(0.3, 0.2, spread=0.2), seed=3), Design((SELF,), 400)
 
     def decide(seen: Sequence[Observation]) -> Round | None:
@@ -135,8 +135,8 @@ def test_what_a_last_step_leaves_is_used() -> None:
         return replace(asked, calls=asked.calls[:10]) if asked is not None and len(design.steps) == 6 else asked
 
     world.carry_out(decide)
-    assert [step.calls for step in design.steps[5:]] == [40, 30]
-    assert design.steps[6].rate_per_s == design.steps[4].rate_per_s
+    assert [step.calls for step in design.steps[5:]] == [80, 70]
+    assert design.steps[6].rate_per_s == pytest.approx((design.steps[4].rate_per_s * design.steps[5].rate_per_s) ** 0.5)
     assert len(world.seen) == 400
 
 
@@ -155,11 +155,18 @@ def test_slower_server() -> None:
     calm.carry_out(steady)
     steady.finish(calm.seen)
     assert steady.slowed_at is None
-    assert len(steady.steps) == 6
+    assert len(steady.steps) == 6 + (steady.steps[5].calls > len(steady.made(5, calm.seen)))
     told = rate_document(found, SELF.name)["safe"]["rate_per_s"] if (found := estimate(calm.seen)) is not None else {}
-    assert steady.steps[-1].calls == 40
-    assert steady.steps[-1].rate_per_s == pytest.approx(told["low"], rel=0.08)
-    assert [step.rate_per_s for step in steady.steps] == sorted(step.rate_per_s for step in steady.steps)
+    assert steady.steps[5].calls == 80
+    assert steady.steps[5].rate_per_s == pytest.approx(told["low"], rel=0.08)
+    assert [step.rate_per_s for step in steady.steps[:6]] == sorted(step.rate_per_s for step in steady.steps[:6])
+
+
+def test_calls_made_alone_again_are_no_part_of_a_step() -> None:
+    """Of a step that was cut short after 20 calls, with ten alone after it, the 20 are told: they show what the server kept up with."""
+    design = Design((SELF,), 400, steps=[Step(5.0, 0, 30), Step(9.0, 30, 80)], _control=50, _controlled=2)
+    seen = failing(Outcome.OK, 200) * 15
+    assert [len(design.made(n, seen)) for n in (0, 1)] == [30, 20]
 
 
 def failing(outcome: Outcome, status: int | None) -> list[Observation]:

@@ -12,7 +12,7 @@ from probes.bucket import Bucket, BucketSettings
 from probes.calls import Call
 from probes.estimate import estimate
 from probes.observation import Observation, Outcome
-from probes.slowing import answered_per_s, delayed, least_overlapped, queued_s, queueing, served_per_s, slowed
+from probes.slowing import SURE_AT_ONCE, answered_per_s, climbing, delayed, least_overlapped, queued_s, queueing, served_per_s, slowed
 
 
 def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
@@ -51,6 +51,17 @@ def flights(*times_s: float, call: Call = SELF) -> list[Observation]:
 def test_whether_a_server_slowed_down(alone: tuple[float, ...], late: tuple[float, ...], told: bool) -> None:
     """Half as long again, by 30 ms, by six calls alone and eight late ones, and beyond what their spread makes by chance."""
     assert slowed(flights(*alone), flights(*late)) is told
+
+
+@pytest.mark.parametrize(
+    ("calls", "rise_s", "alone_s", "told"), [(80, 0.3, None, True), (80, 0.0, None, False), (20, 0.3, None, False), (80, 0.3, 0.6, False)]
+)
+def test_whether_a_queue_grows_within_a_step(calls: int, rise_s: float, alone_s: float | None, told: bool) -> None:
+    """Calls of 0.3 s take 0.3 s longer at the end of a step: a queue, unless too few show it, or calls alone after it take as long."""
+    rng = np.random.default_rng(500001)
+    step = flights(*(0.3 * rng.lognormal(0.0, 0.3, calls) + np.linspace(0.0, rise_s, calls)))
+    again = flights(*(alone_s,) * 10) if alone_s is not None else ()
+    assert climbing(step, SURE_AT_ONCE, again) is told
 
 
 def test_what_slows_nobody_down() -> None:

@@ -15,6 +15,9 @@ LEAST_WAYS = 12
 ABSURD = 1e6
 """No bucket has a cost or a level beyond this, units."""
 
+ROUNDED, BOTH_ROUNDED = 0.5, 1.5
+"""What headers that are told as whole numbers scatter by at most, units; and where costs are as well, as these add up."""
+
 
 @dataclass(frozen=True, slots=True)
 class Touch:
@@ -133,6 +136,12 @@ def usable_cost(o: Observation) -> float | None:
 def usable_remaining(o: Observation) -> float | None:
     """What the answer said remains, units; None where that is no number or absurd."""
     return o.remaining if o.remaining is not None and abs(o.remaining) < ABSURD else None
+
+
+def rounded_units(seen: Sequence[Observation]) -> float:
+    """What headers scatter by at most for being told as whole numbers, units; 0 where they are not."""
+    whole = [all(float(value).is_integer() for o in seen if (value := getattr(o, name)) is not None) for name in ("remaining", "cost")]
+    return (BOTH_ROUNDED if whole[1] else ROUNDED) if whole[0] else 0.0
 
 
 def _usual_costs(calls: Sequence[Observation]) -> dict[str, float]:

@@ -22,13 +22,16 @@ from probes.rates import Bounds, mix_document, rate_document, untried
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime, Sign
-from probes.slowing import served_per_s
+from probes.slowing import FEWEST_CLIMBING, served_per_s
 from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document, with_unanswered
 from probes.wording import plural
 
 FINAL = frozenset({"no_answer", "wrong_dialect"})
 """Signs that say all there is to say of why asking ended."""
+
+BELOW_SERVED = 0.95
+"""So much of what a server answered while calls piled up is kept: at all of it they never stop to wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +65,15 @@ def documents_of(
 
 
 def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None:
-    """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not."""
-    kept = max((s.rate_per_s for s in design.steps if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
-    slow = [s for s in design.steps if s.rate_per_s == design.slowed_at]
-    served = served_per_s(probed[slow[0].first : slow[0].first + slow[0].calls]) if slow else None
-    return kept if kept is None or served is None else min(kept, served)
+    """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not.
+
+    One that was cut short after few calls shows no pace.
+    """
+    whole = [s for n, s in enumerate(design.steps) if len(design.made(n, probed)) >= min(s.calls, FEWEST_CLIMBING)]
+    kept = max((s.rate_per_s for s in whole if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
+    slow = [n for n, s in enumerate(design.steps) if s.rate_per_s == design.slowed_at]
+    served = served_per_s(design.made(slow[0], probed)) if slow else None
+    return kept if kept is None or served is None else min(kept, BELOW_SERVED * served)
 
 
 def _entries(measured: Measured, seen: Sequence[Observation], probed: Sequence[Observation], job: _Job) -> list[dict[str, Any]]:
