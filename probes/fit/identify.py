@@ -15,19 +15,22 @@ import numpy as np
 
 from probes.bucket import BucketSettings
 from probes.fit.guesses import combs, doubtful_orders, grid
-from probes.fit.regression import LEAST_COUNTED, Solution, refined, scales, weights
+from probes.fit.regression import LEAST_COUNTED, Solution, misfits, refined, scales, weights
 from probes.fit.timeline import Timeline, timeline
 from probes.fit.touches import Touch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+Order = tuple[int, int]
+"""Indices of the call that arrives and of the one that departs, nearly at one instant."""
 HARMONICS = (2.0, 3.0, 4.0, 5.0, 0.5)
 ROUGH = 1.0
 """A cost of the fit above which other first guesses are tried."""
 FIRST_CALLS, FEWEST_CALLS = 60, 24
 """Of so many calls the first are asked for a better guess, or the first two thirds of fewer; and from how many on."""
-MOST_REORDERED = 12
+MOST_DOUBTFUL, MOST_REORDERED = 60, 12
+"""Orders of events that are thought of, the nearest first, and those of them that are tried: one may put a hundred headers off."""
 MEND_FROM = 4
 """Turns of the regression before a header's reservations are taken out, where a guess is a rough one."""
 CLOCK_BIAS_S = 0.0015
@@ -123,12 +126,13 @@ def fit(touches: Sequence[Touch], start: BucketSettings | None = None) -> Fit | 
     toothed = [] if start is not None else combs(touches)
     exact = [*toothed, *guesses[:1]]
     best = _best(refined(line, [*guesses, *exact], [MEND_FROM] * len(guesses) + [0] * len(exact)))
+    other = guesses[0]
     if start is None:
         best = _with_harmonics(line, best)
-        if best.cost > ROUGH and len(touches) >= FEWEST_CALLS:
-            best = _best([best, *_from_the_first(line)])
+        if best.cost > ROUGH and len(touches) >= FEWEST_CALLS and (first := _of_the_first(line)) is not None:
+            best, other = _best([best, *refined(line, [first], [0])]), first
     if best.noise > 0.1 or best.outliers > 0.02:
-        best = _reordered(line, best, guesses)
+        best = _reordered(line, best, other)
     if best.cost > 0.5:
         (older,) = refined(line, [best.bucket], [MEND_FROM], floor_after_leak=False)
         best = older if older.cost < 0.5 * best.cost else best
@@ -149,24 +153,43 @@ def _with_harmonics(line: Timeline, best: Solution) -> Solution:
     return _best([best, *refined(line, starts, mending)]) if starts else best
 
 
-def _from_the_first(line: Timeline) -> list[Solution]:
-    """Fits from what the first calls say: they were made to tell the bucket, and few enough that a wrong outflow blurs little."""
+def _of_the_first(line: Timeline) -> BucketSettings | None:
+    """What the first calls say: they were made to tell the bucket, and few enough that a wrong outflow blurs little."""
     first = fit(line.touches[: min(FIRST_CALLS, 2 * len(line.touches) // 3)])
-    return [] if first is None else refined(line, [first.bucket], [0])
+    return None if first is None else first.bucket
 
 
-def _reordered(line: Timeline, best: Solution, guesses: Sequence[BucketSettings]) -> Solution:
-    """The best fit after swapping, one by one, events that decide whether the floor was touched and lie too near to be sure of."""
-    touches = line.touches
-    for call, other in doubtful_orders(touches)[:MOST_REORDERED]:
-        swapped = list(touches)
-        late = touches[call].arrived_s < touches[other].departed_s
-        swapped[call] = replace(touches[call], arrived_s=touches[other].departed_s + (1e-6 if late else -1e-6))
-        starts = [best.bucket, *guesses[:1]]
-        found = _best(refined(timeline(swapped), starts, [MEND_FROM] * len(starts)))
+def _reordered(line: Timeline, best: Solution, other: BucketSettings) -> Solution:
+    """The best fit after swapping, one by one, events that decide whether the floor was touched and lie too near to be sure of.
+
+    Those first that leave the least unexplained by the constants of `best`, or by `other` ones.
+    """
+    orders = doubtful_orders(line.touches)[:MOST_DOUBTFUL]
+    options = _swaps(line, orders, best, other)
+    for _ in range(MOST_REORDERED):
+        if not options:
+            break
+        order, swapped = options.pop(0)
+        found = _best(refined(swapped, [best.bucket, other], [MEND_FROM] * 2))
+        orders.remove(order)
         if found.cost < 0.93 * best.cost:
-            best, touches = found, tuple(swapped)
+            best, options = found, _swaps(swapped, orders, found, other)
     return best
+
+
+def _swaps(line: Timeline, orders: Sequence[Order], best: Solution, other: BucketSettings) -> list[tuple[Order, Timeline]]:
+    """The timeline with each of `orders` swapped, the most helpful first."""
+    swapped = [(order, _swapped(line, order)) for order in orders]
+    ranks = {order: float(np.min(misfits(after, [best.bucket, other]))) for order, after in swapped}
+    return sorted(swapped, key=lambda option: ranks[option[0]])
+
+
+def _swapped(line: Timeline, order: Order) -> Timeline:
+    """The timeline where the call of an order (arriving, departing) arrives after the other departs if it came before, else before it."""
+    touches, (call, other) = list(line.touches), order
+    late = touches[call].arrived_s < touches[other].departed_s
+    touches[call] = replace(touches[call], arrived_s=touches[other].departed_s + (1e-6 if late else -1e-6))
+    return timeline(touches)
 
 
 def _covariance(found: Solution) -> NDArray[np.float64]:

@@ -111,8 +111,7 @@ class Solution:
         """How badly the headers are explained: mean of a bounded loss, and fines for reservations taken out and refusals denied."""
         if not self.possible:
             return np.inf
-        scaled = np.minimum(np.abs(self.residuals) / 0.5, 10.0)
-        return float(np.mean(scaled) + 0.8 * self.moved + DENIAL * self.denied) if self.n else 0.0
+        return float(np.mean(_losses(self.residuals)) + 0.8 * self.moved + DENIAL * self.denied) if self.n else 0.0
 
     @property
     def moved(self) -> float:
@@ -131,7 +130,7 @@ class _Linear:
 
 def refined(line: Timeline, guesses: Sequence[BucketSettings], mend_from: Sequence[int], floor_after_leak: bool = True) -> list[Solution]:
     """Iterated reweighted least squares from each guess; reservations are taken out from turn `mend_from` on."""
-    constants = np.array([(g.high_water_mark, g.up_front_cost, g.outflow_per_s) for g in guesses])
+    constants = _constants(guesses)
     mending, moving = np.asarray(mend_from), np.arange(len(guesses))
     for turn in range(TURNS):
         found = _linearised(line, constants[moving], floor_after_leak, turn >= mending[moving])
@@ -168,6 +167,20 @@ def _finished(line: Timeline, constants: Floats, floor_after_leak: bool) -> list
         )
         for n in range(len(buckets))
     ]
+
+
+def misfits(line: Timeline, buckets: Sequence[BucketSettings]) -> Floats:
+    """How badly buckets explain the headers as they are: mean of the bounded loss, one for each."""
+    constants = _constants(buckets)
+    return np.asarray(np.mean(_losses(_linearised(line, constants, True, np.full(len(constants), True)).residuals), axis=1))
+
+
+def _losses(residuals: Floats) -> Floats:
+    return np.minimum(np.abs(residuals) / 0.5, 10.0)
+
+
+def _constants(buckets: Sequence[BucketSettings]) -> Floats:
+    return np.array([(one.high_water_mark, one.up_front_cost, one.outflow_per_s) for one in buckets])
 
 
 def _denied(line: Timeline, bucket: BucketSettings) -> float:
