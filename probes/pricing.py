@@ -24,10 +24,10 @@ RESTED = 0.1
 """Share of the mark down to which the level may fall before the next round."""
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
-SPRINT_CALLS, SPRINT = 80, 0.9
+SPRINT_CALLS, SPRINT = 60, 0.9
 """Calls that go at the very rate that will be recommended, where less than this part of it was tried: does the server keep that pace? A
 queue shows in so many where it grows by a fifth of a second each second. Of a thousand of them one job in twenty meets a refusal, so that
-so few meet one in two hundred and fifty runs at most."""
+so few meet one in three hundred and fifty runs at most."""
 LEAST_SPRINT, PART_TO_SPRINT = 40, 0.2
 """Of a small budget this part goes so, or so many calls."""
 LEAST_STEP, FASTER = 12, 2.5
