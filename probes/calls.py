@@ -55,12 +55,14 @@ class Call:
 class Round:
     """The next calls to make: each starts `offset_s` after the round's start, which is `after_s` after the last answer came.
 
-    The rest of a round is not sent once an answer was refused, or showed a Remaining below `stop_below`.
+    The rest of a round is not sent once an answer was refused, or showed a Remaining below `stop_below`, or a call's turn comes while
+    `most_in_flight` others are on their way.
     """
 
     calls: tuple[tuple[float, Call], ...]
     after_s: float = 0.0
     stop_below: float | None = None
+    most_in_flight: int | None = None
 
 
 def parse(text: str) -> Call:

@@ -188,7 +188,8 @@ class Pricing:
         rate = min(answer[0].low, FASTER * tried, self._ceiling_per_s, in_flight)
         rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
         asked = self._evenly(rate, min(left, self._to_sprint), found, seen)
-        return replace(asked, stop_below=max(asked.stop_below or 0.0, _underway(twin, rate)))
+        below = max(asked.stop_below or 0.0, twin.underway(rate))
+        return replace(asked, stop_below=below, most_in_flight=twin.most_in_flight)
 
     def _in_time(self, rate: float, calls: int, seconds: float) -> int:
         """So many of `calls` as go evenly in `seconds`."""
@@ -202,7 +203,7 @@ class Pricing:
         asked, twin = self._round([n / rate for n in range(calls)], found, seen), pooled_twin(found)
         if twin is None or asked.stop_below is None:
             return asked
-        return replace(asked, stop_below=max(asked.stop_below, min(MARGIN * twin.bucket.high_water_mark, _underway(twin, rate))))
+        return replace(asked, stop_below=max(asked.stop_below, min(MARGIN * twin.bucket.high_water_mark, twin.underway(rate))))
 
     def _step_rate(self, twin: Twin, share: float, calls: int) -> float:
         """`share` of the rate that keeps the margin, should calls be dearer than seen so far.
@@ -261,11 +262,6 @@ class Pricing:
         picked = tuple((offset, self.calls[(self._turn + n) % len(self.calls)]) for n, offset in enumerate(offsets))
         self._turn += len(offsets)
         return Round(picked, rest_s(found, seen), _floor(found))
-
-
-def _underway(twin: Twin, rate: float) -> float:
-    """Units for one more call and those on their way when its header comes, should the server be slower than it was."""
-    return twin.bucket.up_front_cost * (1.0 + rate * twin.round_trip_s)
 
 
 def _floor(found: Estimate | None) -> float | None:

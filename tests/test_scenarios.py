@@ -256,6 +256,14 @@ def test_throttling_obeys_its_design() -> None:
     assert counts[1] == len(lines) < 10
 
 
+def test_throttling_obeys_its_number_in_flight() -> None:
+    """The rest of a round is unsent once a call's turn comes while as many others are on their way as may be."""
+    call = Call("GET", "/api/v1/users/self")
+    round_ = Round(tuple((0.001 * n, call) for n in range(10)), most_in_flight=4)
+    lines = seen("throttling", options=Options(decide=lambda so_far: None if so_far else round_))
+    assert len(lines) == 4
+
+
 def test_throttling_budget_cuts_rounds() -> None:
     """No more calls than the budget are made, though a round asks for more."""
     call = Call("GET", "/api/v1/users/self")

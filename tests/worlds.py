@@ -79,7 +79,8 @@ class World:
             asked = design(self.seen)
             if asked is None:
                 return
-            self.round([offset for offset, _ in asked.calls], asked.after_s, asked.stop_below, [call for _, call in asked.calls])
+            offsets, calls = zip(*asked.calls, strict=True)
+            self.round(offsets, asked.after_s, asked.stop_below, calls, asked.most_in_flight)
         raise AssertionError("the design never ends")
 
     def opened(self, *rounds: tuple[int, float], after_s: float = 0.05) -> None:
@@ -87,7 +88,14 @@ class World:
         for calls, gap_s in (*((size, 0.0) for size in (1, 1, 2, 2, 3, 3)), *rounds):
             self.round([n * gap_s for n in range(calls)], after_s)
 
-    def round(self, offsets: Sequence[float], after_s: float = 0.0, stop_below: float | None = None, calls: Sequence[Call] = ()) -> None:
+    def round(
+        self,
+        offsets: Sequence[float],
+        after_s: float = 0.0,
+        stop_below: float | None = None,
+        calls: Sequence[Call] = (),
+        most_in_flight: int | None = None,
+    ) -> None:
         """One round, as `scenarios.asking.together` makes it."""
         start = self.now_s + after_s
         gaps = np.diff(sorted(offsets))
@@ -101,6 +109,8 @@ class World:
         while events:
             now, kind, n = heapq.heappop(events)
             self._others(now)
+            if kind == "send" and most_in_flight is not None and in_flight >= most_in_flight:
+                stopped = True
             if kind == "send" and not stopped:
                 sent[n], in_flight = now, in_flight + 1
                 self.most_in_flight = max(self.most_in_flight, in_flight)

@@ -169,8 +169,8 @@ async def together(client: Client, asked: Round, scenario: str) -> list[Observat
     """Makes the calls of one round, each `offset_s` after its start; the observations in the order in which the answers came.
 
     Where this side stood still meanwhile the rest of the round is put off. What is not sent yet stays unsent once an answer was refused,
-    fell below `stop_below`, or three in a row brought nothing. Raises GuardStop once those in flight have come back: each took its part of
-    the budget, and the longest of them would be missed.
+    fell below `stop_below`, or three in a row brought nothing, and once `most_in_flight` are on their way. Raises GuardStop once those in
+    flight have come back: each took its part of the budget, and the longest of them would be missed.
     """
     if asked.after_s > 0.0:
         await asyncio.sleep(asked.after_s)
@@ -179,11 +179,16 @@ async def together(client: Client, asked: Round, scenario: str) -> list[Observat
     patience = Patience()
     stopped = asyncio.Event()
     guards: list[GuardStop] = []
+    sent = 0
 
     async def one(offset_s: float, call: Call) -> None:
+        nonlocal sent
         due_s = await begun.due_s(offset_s)
+        if asked.most_in_flight is not None and sent - len(answered) >= asked.most_in_flight:
+            stopped.set()
         if stopped.is_set():
             return
+        sent += 1
         try:
             observation = await client.send(call, scenario=scenario, due_s=due_s, note=_not_as_asked)
         except GuardStop as stop:
