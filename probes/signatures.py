@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -111,10 +112,12 @@ def _together(touches: Sequence[Touch]) -> int:
 def _passed_above(touches: Sequence[Touch]) -> int:
     """How many calls were served although the header just before them showed that the bucket was at or above its mark."""
     headers = sorted((t.departed_s, t.remaining) for t in touches if t.remaining is not None)
+    departed = [at for at, _ in headers]
     count = 0
     for touch in touches:
-        before = [remaining for departed, remaining in headers if departed < touch.arrived_s and touch.arrived_s - departed < JUST_BEFORE_S]
-        count += bool(before and before[-1] < -ABOVE and not touch.refused)
+        last = bisect_left(departed, touch.arrived_s) - 1
+        shown = headers[last][1] if last >= 0 and touch.arrived_s - departed[last] < JUST_BEFORE_S else 0.0
+        count += shown < -ABOVE and not touch.refused
     return count
 
 

@@ -28,6 +28,8 @@ SWAPPED_S = 0.08
 """Events no further apart may have swapped on their way."""
 MOST_SWAPPED = 3
 """Of so many departures beside a header it is asked whether they swapped with it."""
+FEW_BUCKETS = 8
+"""Replays of no more buckets are quicker one by one."""
 MOST_ELEMENTS = 2_000_000
 """Replays at one time are so few that none of their arrays is larger."""
 
@@ -199,6 +201,10 @@ def _levels(leaks: Floats, added: Floats, maximum: Floats, floor_after_leak: boo
 
     All of shape (events, B).
     """
+    if leaks.shape[1] <= FEW_BUCKETS:
+        columns = zip(leaks.T.tolist(), added.T.tolist(), maximum.tolist(), strict=True)
+        found = np.array([_levels_of_one(*column, floor_after_leak) for column in columns])
+        return found[:, 0].T, found[:, 1].T
     leaked, touched = np.empty_like(leaks), np.empty_like(leaks)
     level, base = np.zeros((2, leaks.shape[1]))
     for leak, more, left, now in zip(leaks, added, leaked, touched, strict=True):
@@ -209,6 +215,18 @@ def _levels(leaks: Floats, added: Floats, maximum: Floats, floor_after_leak: boo
             np.multiply(left, level > 0.0, out=base)
         np.add(base, more, out=now)
         np.minimum(np.maximum(now, 0.0, out=level), maximum, out=level)
+    return leaked, touched
+
+
+def _levels_of_one(leaks: list[float], added: list[float], maximum: float, floor_after_leak: bool) -> tuple[list[float], list[float]]:
+    """The same for one bucket."""
+    leaked, touched, level = [], [], 0.0
+    for leak, more in zip(leaks, added, strict=True):
+        left = level - leak
+        now = (left if (left if floor_after_leak else level) > 0.0 else 0.0) + more
+        level = min(max(now, 0.0), maximum)
+        leaked.append(left)
+        touched.append(now)
     return leaked, touched
 
 
