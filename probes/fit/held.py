@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 FEWEST, TOGETHER, LEAST_MORE = 16, 0.7, 0.05
 """Calls, correlation of the ranks of told and untold time, and part of the told that the untold grows by, from which it is looked at."""
+CLEARLY = 0.9
+"""Headers fit better by the whole where the misfit is less than this part: of calls that were all made alone either fits as well."""
 NETWORK = 0.1
 """Quantile of what is left of the flights that is taken for the network."""
 
@@ -38,7 +40,7 @@ def whole_times(seen: Sequence[Observation]) -> tuple[list[Observation], float]:
         return list(seen), 1.0
     network_s = max(0.0, float(np.quantile(beside - more * inside, NETWORK)))
     whole = [_longer(o, 1.0 + more, network_s) for o in seen]
-    return (whole, 1.0 / (1.0 + more)) if _misfit(whole) < _misfit(seen) else (list(seen), 1.0)
+    return (whole, 1.0 / (1.0 + more)) if _misfit(whole) < CLEARLY * _misfit(seen) else (list(seen), 1.0)
 
 
 def _grows(inside: Floats, beside: Floats) -> float | None:
