@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from probes.bucket import BucketSettings
+from probes.endings import SPENT
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
 from probes.rates import Bounds, mix_name
@@ -38,7 +39,7 @@ TELLING = 2.5
 ROUGH = 1.3
 MOST_MISFIT = 6.0
 """Above it no bucket made these refusals: of 60 random ones none came above 1.5, of servers with two limits at once all above 14."""
-AMPLE, SPENT = 2000, 0.9
+AMPLE = 2000
 """Calls with which an interval wider than this ratio becomes narrower: errors of 6 % (median) become 4, of 20 % (95th percentile) 13."""
 EVEN = 0.05
 """So much less than a whole number of workers is one: the mean of a few hundred calls is no more exact."""
