@@ -101,11 +101,16 @@ def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, r
     start = guess or analytic_rate(twin)
 
     def excess(log_rate: float) -> float:
-        return float(np.quantile(twin.even_peaks(math.exp(log_rate), calls, replicas), 1.0 - odds)) - twin.bucket.high_water_mark
+        return _peak(twin, calls, odds, math.exp(log_rate), replicas) - twin.bucket.high_water_mark
 
     bracket = _bracket(excess, math.log(max(start, 1e-3)), twin.bucket.high_water_mark)
     rate = math.exp(_root(excess, *bracket)) if bracket is not None else FASTEST_PER_S
     return min(rate, _lasting_rate(twin, job))
+
+
+def _peak(twin: Twin, calls: int, odds: float, rate: float, replicas: int) -> float:
+    """The level that a job at this rate reaches with these odds."""
+    return float(np.quantile(twin.even_peaks(rate, calls, replicas), 1.0 - odds))
 
 
 def _lasting_rate(twin: Twin, job: int) -> float:
@@ -207,10 +212,26 @@ def elasticities(twin: Twin, calls: int, odds: float, rate: float) -> Elasticiti
         return math.log(max(rates[0], 1e-6) / max(rates[1], 1e-6))
 
     grown, stretch = 1.0 + STEP, 2.0 * math.log1p(STEP)
-    time = change(twin.scaled(time=grown), twin.scaled(time=1.0 / grown)) / stretch
-    cost = change(twin.scaled(cost=grown), twin.scaled(cost=1.0 / grown)) / stretch
+    smooth = change if calls > MOST_REPLAYED else _by_slopes(twin, calls, odds, rate)
+    time = smooth(twin.scaled(time=grown), twin.scaled(time=1.0 / grown)) / stretch
+    cost = smooth(twin.scaled(cost=grown), twin.scaled(cost=1.0 / grown)) / stretch
     up_front = change(*(twin.scaled(up_front_cost=twin.bucket.up_front_cost * by) for by in (grown, 1.0 / grown))) / stretch
     return Elasticities(time, cost, -(up_front + 1.0 + time + cost), 1.0 + time, up_front, _of_spread(twin, change))
+
+
+def _by_slopes(twin: Twin, calls: int, odds: float, rate: float) -> Callable[[Twin, Twin], float]:
+    """By how much the logarithm of the rate changes from one twin to another, by how their peaks differ and grow with the rate.
+
+    It takes a quarter of the replays of looking for both rates, and tells as much of times and costs, with which the peak grows as
+    smoothly as with the rate; of reservations and of how times spread it tells less.
+    """
+
+    def peak(one: Twin, faster: float = 1.0) -> float:
+        return _peak(one, calls, odds, rate * faster, ROUGH_REPLICAS)
+
+    grown = 1.0 + STEP
+    slope = max((peak(twin, grown) - peak(twin, 1.0 / grown)) / (2.0 * math.log(grown)), 1e-9)
+    return lambda more, less: (peak(less) - peak(more)) / slope
 
 
 def _of_spread(twin: Twin, change: Callable[[Twin, Twin], float]) -> float:
