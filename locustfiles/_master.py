@@ -26,6 +26,7 @@ from locust.env import Environment
 from probes.arrivals import Due, arrivals
 from probes.guards import Guard, GuardName, Stop
 from probes.observation import Observation
+from probes.pace import window
 
 LEASE_S = 0.1
 HORIZON_S = 0.6
@@ -53,6 +54,7 @@ class Master:
         self._next: Due | None = None
         self._again: list[Due] = []
         self._leave = leave
+        self._pace = None if settings.instance.max_rate is None else window(settings.instance.max_rate)
         self._start_s = 0.0
         self._ended_s = 0.0
         self._exhausted: Stop | None = None
@@ -115,24 +117,25 @@ class Master:
             now = self.settings.now()
             self.book.silence(now)
             self.book.grant(self.settings.max_in_flight)
+            if self._pace is not None:
+                self.book.pace(*self._pace, now)
             self._lease(now)
             gevent.sleep(LEASE_S)
 
     def _lease(self, now: float) -> None:
         live = self.book.live()
-        able = [member for member in live if member.limit and not member.leaving]
+        able = [member for member in live if member.limit and not member.leaving and (self._pace is None or member.paced)]
         slots: dict[str, list[Due]] = {member.name: [] for member in live}
         while able and (due := self._take_due(now + HORIZON_S)) is not None:
             member = self.book.turn(able)
             member.leased += 1
             slots[member.name].append(due)
-        ceiling = self.settings.instance.max_rate
         for member in live:
             lease = {
                 "slots": slots[member.name],
                 "limit": member.limit,
                 "seq": member.seq,
-                "max_rate": None if ceiling is None else ceiling / len(live),
+                "pace": None if self._pace is None else (max(1, member.paced), self._pace[1]),
                 "deadline_s": self._start_s + self.settings.duration_s + self.settings.grace_s,
             }
             self._runner.send_message("probes_lease", lease, member.name)
