@@ -284,11 +284,12 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def test_credentials_that_are_refused(tmp_path: Path) -> None:
-    """Where every call is answered 401 the command exits 5."""
-    words = ("--rate", "40", "--for", "5s", "--call", "GET /a", "--quiet")
+    """Where every call is answered 401 the command exits 5, after its document."""
+    words = ("--rate", "40", "--for", "5s", "--call", "GET /a", "--quiet", "--json")
     with running(status_from=(0, 401)) as server, command(tmp_path, server, *words) as process:
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (5, "")
+    document = json.loads(out)
+    assert (process.returncode, document["outcomes"]) == (5, {"unauthorized": document["requests"]})
     assert err.startswith("probes: Every call to sim was refused for its credentials (401)")
 
 

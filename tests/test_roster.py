@@ -305,11 +305,17 @@ def test_no_such_course(school: School) -> None:
 
 
 def test_a_refused_token(school: School) -> None:
-    """A refused token exits 5."""
+    """A refused token exits 5; with --json after the document, which says so; no workbook is written over an earlier one."""
     school.special["/api/v1/courses/7"] = lambda _request: Response("{}", 401, headers={"WWW-Authenticate": "Bearer"})
-    code, out, said = school()
+    code, out, said = school("--quiet")
     assert (code, out) == (5, "")
+    assert (school.run.folder / "report.html").is_file()
     assert said == "Instance 'default' refused the token (401): check it; probes diagnose says more."
+    book = school.out.parent / "roster.xlsx"
+    book.write_text("an earlier day")
+    code, out, said = school("--json", "--quiet", "--xlsx", str(book))
+    assert (code, json.loads(out)["not_whole"], json.loads(out)["xlsx"]) == (5, [said], None)
+    assert book.read_text() == "an earlier day"
 
 
 def test_a_course_that_fails(school: School) -> None:

@@ -16,7 +16,7 @@ import pytest
 from probes.client import Client
 from probes.config import Instance
 from probes.errors import ConfigError, CredentialsError, ExitCode, GuardStop, RunFolderError
-from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, require_credentials, run_async, to_raise
+from probes.jobs.session import Settings, Told, client_for, credentials_refused, cut_short, how_ended, open_run, run_async, to_raise
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 
@@ -115,17 +115,15 @@ def test_settings_load_the_configuration(data: Path) -> None:
 @pytest.mark.parametrize("observations", [[], [ONE], [DENIED, ONE], [dataclasses.replace(DENIED, outcome=Outcome.FORBIDDEN)]])
 def test_credentials_that_are_good_enough(observations: list[Observation]) -> None:
     """Nothing asked, or anything but 401 among the answers, is no credentials error."""
-    require_credentials(observations)
+    assert credentials_refused(observations) is None
 
 
 def test_credentials_refused_throughout() -> None:
     """When every answer is 401 the error names the instances and ends with exit code 5."""
-    with pytest.raises(CredentialsError) as error:
-        require_credentials([DENIED, dataclasses.replace(DENIED, instance="alpha"), DENIED])
-    assert error.value.exit_code is ExitCode.CREDENTIALS
-    assert str(error.value) == (
-        "Every call to alpha, beta was refused for its credentials (401): check the token; probes diagnose says more."
-    )
+    error = credentials_refused([DENIED, dataclasses.replace(DENIED, instance="alpha"), DENIED])
+    assert isinstance(error, CredentialsError)
+    assert error.exit_code is ExitCode.CREDENTIALS
+    assert str(error) == ("Every call to alpha, beta was refused for its credentials (401): check the token; probes diagnose says more.")
 
 
 def test_run_async_returns_and_raises() -> None:

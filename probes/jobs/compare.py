@@ -18,10 +18,10 @@ from probes.jobs.session import (
     Settings,
     Told,
     client_for,
+    credentials_refused,
     cut_short,
     how_ended,
     open_run,
-    require_credentials,
     run_until,
     to_raise,
     write_report,
@@ -153,11 +153,7 @@ def pairs_of(folder: Run) -> list[dict[str, Any]]:
 
 
 def _refused(folder: Run) -> CredentialsError | None:
-    try:
-        require_credentials([o for o in folder.observations() if "block" in o.facts])
-    except CredentialsError as error:
-        return error
-    return None
+    return credentials_refused([o for o in folder.observations() if "block" in o.facts])
 
 
 def _lines(pairs: Sequence[dict[str, Any]]) -> list[str]:

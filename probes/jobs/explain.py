@@ -9,7 +9,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import UsageError
 from probes.explain import Explanation, answer_question, explain, seen, told
-from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.session import Settings, Told, client_for, open_run, run_async, write_report
 from probes.runs import Run
 
 
@@ -25,9 +25,10 @@ def run(settings: Settings, text: str | None, names: list[str], question: str | 
         raise UsageError("explain asks one instance: give one -i.")
     instance = instances[0] if instances else None
     explanation = _explained(text, question, term, "" if instance is None else instance.url)
+    unkept = None
     if instance is not None:
-        explanation = _asked(settings, explanation, instance)
-    return Told(explanation.document(), told(explanation))
+        explanation, unkept = _asked(settings, explanation, instance)
+    return Told(explanation.document(), told(explanation), unkept=unkept)
 
 
 def _explained(text: str | None, question: str | None, term: str, origin: str) -> Explanation:
@@ -40,20 +41,26 @@ def _explained(text: str | None, question: str | None, term: str, origin: str) -
     return explain(text, origin)
 
 
-def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> Explanation:
-    """The explanation with what `instance` answers to the right URL; nothing is sent of a call that writes, or without a right URL."""
+def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> tuple[Explanation, str | None]:
+    """The explanation with what `instance` answers to the right URL, and what of that could not be written.
+
+    Nothing is sent of a call that writes, or without a right URL.
+    """
     if explanation.right is not None and not explanation.right.reads:
         settings.say(f"{explanation.right.method} changes something: it was not sent.")
-        return explanation
+        return explanation, None
     if not explanation.urls:
         settings.say("There is no right URL yet: nothing was sent.")
-        return explanation
+        return explanation, None
     url = explanation.urls[0]
     if origin(url) != origin(instance.url):
         settings.say(f"Only {instance.url} is asked, with the path and query of the right URL: your token goes nowhere else.")
     call = Call("GET", target(url))
     with open_run(settings, ["explain", without_secrets(call.name)], [instance]) as folder:
-        return run_async(_once(explanation, instance, folder, call))
+        explanation = run_async(_once(explanation, instance, folder, call))
+        folder.finish("done")
+        write_report(folder)
+    return explanation, folder.unkept
 
 
 async def _once(explanation: Explanation, instance: Instance, folder: Run, call: Call) -> Explanation:

@@ -14,7 +14,7 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
 from probes.findings import Finding, Severity
-from probes.jobs.session import Settings, Told, client_for, how_ended, open_run, require_credentials, run_until, to_raise, write_report
+from probes.jobs.session import Settings, Told, client_for, credentials_refused, how_ended, open_run, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
@@ -216,11 +216,7 @@ def _refused(folder: Run, scenarios: Sequence[Scenario]) -> CredentialsError | N
     """The error of a run in which every call was refused for its credentials; reach has that to tell, so none where it ran."""
     if any(scenario.name == "reach" for scenario in scenarios):
         return None
-    try:
-        require_credentials(list(folder.observations()))
-    except CredentialsError as error:
-        return error
-    return None
+    return credentials_refused(list(folder.observations()))
 
 
 def _text(folder: Run, found: Sequence[Finding]) -> str:

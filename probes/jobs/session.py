@@ -148,14 +148,14 @@ def run_until(settings: Settings, run: Run, main: Coroutine[Any, Any, T], otherw
         return otherwise, halt
 
 
-def how_ended(stop: GuardStop | Halt | None) -> str:
+def how_ended(stop: ProbesError | KeyboardInterrupt | None) -> str:
     """How a run ended, as its manifest says it."""
     if isinstance(stop, KeyboardInterrupt):
         return "interrupted"
     return "done" if stop is None else f"{'guard' if isinstance(stop, GuardStop) else 'failed'}: {stop}"
 
 
-def cut_short(stop: GuardStop | Halt | None) -> str | None:
+def cut_short(stop: ProbesError | KeyboardInterrupt | None) -> str | None:
     """What stopped the asking before it had enough, one sentence; None where nothing did."""
     if stop is None:
         return None
@@ -167,8 +167,9 @@ def to_raise(halt: Halt | None) -> KeyboardInterrupt | None:
     return halt if isinstance(halt, KeyboardInterrupt) else None
 
 
-def require_credentials(observations: Sequence[Observation]) -> None:
-    """Raises CredentialsError when there are calls and every one was refused for its credentials."""
-    if observations and all(o.outcome is Outcome.UNAUTHORIZED for o in observations):
-        names = ", ".join(sorted({o.instance for o in observations}))
-        raise CredentialsError(f"Every call to {names} was refused for its credentials (401): check the token; probes diagnose says more.")
+def credentials_refused(observations: Sequence[Observation]) -> CredentialsError | None:
+    """The error, to be raised when all is told, of calls of which every one was refused for its credentials; None where there are none."""
+    if not observations or any(o.outcome is not Outcome.UNAUTHORIZED for o in observations):
+        return None
+    names = ", ".join(sorted({o.instance for o in observations}))
+    return CredentialsError(f"Every call to {names} was refused for its credentials (401): check the token; probes diagnose says more.")
