@@ -11,6 +11,7 @@ from probes.errors import UsageError
 from probes.explain import Explanation, answer_question, explain, seen, told
 from probes.jobs.session import Settings, Told, client_for, open_run, run_async, write_report
 from probes.runs import Run
+from probes.wording import heard
 
 
 def run(settings: Settings, text: str | None, names: list[str], question: str | None, term: str) -> Told:
@@ -38,7 +39,7 @@ def _explained(text: str | None, question: str | None, term: str, origin: str) -
         return answer_question(question, term, origin)
     if not text:
         raise UsageError("There is nothing to explain: give a URL or a curl line in quotes, or --question NAME.")
-    return explain(text, origin)
+    return explain(heard(text), origin)
 
 
 def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> tuple[Explanation, str | None]:

@@ -18,6 +18,7 @@ from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.observation import Outcome
 from probes.runs import Run
 from probes.tokens import redact
+from probes.wording import heard
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter
@@ -73,7 +74,7 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
 
     Raises UsageError, ConfigError, RunFolderError before there is a folder. An incomplete list does not raise: see `end`.
     """
-    instance = one_instance(settings, name)
+    instance, path = one_instance(settings, name), heard(path)
     asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
     with open_run(settings, ["fetch", without_secrets(asked)], [instance]) as folder:
         fetched = Fetched(str(folder.folder), asked, next=asked)
