@@ -14,6 +14,9 @@ _NAMES = (
 _SECRET_NAME = re.compile(rf"(?:\w+\[)?(?:{_NAMES})\]?", re.IGNORECASE)
 _SECRET = re.compile(rf"([?&](?:\w+(?:\[|%5b))?(?:{_NAMES})(?:\]|%5d)?=)[^&#\s]*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
+_UNSENDABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
+LONGEST = 65_000
+"""Characters of a URL: httpx takes no longer one, and no server that is known."""
 
 
 def is_secret(name: str) -> bool:
@@ -37,6 +40,13 @@ def origin(url: str) -> str | None:
         return None
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
+
+
+def unsendable(url: str) -> str | None:
+    """Why no request line can hold `url`, a few words; None where one can."""
+    if len(url) > LONGEST:
+        return f"is {len(url):,} characters long"
+    return "holds control characters" if _UNSENDABLE.search(url) else None
 
 
 def joined_origin(base: str, location: str) -> str | None:

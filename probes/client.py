@@ -194,7 +194,7 @@ class Client:
                 headers = httpx.Headers([*headers.raw, (b"Content-Type", b"application/json")])
             return httpx.Request(call.method, url, headers=headers, content=body)
         except (httpx.InvalidURL, ValueError) as error:
-            raise UsageError(redact(f"'{call.name}' cannot be sent: {error}.")) from None
+            raise UsageError(redact(f"'{call.name[:200]}' cannot be sent: {error}.")) from None
 
     def _url(self, path: str) -> httpx.URL:
         """Parsed once for each path: that takes longer than the rest of a request. Raises httpx.InvalidURL, ValueError."""
