@@ -22,6 +22,7 @@ from probes.jobs.session import (
     cut_short,
     how_ended,
     open_run,
+    reckoning,
     run_until,
     to_raise,
     write_report,
@@ -59,11 +60,12 @@ def compare(
         with progress(settings, "comparing", len(instances) * (asked * kinds + 1)) as bar:
             asking = measure(folder, instances, list(calls), blocks, settings.say, clients_watched_by(bar))
             stop, halt = run_until(settings, folder, asking, None)
-        folder.finish(how_ended(halt or stop))
-        pairs, found = conclude(folder)
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt or stop))
+            pairs, found = conclude(folder)
     document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop)}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
-    return Told(document, text, found, folder.unkept), to_raise(halt) or stop or _refused(folder)
+    return Told(document, text, found, folder.unkept), to_raise(halt, folder) or stop or _refused(folder)
 
 
 def _refuse(instances: Sequence[Instance], names: list[str], calls: Sequence[Call]) -> None:

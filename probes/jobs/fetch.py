@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, urlsplit
 from probes.addresses import origin, target, without_secrets
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError, UsageError
-from probes.jobs.session import Halt, Settings, client_for, cut_short, how_ended, open_run, run_until, write_report
+from probes.jobs.session import Halt, Settings, client_for, cut_short, how_ended, open_run, reckoning, run_until, write_report
 from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.observation import Outcome
 from probes.runs import Run
@@ -90,7 +90,9 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
                 settings.say(f"{_got(fetched)}.{_go_on(settings, fetched, instance.name)}")
             folder.keep(fetched={key: value for key, value in fetched.document().items() if key != "items"})
         folder.finish(how_ended(fetched.stopped))
-        write_report(folder)
+        with reckoning(settings, folder):
+            write_report(folder)
+        fetched.stopped = fetched.stopped or folder.interrupt
         fetched.unkept = folder.unkept
     return fetched
 

@@ -15,7 +15,7 @@ from probes.findings import Finding, Severity
 from probes.guards import GuardLimits, GuardName, refuse_unless_allowed
 from probes.jobs.calls import calls_of
 from probes.jobs.report import findings as told_findings
-from probes.jobs.session import Settings, Told, credentials_refused, how_ended, open_run, write_report
+from probes.jobs.session import Settings, Told, credentials_refused, how_ended, open_run, reckoning, write_report
 from probes.jobs.terminal import watched
 from probes.load.child import Interrupted, run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
@@ -79,12 +79,13 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | CredentialsE
         with live(settings) as progress:
             outcome, interrupt = _loaded(settings, plan, run, progress)
         document = outcome.document(str(run.folder))
-        run.keep(loads=[{"instance": instance.name, **document}])
-        stop = interrupt or credentials_refused(list(run.observations())) or _stop(outcome, run)
-        run.keep(findings=[finding.document() for finding in findings(instance.name, outcome)])
-        run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
-        found = told_findings(write_report(run))
-    return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
+        with reckoning(settings, run):
+            run.keep(loads=[{"instance": instance.name, **document}])
+            stop = interrupt or credentials_refused(list(run.observations())) or _stop(outcome, run)
+            run.keep(findings=[finding.document() for finding in findings(instance.name, outcome)])
+            run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
+            found = told_findings(write_report(run))
+    return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), run.interrupt or stop
 
 
 def _loaded(

@@ -18,7 +18,7 @@ from probes.jobs.calls import calls_of, in_turns, one_instance
 from probes.jobs.rate_asking import Asked, Measured, Stop, measure
 from probes.jobs.rate_entries import documents_of
 from probes.jobs.rate_text import answer_text
-from probes.jobs.session import Settings, Told, credentials_refused, how_ended, open_run, run_async, write_report
+from probes.jobs.session import Settings, Told, credentials_refused, how_ended, open_run, reckoning, run_async, write_report
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 
@@ -43,12 +43,15 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | CredentialsE
         observations = list(run.observations())
         _raise_unknown(measured.stopped, observations)
         refused = credentials_refused(observations)
-        documents = documents_of(measured, observations, calls, asked.job, instance)
-        if asked.confirm and measured.stopped is None and refused is None:
+        with reckoning(settings, run):
+            documents = documents_of(measured, observations, calls, asked.job, instance)
+        if asked.confirm and measured.stopped is None and refused is None and run.interrupt is None:
             confirm = partial(confirming.confirm, settings, instance, calls, documents, run)
             measured = with_more(measured, confirm, as_json=settings.as_json)
-        told = concluded(run, instance, documents, measured)
-    return told, refused if isinstance(measured.stopped, RunFolderError) else measured.stopped or refused
+        with reckoning(settings, run):
+            told = concluded(run, instance, documents, measured)
+    stopped = None if isinstance(measured.stopped, RunFolderError) else measured.stopped
+    return told, run.interrupt or stopped or refused
 
 
 def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:

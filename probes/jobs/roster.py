@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 from probes.config import Instance
 from probes.errors import GuardStop, ProbesError, UsageError
 from probes.jobs.fetch import limiter_of, one_instance
-from probes.jobs.session import Halt, Settings, Told, client_for, cut_short, how_ended, open_run, run_until, to_raise, write_report
+from probes.jobs.session import (
+    Halt,
+    Settings,
+    Told,
+    client_for,
+    cut_short,
+    how_ended,
+    open_run,
+    reckoning,
+    run_until,
+    to_raise,
+    write_report,
+)
 from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.runs import Run
 
@@ -45,11 +57,12 @@ def run(
         raise UsageError(f"--xlsx {xlsx} is no file: name one to write.")
     with open_run(settings, ["roster", "--course", course], [instance]) as folder:
         roster, halt = _read(settings, instance, folder, course)
-        folder.finish(how_ended(halt or roster.stopped))
-        write_report(folder)
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt or roster.stopped))
+            write_report(folder)
         if _nothing(roster) and roster.stopped is not None and not settings.as_json:
             raise roster.stopped
-    return _told(settings, roster, instance, folder, xlsx, as_csv=as_csv), to_raise(halt) or _bad_end(roster)
+    return _told(settings, roster, instance, folder, xlsx, as_csv=as_csv), to_raise(halt, folder) or _bad_end(roster)
 
 
 def _read(settings: Settings, instance: Instance, folder: Run, course: str) -> tuple[Roster, Halt | None]:

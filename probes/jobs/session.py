@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +91,27 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
                 raise RunFolderError(run.unkept)
 
 
+@contextmanager
+def reckoning(settings: Settings, run: Run) -> Iterator[None]:
+    """The time in which what was measured is reckoned and written: with --json Ctrl-C then waits until it is told; a second one does not.
+
+    What a script asked for is one document. The interrupt that waits is in `run.interrupt`.
+    """
+    if not settings.as_json or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(*_: object) -> None:
+        run.interrupt = KeyboardInterrupt()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def write_report(run: Run) -> dict[str, Any]:
     """Writes the run's report and returns its document; what cannot be written is said in `unkept`."""
     from probes.report.files import write_files
@@ -162,9 +185,9 @@ def cut_short(stop: ProbesError | KeyboardInterrupt | None) -> str | None:
     return "Interrupted before all was asked." if isinstance(stop, KeyboardInterrupt) else str(stop)
 
 
-def to_raise(halt: Halt | None) -> KeyboardInterrupt | None:
+def to_raise(halt: Halt | None, run: Run) -> KeyboardInterrupt | None:
     """What is left to be raised when all is told: the interrupt; of a folder that takes no more `Told.unkept` speaks."""
-    return halt if isinstance(halt, KeyboardInterrupt) else None
+    return halt if isinstance(halt, KeyboardInterrupt) else run.interrupt
 
 
 def credentials_refused(observations: Sequence[Observation]) -> CredentialsError | None:
