@@ -157,6 +157,8 @@ CASES: dict[str, Callable[[], Told]] = {
     "page_clamped": lambda: seen(page(None), page(100_000, per_page=100), page(0, per_page=1)),
     "bookmarks": lambda: seen(page(None, style="bookmark")),
     "no_last": lambda: seen(page(None, has_last=False)),
+    "circular_next": lambda: seen(page(None, next_at="itself")),
+    "foreign_next": lambda: seen(page(None, next_at="http://inner:8080")),
     "empty_beyond": lambda: seen(page(None), page(None, page_asked=99_999, items=0)),
     "best_page_size": lambda: seen(page(None), *[page(1, items=1, per_page=1)] * 3, *[page(50, items=50, per_page=50)] * 3),
     "no_list": lambda: seen(page(None, items=None)),
@@ -239,7 +241,7 @@ WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown wrong_dialect"
+    "import_failed mail_unknown wrong_dialect circular_next foreign_next"
 ).split()
 
 
