@@ -148,6 +148,24 @@ def test_answers_that_do_not_come_whole(status: int | None, outcome: Outcome, sa
     assert (found.says, found.confidence) == (says, 0.65)
 
 
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(200, "DecodingError: Error -3 while decompressing data: incorrect header check"), (None, "RemoteProtocolError: bad Content-Length")],
+)
+def test_answers_that_are_no_sound_http(status: int | None, error: str) -> None:
+    """What came and is not to be understood is the edge's doing, or another service's: no connection broke."""
+    facts = {"phase": "alone"}
+    bad = [made(scenario="diagnose", status=status, received_s=None, outcome=Outcome.PROTOCOL_ERROR, error=error, facts=facts)] * 2
+    found = causes([*alone(12), *bad], Job((SELF,)))
+    assert list(found) == ["edge"]
+    assert found["edge"].says == "2 of 14 requests to test brought what is no sound HTTP, or is packed otherwise than it says."
+    assert found["edge"].evidence == (
+        f"for: 'GET /api/v1/users/self' 2 times, {'status 200' if status else 'no status'}",
+        f"for: {error}",
+        "against: 12 other answers were whole",
+    )
+
+
 def test_connections_that_fail_weigh_the_neighbour() -> None:
     """Where no connection comes about the way is to blame, and another instance that answers from here is told beside it."""
     found = causes([lost(Outcome.CONNECT_TIMEOUT)] * 4, well=("sandbox",))["network"]

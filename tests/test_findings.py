@@ -850,6 +850,19 @@ def test_an_answer_that_broke_off() -> None:
     ]
 
 
+def test_answers_that_are_no_sound_http() -> None:
+    """Where what came is not to be understood no connection is said to have broken; beside others they are counted."""
+    garbled = made(status=200, received_s=None, outcome=Outcome.PROTOCOL_ERROR, error="RemoteProtocolError: illegal chunk header: zz")
+    broken = made(status=None, received_s=None, outcome=Outcome.PROTOCOL_ERROR, error="ReadError: reset")
+    told = [
+        [one.says for one in findings.judge([made(), *bad]) if one.kind == "connections_lost"] for bad in ([garbled], [garbled, broken])
+    ]
+    assert told == [
+        ["test gave no whole answer to 1 of 2 requests: what came was no sound HTTP."],
+        ["test gave no whole answer to 2 of 3 requests: the connection broke; 1 of what came was no sound HTTP."],
+    ]
+
+
 def censored(waited_s: float, **more: Any) -> list[Observation]:
     """80 quick answers, and 8 calls that ran out of time."""
     facts = {"gave_up_after_s": waited_s}

@@ -27,7 +27,7 @@ def _told(bad: Sequence[Observation], symptoms: Symptoms) -> str:
 
 def _calls(bad: Sequence[Observation]) -> list[str]:
     seen = Counter((o.call, o.status) for o in bad).most_common(3)
-    return [f"'{call}' {times(count)}, status {status}" for (call, status), count in seen]
+    return [f"'{call}' {times(count)}, {'no status' if status is None else f'status {status}'}" for (call, status), count in seen]
 
 
 def _sentences(bad: Sequence[Observation]) -> list[str]:
@@ -61,7 +61,7 @@ def edge(symptoms: Symptoms) -> Iterator[Cause]:
     """Something before the application answers in its place: gateway errors, web pages; or, where nothing does, it holds calls up."""
     bad = _in_its_place(symptoms)
     if not bad:
-        yield from _spoilt(symptoms)
+        yield from [*_garbled(symptoms)] or _spoilt(symptoms)
         yield from _held(symptoms)
         return
     says = f"Something before the application answered {_told(bad, symptoms)} to {symptoms.instance} in its place."
@@ -104,6 +104,20 @@ def _spoilt(symptoms: Symptoms) -> Iterator[Cause]:
             "compressor or a cache between may spoil it; then ask whoever runs the instance."
         )
         yield Cause("edge", 0.8 if len(bad) > 1 else 0.6, says, argued(signs, against), advice)
+
+
+def _garbled(symptoms: Symptoms) -> Iterator[Cause]:
+    """Answers that are no sound HTTP."""
+    bad = [o for o in symptoms.seen if o.garbled]
+    if bad:
+        says = f"{_told(bad, symptoms)} to {symptoms.instance} brought what is no sound HTTP, or is packed otherwise than it says."
+        against = [f"{plural(len(symptoms.good), 'other answer was', 'other answers were')} whole"] if symptoms.good else []
+        advice = (
+            "See what comes with curl -v, from another network too: a proxy or a compressor between may spoil it, or another service "
+            f"answers at the port in the url of {symptoms.instance}."
+        )
+        errors = sorted({o.error for o in bad if o.error})[:3]
+        yield Cause("edge", 0.8 if len(bad) > 1 else 0.6, says, argued([*_calls(bad), *errors], against), advice)
 
 
 def _held(symptoms: Symptoms) -> Iterator[Cause]:
