@@ -15,6 +15,7 @@ _SECRET_NAME = re.compile(rf"(?:\w+\[)?(?:{_NAMES})\]?", re.IGNORECASE)
 _SECRET = re.compile(rf"([?&](?:\w+(?:\[|%5b))?(?:{_NAMES})(?:\]|%5d)?=)[^&#\s]*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
 _UNSENDABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
+LONGEST_PATH = 200
 LONGEST = 65_000
 """Characters of a URL: httpx takes no longer one, and no server that is known."""
 
@@ -49,12 +50,21 @@ def unsendable(url: str) -> str | None:
     return "holds control characters" if _UNSENDABLE.search(url) else None
 
 
-def joined_origin(base: str, location: str) -> str | None:
-    """The origin that `location`, seen at `base`, points to; None when it is no URL."""
+def led_to(base: str, location: str | None) -> str:
+    """Where a redirect seen at `base` leads: another origin, else the path there, without its query, which may hold secrets.
+
+    `nowhere` without a Location, `no URL` where that is none.
+    """
+    if location is None:
+        return "nowhere"
     try:
-        return origin(urljoin(base, location))
+        url = urljoin(base, location)
+        there = origin(url)
     except ValueError:
-        return None
+        there = None
+    if there is None:
+        return "no URL"
+    return without_secrets(urlsplit(url).path or "/")[:LONGEST_PATH] if there == origin(base) else there
 
 
 def target(url: str) -> str:

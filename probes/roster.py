@@ -99,6 +99,8 @@ async def _course(client: Client, roster: Roster) -> None:
         roster.unknown.append("course: unknown: needs permission to see the course.")
     else:
         name, why = client.instance.name, f"{seen.outcome.value}{f' ({seen.status})' if seen.status else ''}"
+        if seen.ok:
+            why = f"what came ({seen.status}) is no course"
         raise CourseError(f"Course {roster.course_id} of '{name}' could not be read: {why}. Ask why: probes diagnose -i {quoted(name)}.")
 
 

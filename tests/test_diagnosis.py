@@ -290,6 +290,14 @@ def test_a_login_page_in_place_of_everything() -> None:
     )
 
 
+@pytest.mark.parametrize("place", ["/login/saml", "nowhere"])
+def test_everything_is_sent_within_the_instance(place: str) -> None:
+    """A page of the instance's own is no new address of it."""
+    found = causes(alone(5, status=302, outcome=Outcome.REDIRECTED, facts={"location": place}))["wrong_url"]
+    assert f"for: sent on to {place}" in found.evidence
+    assert found.advice.startswith("It is sent to no other site: open the url of test in a browser.")
+
+
 def test_everything_is_sent_elsewhere() -> None:
     """Where every call is sent on, the place may be the instance's new one or a login page that catches them."""
     found = causes(alone(5, status=302, outcome=Outcome.REDIRECTED, facts={"location": "http://portal.example"}))["wrong_url"]

@@ -322,6 +322,8 @@ def test_a_course_that_fails(school: School) -> None:
     """A course that cannot be read exits 1."""
     school.special["/api/v1/courses/7"] = lambda _request: Response("{}", 500)
     assert school()[::2] == (1, "Course 7 of 'default' could not be read: server_error (500). Ask why: probes diagnose -i default.")
+    school.special["/api/v1/courses/7"] = lambda _request: Response("[]", content_type="application/json")
+    assert school()[2].startswith("Course 7 of 'default' could not be read: what came (200) is no course.")
 
 
 @pytest.mark.parametrize(

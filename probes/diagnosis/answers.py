@@ -275,6 +275,8 @@ def _no_api(symptoms: Symptoms, bad: Sequence[Observation], places: Sequence[str
     name = symptoms.instance
     if places:
         says = f"The address is wrong, or something on the way catches calls: {name} sent on {_told(bad, symptoms)} to {places[0]}."
+        if "://" not in places[0]:
+            return says, f"It is sent to no other site: open the url of {name} in a browser. A login page there: the path is no API's."
         return says, (
             f"If {places[0]} is where the instance lives now, write it into url of [instances.{name}]. If it is a login page of a network "
             "or a proxy, sign in there with a browser of this machine, then ask again."

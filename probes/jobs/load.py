@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
     refuse_unless_allowed(instance, asked.production)
     if (asked.rate_per_s is None) == (asked.users is None):
         raise UsageError("Say how hard: either --rate R (requests a second) or --users N (each sends when its last call has returned).")
+    if asked.rate_per_s is not None and not 0.0 < asked.rate_per_s < math.inf:
+        raise UsageError(f"--rate {asked.rate_per_s:g}: write requests a second, above 0.")
     duration_s = seconds(asked.duration)
     return LoadPlan(
         instance,
