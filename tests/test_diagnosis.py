@@ -148,6 +148,17 @@ def test_answers_that_do_not_come_whole(status: int | None, outcome: Outcome, sa
     assert (found.says, found.confidence) == (says, 0.65)
 
 
+@pytest.mark.parametrize("reused", [True, False])
+def test_connections_that_the_other_end_had_closed(reused: bool) -> None:
+    """Where only connections that had carried calls before are lost, it is no matter of the way: a new connection helps."""
+    facts = {"phase": "alone"}
+    bad = [made(scenario="diagnose", status=None, received_s=None, outcome=Outcome.PROTOCOL_ERROR, reused=reused, facts=facts)] * 3
+    found = causes([*alone(12, reused=True), *alone(4, reused=False), *bad], Job((SELF,)))["network"]
+    assert found.advice.startswith("The other end closes connections that the job takes for open still") is reused
+    sign = "for: all 3 on connections that had carried calls before, of 4 new connections none"
+    assert (sign in found.evidence) is reused
+
+
 @pytest.mark.parametrize(
     ("status", "error"),
     [(200, "DecodingError: Error -3 while decompressing data: incorrect header check"), (None, "RemoteProtocolError: bad Content-Length")],
