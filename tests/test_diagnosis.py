@@ -148,6 +148,16 @@ def test_answers_that_do_not_come_whole(status: int | None, outcome: Outcome, sa
     assert (found.says, found.confidence) == (says, 0.65)
 
 
+def test_maintenance_that_says_how_long() -> None:
+    """Retry-After of a 503 is evidence, the longest of them."""
+    bad = [
+        dataclasses.replace(one, retry_after_s=wait_s)
+        for wait_s in (30.0, 120.0)
+        for one in alone(1, status=503, outcome=Outcome.MAINTENANCE)
+    ]
+    assert "for: it asks for 2 min of patience (Retry-After)" in causes(bad, Job((SELF,)))["maintenance"].evidence
+
+
 @pytest.mark.parametrize("reused", [True, False])
 def test_connections_that_the_other_end_had_closed(reused: bool) -> None:
     """Where only connections that had carried calls before are lost, it is no matter of the way: a new connection helps."""

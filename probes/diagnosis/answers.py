@@ -144,7 +144,9 @@ def maintenance(symptoms: Symptoms) -> Iterator[Cause]:
     if bad:
         says = f"{symptoms.instance} answered 503 to {_told(bad, symptoms)}: maintenance, or a refresh from production."
         advice = "Wait: two hours at most as a rule. Beta is overwritten each Saturday, test on the third Saturday of the month."
-        yield Cause("maintenance", 0.97 if len(bad) > 1 else 0.85, says, argued(_calls(bad)), advice)
+        waits = [o.retry_after_s for o in bad if o.retry_after_s is not None]
+        signs = [*_calls(bad), *([f"it asks for {seconds(max(waits))} of patience (Retry-After)"] if waits else [])]
+        yield Cause("maintenance", 0.97 if len(bad) > 1 else 0.85, says, argued(signs), advice)
 
 
 def credentials(symptoms: Symptoms) -> Iterator[Cause]:
