@@ -56,14 +56,20 @@ def compare(
         f"At most {asked * kinds + 1} requests to each of "
         f"{', '.join(one.name for one in instances)}: {asked} pairs of each call and the health page."
     )
+    ended: list[str] = []
+
+    def say(why: str) -> None:
+        ended.append(why)
+        settings.say(why)
+
     with open_run(settings, ["compare", *(one.name for one in instances)], instances) as folder:
         with progress(settings, "comparing", len(instances) * (asked * kinds + 1)) as bar:
-            asking = measure(folder, instances, list(calls), blocks, settings.say, clients_watched_by(bar))
+            asking = measure(folder, instances, list(calls), blocks, say, clients_watched_by(bar))
             stop, halt = run_until(settings, folder, asking, None)
         with reckoning(settings, folder):
             folder.finish(how_ended(halt or stop))
             pairs, found = conclude(folder)
-    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop)}
+    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop) or next(iter(ended), None)}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
     return Told(document, text, found, folder.unkept), to_raise(halt, folder) or stop or _refused(folder)
 
