@@ -90,13 +90,15 @@ def test_a_walk_follows_pages_and_begins_anew() -> None:
         (f'<{ORIGIN}/a?page=1>; rel="current",<{ORIGIN}/a?page=2>; rel="next"', "/a?page=2"),
         (f"<{ORIGIN}/a>; rel=next", "/a"),
         ('<http://elsewhere.example/a?page=2>; rel="next"', None),
+        (f'<{ORIGIN}/a?include[]=x,y&page=2>; rel="next last"', "/a?include[]=x,y&page=2"),
+        ('</a?page=2>; title="a, b; rel=prev"; rel=next', "/a?page=2"),
         (f'<{ORIGIN}/a?page=9>; rel="last"', None),
         ("", None),
     ],
 )
 def test_next_pages_stay_at_home(link: str, path: str | None) -> None:
     """The `next` link of this origin; none that leads elsewhere, where the token must not go."""
-    assert next_page(answer(SELF, link=link), "http", "127.0.0.1:5") == path
+    assert next_page(answer(SELF, link=link), "http://127.0.0.1:5") == path
 
 
 def test_the_bulk_job_lists_first_then_inactivates_each_once() -> None:
@@ -116,6 +118,20 @@ def test_the_bulk_job_lists_first_then_inactivates_each_once() -> None:
     for call in deletions:
         job.seen(call, answer(call))
     assert (job.ended, job.listed, job.done) == (True, 3, 3)
+
+
+@pytest.mark.parametrize(("body", "link"), [(b"[", ""), (b"[]", '<http://elsewhere.example/?page=2>; rel="next"')])
+def test_the_bulk_job_needs_its_list_whole(body: bytes, link: str) -> None:
+    """A page that cannot be read, or whose next one is elsewhere, is asked again a few times; then nothing is inactivated."""
+    job = Inactivation("7", ORIGIN)
+    first = job.next()
+    assert first is not None
+    job.seen(first, answer(first, body=b'[{"id": 1}, {"id": 1}]', link=f'<{ORIGIN}/more?page=2>; rel="next"'))
+    tries = 0
+    while (call := job.next()) is not None:
+        tries += 1
+        job.seen(call, answer(call, body=body, link=link))
+    assert (tries, job.listed, job.ended) == (4, 1, True)
 
 
 @pytest.mark.parametrize(
