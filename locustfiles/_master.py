@@ -31,6 +31,7 @@ from probes.pace import window
 LEASE_S = 0.1
 HORIZON_S = 0.6
 LEAD_S = 0.5
+GREETING_S = 1.0
 FINAL_S = 3.0
 
 
@@ -102,6 +103,15 @@ class Master:
         if self._begun:
             return
         self._begun = True
+        gevent.spawn(self._start)
+
+    def _start(self) -> None:
+        """Due times are shared out from the first one on, so all workers that Locust knows are heard first, if they soon speak."""
+        end = time.monotonic() + GREETING_S
+        while len(self.book.live()) < self._runner.worker_count and time.monotonic() < end:
+            gevent.sleep(0.01)
+        if self._over:
+            return
         self._start_s = self.settings.now() + LEAD_S
         for loop in (self._lease_loop, self._report_loop, self._watch):
             gevent.spawn(loop)
