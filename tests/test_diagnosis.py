@@ -148,6 +148,17 @@ def test_answers_that_do_not_come_whole(status: int | None, outcome: Outcome, sa
     assert (found.says, found.confidence) == (says, 0.65)
 
 
+@pytest.mark.parametrize("connect_s", [0.004, None])
+def test_a_handshake_that_nobody_answers(connect_s: float | None) -> None:
+    """A connection that comes about and whose TLS handshake does not is no matter of the way; without the connection it is."""
+    late = {"outcome": Outcome.CONNECT_TIMEOUT, "sent_s": None, "received_s": None, "status": None, "tls_s": None, "connect_s": connect_s}
+    found = causes([made(scenario="diagnose", facts={"phase": "alone"}, **late)] * 3, Job((SELF,)))
+    assert list(found) == ["tls" if connect_s else "network"]
+    if connect_s:
+        assert found["tls"].says == "The TLS handshake with test was not ended in time on 3 of 3 requests."
+        assert found["tls"].evidence == ("for: the connection itself came about in 4 ms",)
+
+
 def test_maintenance_that_says_how_long() -> None:
     """Retry-After of a 503 is evidence, the longest of them."""
     bad = [

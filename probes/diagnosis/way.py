@@ -32,7 +32,7 @@ LEAST, LEAST_SHARE = 2.0, 0.04
 
 def network(symptoms: Symptoms) -> Iterator[Cause]:
     """Connections that fail, a long way, an unsteady way, a narrow way; or, where the way itself stands, answers that do not come."""
-    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None]
+    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None and o not in symptoms.mute]
     resets = [o for o in symptoms.having(Outcome.PROTOCOL_ERROR) if not (o.facts.get("html") or o.garbled)]
     late = _late(symptoms)
     failed = [*_counted(symptoms, "connections failed", refused)]
