@@ -16,8 +16,9 @@ from probes.fit.regression import LEAST_COUNTED
 from probes.fit.timeline import timeline
 from probes.fit.touches import Touch, jitter_s, rounded_units
 from probes.observation import Observation, Outcome
+from probes.overlaps import no_overlap
 from probes.resting import RISE
-from probes.signatures import Regime, Sign, Signs, jumping, less_outflow, overlapped
+from probes.signatures import Regime, Sign, Signs, jumping, less_outflow
 from probes.slowing import delayed, queued_s
 from probes.windows import counts_down
 from probes.wording import seconds
@@ -193,7 +194,8 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     if others is not None and not (others.kind == "shared_token" and missing is not None):
         yield others
     if fitted is not None and (not math.isfinite(fitted.errors[1]) or (_explains(fitted) and not fitted.checked)):
-        yield Sign("no_overlap", _no_overlap(fitted, touches))
+        waited_s = queued_s(seen)
+        yield Sign("no_overlap", no_overlap(fitted, touches) if waited_s is None else _apart(waited_s))
     if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None and delayed(seen) is None:
         yield Sign("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script.")
     if missing is not None:
@@ -250,24 +252,9 @@ def _queues(waited_s: float) -> str:
     )
 
 
-def _no_overlap(fitted: Fit, touches: Sequence[Touch]) -> str:
-    """Why the reservation is unknown."""
-    beside, crossed = int(np.sum(fitted.solution.beside)), overlapped(touches)
-    top = max(t.remaining for t in touches if t.remaining is not None)
-    below = sum(t.remaining is not None and top - t.remaining > t.cost + RISE for t in touches)
-    if crossed > 2 * below:
-        shown = {0: "none shows", 1: "only 1 shows"}.get(below, f"only {below} show")
-        return (
-            f"{crossed} of {fitted.n} headers were read while another call was in flight, but {shown} what that reserves: it leaks before "
-            "the answer comes. The reservation and the safe rate are unknown."
-        )
-    if beside > fitted.n // 2:
-        return (
-            f"The {beside} headers read while other calls were in flight do not agree on a reservation: it and the safe rate are unknown."
-        )
-    few = {0: "None of {} headers was", 1: "Only 1 of {} headers was"}.get(beside, f"Only {beside} of {{}} headers were").format(fitted.n)
-    read = f"{few} read while another" if fitted.n > 1 else "The only header was read while no other"
-    return f"{read} call was in flight: the reservation and the safe rate are unknown."
+def _apart(waited_s: float) -> str:
+    """Why the reservation is unknown where calls sent together were served one after another."""
+    return f"{_queues(waited_s)} Too few were in the bucket together to show what one reserves: it and the safe rate are unknown."
 
 
 def _bare_at_the_end(touches: Sequence[Touch]) -> int:

@@ -63,10 +63,10 @@ SLOWEST_PER_S = 1e-4
 """No even rate below this is looked for: three calls in a working day."""
 STEP = 0.06
 """By this share each input is changed to both sides to see how the rate depends on it."""
-WIDENS = 1.7
-"""From one step to the next while the crossing is looked for."""
-MOST_HALVINGS, CLOSE = 14, 2e-3
-"""Of regula falsi: steps at most, and the share of the bracket's excess at which a rate counts as the crossing."""
+BEYOND, SHORTEST_STEP, LONGEST_STEP = 1.3, 0.01, 1.0
+"""A step that is to bracket the crossing goes so much further than that seems to be, and so far at least and at most (log rate)."""
+MOST_STEPS, TOLERANCE = 14, 1.5e-3
+"""Of the search for the crossing: steps at most, and how far below it, in logarithms of the rate, counts as there."""
 
 Point = tuple[float, float]
 """(log rate, excess over the mark)."""
@@ -103,7 +103,7 @@ def even_rate(twin: Twin, calls: int, odds: float, guess: float | None = None, r
     def excess(log_rate: float) -> float:
         return float(np.quantile(twin.even_peaks(math.exp(log_rate), calls, replicas), 1.0 - odds)) - twin.bucket.high_water_mark
 
-    bracket = _bracket(excess, math.log(max(start, 1e-3)), 0.05 if guess else 0.3)
+    bracket = _bracket(excess, math.log(max(start, 1e-3)), twin.bucket.high_water_mark)
     rate = math.exp(_root(excess, *bracket)) if bracket is not None else FASTEST_PER_S
     return min(rate, _lasting_rate(twin, job))
 
@@ -121,36 +121,48 @@ def _of_part(odds: float, part: float) -> float:
     return float(1.0 - (1.0 - odds) ** part)
 
 
-def _bracket(excess: Callable[[float], float], start: float, step: float) -> tuple[Point, Point] | None:
-    """((low, excess), (high, excess)) around the crossing, or None when no rate is refused."""
-    here = excess(start)
-    direction = -1.0 if here >= 0.0 else 1.0
+def _bracket(excess: Callable[[float], float], start: float, mark: float) -> tuple[Point, Point] | None:
+    """((low, excess), (high, excess)) around the crossing, or None when no rate is refused.
+
+    Each step goes as far as the crossing seems to be, and a part further: at first as if a rate by a factor e greater took up the mark.
+    """
+    here, slope = excess(start), mark
     while True:
-        there = min(start + direction * step, math.log(FASTEST_PER_S))
+        far = min(LONGEST_STEP, max(SHORTEST_STEP, BEYOND * abs(here) / slope))
+        there = min(start + (far if here < 0.0 else -far), math.log(FASTEST_PER_S))
         value = excess(there)
         if (value >= 0.0) != (here >= 0.0) or there < math.log(SLOWEST_PER_S):
             pair = sorted([(start, here), (there, value)])
             return pair[0], pair[1]
         if there >= math.log(FASTEST_PER_S):
             return None
-        start, here, step = there, value, step * WIDENS
+        slope = max((value - here) / (there - start), abs(value) / LONGEST_STEP)
+        start, here = there, value
 
 
-def _root(excess: Callable[[float], float], low: Point, high: Point, tolerance: float = 1.5e-3) -> float:
-    """The log rate at the crossing, from the side that is not refused; each step keeps a tenth of the bracket at least."""
+def _root(excess: Callable[[float], float], low: Point, high: Point) -> float:
+    """The log rate at the crossing, from the side that is not refused.
+
+    By regula falsi, in which an end that stays counts half (Illinois), to half of `TOLERANCE` below; the crossing is then no further than
+    that by the flatter of the two chords.
+    """
     (a, fa), (b, fb) = low, high
-    for _ in range(MOST_HALVINGS):
-        if b - a < tolerance or fa >= 0.0:
+    ga, gb, last = fa, fb, 0
+    for _ in range(MOST_STEPS):
+        if fa >= 0.0 or b - a < TOLERANCE:
             break
-        share = min(0.9, max(0.1, fa / (fa - fb)))
-        middle = a + share * (b - a)
+        off = (b - a) * ga / (ga - gb) - TOLERANCE / 2.0
+        middle = a + min(b - a - TOLERANCE / 2.0, max(TOLERANCE / 2.0, off))
         value = excess(middle)
         if value >= 0.0:
-            b, fb = middle, value
-        else:
-            a, fa = middle, value
-            if abs(value) < CLOSE * abs(fb - fa):
-                break
+            ga, gb = ga / 2.0 if last > 0 else fa, value
+            b, fb, last = middle, value, 1
+            continue
+        flatter = min((value - fa) / (middle - a), (fb - value) / (b - middle))
+        ga, gb = value, gb / 2.0 if last < 0 else fb
+        a, fa, last = middle, value, -1
+        if -value < TOLERANCE * flatter:
+            break
     return float(a)
 
 

@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 
 from probes.bucket import CANVAS, HOSTED_MARK, BucketSettings
-from probes.fit.touches import Touch, usable_remaining
+from probes.fit.touches import Touch, usable_remaining, way_spread_s
 from probes.observation import Observation, Outcome
+from probes.overlaps import SURELY_S, overlapped, together
 
 FEW_METERED = 10
 """Headers that are enough to tell a bucket by, however many answers came without."""
@@ -69,10 +70,10 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
     if len(metered) < min(FEW_METERED, 0.2 * len(answered)) or not metered:
         said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
         return Regime.REFUSALS if refused else Regime.UNTHROTTLED, (Sign("no_headers", said),)
-    still = _constant_although_overlapping(touches)
+    still = _constant_although_overlapping(touches, max(SURELY_S, way_spread_s(answered)))
     if still and not refused and usual_s(answered) <= LONG_S:
         said = (
-            f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls, up to {_together(touches)} at one time: "
+            f"Remaining stayed {metered[0].remaining:g} in {still} overlapping calls, up to {together(touches)} at one time: "
             "no bucket is kept for this token, or it leaks what so many reserve before the first returns."
         )
         return Regime.UNTHROTTLED, (Sign("approve_listed", said),)
@@ -82,31 +83,18 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
     return Regime.HEADERS, ()
 
 
-def _constant_although_overlapping(touches: Sequence[Touch]) -> int:
+def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float) -> int:
     """How many headers were read while another call was surely in flight, if all headers are one value; else 0."""
     values = {t.remaining for t in touches if t.remaining is not None}
     if len(values) != 1:
         return 0
-    sure = overlapped(touches)
+    sure = overlapped(touches, margin_s)
     return sure if sure >= 2 else 0
-
-
-def overlapped(touches: Sequence[Touch], margin_s: float = 0.02) -> int:
-    """How many calls left the bucket while another was surely in flight."""
-    return sum(
-        any(o is not t and o.arrived_s < t.departed_s - margin_s and o.departed_s > t.departed_s + margin_s for o in touches)
-        for t in touches
-    )
 
 
 def usual_s(seen: Sequence[Observation]) -> float:
     """How long a call usually takes, s; 0 where none came back."""
     return float(np.median([o.flight_s for o in seen if o.flight_s is not None] or [0.0]))
-
-
-def _together(touches: Sequence[Touch]) -> int:
-    """The greatest number of calls that were in flight at one time."""
-    return max(sum(o.arrived_s <= t.arrived_s < o.departed_s for o in touches) for t in touches)
 
 
 def _passed_above(touches: Sequence[Touch]) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -31,6 +32,8 @@ MOST_EVENTS = 1_500_000
 
 LEAST_OF_LONG, LEAST_REPLICAS = 50, 20
 """A job so long that it is replayed in part is replayed so often at least; any job so often."""
+LEAST_TIME_S = 1e-9
+"""No call leaves at the very instant at which it comes."""
 ROWS = 32
 """Replicas of one job worked on at one time: their arrays stay in the processor's cache, and a replay takes a third of the time."""
 
@@ -101,19 +104,10 @@ class Twin:
         """(costs, times) of shape (replicas, calls): the same for the same question, so that answers change smoothly."""
         key = (calls, replicas)
         if key not in self._cache:
-            picks = self._picks(calls, replicas)
+            picks = _picks(self.seed, len(self.costs), self.rows, calls, replicas)
             self._cache.clear()
-            self._cache[key] = (self.costs[picks], self.times_s[picks])
+            self._cache[key] = (self.costs[picks], np.maximum(self.times_s, LEAST_TIME_S)[picks])
         return self._cache[key]
-
-    def _picks(self, calls: int, replicas: int) -> NDArray[np.int64]:
-        rng, (at_once, alike) = np.random.default_rng(self.seed), self.rows
-        if at_once == 1:
-            return rng.integers(0, len(self.costs), size=(replicas, calls))
-        pairs = len(self.costs) // alike
-        starts = rng.integers(0, pairs, size=(replicas, math.ceil(calls / at_once)))
-        places = ((starts[:, :, None] + np.arange(at_once)) % pairs).reshape(replicas, -1)[:, :calls]
-        return places * alike + rng.integers(0, alike, size=places.shape)
 
     def even_peaks(self, rate_per_s: float, calls: int, replicas: int = EVEN_REPLICAS) -> Floats:
         """Greatest level right after an arrival, one per replica, when `calls` are sent evenly at `rate_per_s` from rest.
@@ -178,22 +172,47 @@ class Twin:
         return found[0], found[1], found[2]
 
 
+@lru_cache(maxsize=2)
+def _picks(seed: int, pairs: int, rows: Rows, calls: int, replicas: int) -> NDArray[np.int64]:
+    """Which of the pairs each call takes, of shape (replicas, calls); one of another size or price takes the same."""
+    rng, (at_once, alike) = np.random.default_rng(seed), rows
+    if at_once == 1:
+        return rng.integers(0, pairs, size=(replicas, calls))
+    each = pairs // alike
+    starts = rng.integers(0, each, size=(replicas, math.ceil(calls / at_once)))
+    places = ((starts[:, :, None] + np.arange(at_once)) % each).reshape(replicas, -1)[:, :calls]
+    return places * alike + rng.integers(0, alike, size=places.shape)
+
+
 def even_peaks(bucket: BucketSettings, rate_per_s: float, costs: Floats, times: Floats) -> Floats:
-    """Greatest level right after an arrival, one per row, of calls that arrive at 0, 1/rate, 2/rate ...; no cost above the reservation."""
-    parts = (slice(first, first + ROWS) for first in range(0, len(times), ROWS))
-    return np.concatenate([_even_peaks(bucket, rate_per_s, costs[part], times[part]) for part in parts])
+    """Greatest level right after an arrival, one per row, of calls that arrive at 0, 1/rate, 2/rate ... and take any time at all.
+
+    No cost is above the reservation.
+    """
+    replicas, calls = times.shape
+    left, columns = np.arange(calls, 0.0, -1.0), calls + 1  # one column more takes what leaves after the last arrival
+    places = np.arange(float(calls)) + columns * np.arange(float(min(ROWS, replicas)))[:, None]
+    grown = bucket.up_front_cost - bucket.outflow_per_s / rate_per_s
+    changes = np.empty((calls, replicas))
+    for first in range(0, replicas, ROWS):
+        part = slice(first, first + ROWS)
+        later = np.minimum(np.ceil(times[part] * rate_per_s), left)
+        later += places[: len(later)]
+        amounts = costs[part] - bucket.up_front_cost
+        returned = np.bincount(later.astype(np.intp).ravel(), weights=amounts.ravel(), minlength=len(later) * columns)
+        np.add(returned.reshape(len(later), columns)[:, :calls].T, grown, out=changes[:, part])
+    changes[0] = 0.0  # the first finds an empty bucket
+    return _highest(changes) + bucket.up_front_cost
 
 
-def _even_peaks(bucket: BucketSettings, rate_per_s: float, costs: Floats, times: Floats) -> Floats:
-    rows, calls = times.shape
-    steps = np.arange(calls)
-    later = np.clip(np.ceil(times * rate_per_s), 1.0, calls - steps)  # one column more takes what departs after the last arrival
-    places = later.astype(np.int64) + (steps + (calls + 1) * np.arange(rows)[:, None])
-    paid = np.bincount(places.ravel(), weights=(costs - bucket.up_front_cost).ravel(), minlength=rows * (calls + 1))
-    change = np.cumsum(paid.reshape(rows, calls + 1)[:, :calls], axis=1)
-    change += (steps + 1) * bucket.up_front_cost - steps * (bucket.outflow_per_s / rate_per_s)
-    lowest = np.minimum.accumulate(np.minimum(change - bucket.up_front_cost, 0.0), axis=1)
-    return np.asarray(np.max(change - lowest, axis=1))
+def _highest(changes: Floats) -> Floats:
+    """Greatest level, one per column, of levels that change by one row after another and never fall below 0."""
+    level, highest = np.zeros(changes.shape[1]), np.zeros(changes.shape[1])
+    for change in changes:
+        level += change
+        np.maximum(level, 0.0, out=level)
+        np.maximum(highest, level, out=highest)
+    return highest
 
 
 def levels_after(bucket: BucketSettings, arrivals: Floats, departures: Floats, costs: Floats) -> tuple[Floats, NDArray[np.bool_]]:

@@ -476,3 +476,18 @@ def test_refusals_that_show_more_than_a_reservation() -> None:
     assert one.fit is not None
     assert world.refused == 2
     assert one.fit.bucket.up_front_cost == pytest.approx(90.0, rel=0.002)
+
+
+def test_calls_served_one_after_another_overlap_nowhere() -> None:
+    """A server with one thread lets each call wait in front of the bucket: a level that stays is no approved token, and the wait is named."""
+    seen, now = [], 0.0
+    for size in (1, 1, 2, 2, 3, 3, 6, 6):
+        free = sent = now
+        for n in range(size):
+            work = 0.2 + 0.03 * ((7 * len(seen)) % 5)
+            free += work
+            seen.append(observed(sent, free + 0.05 + 0.003 * (n % 2), remaining=600.0, cost=0.5 * work, server_time_s=work))
+        now = free + 1.0
+    one = found(seen)
+    assert (one.regime, told_by(one)) == ("headers", ["high_water_mark"])
+    assert dict(one.signs)["no_overlap"].startswith("Calls wait 0.")

@@ -30,7 +30,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "infer": (
         5,
         frozenset(
-            "fit signatures doubts prices mixture twin safety estimate rates resting windows changes slowing design search".split()
+            "fit overlaps signatures doubts prices mixture twin safety estimate rates resting windows changes slowing design search".split()
             + "levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold spells".split()
         ),
     ),

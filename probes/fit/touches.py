@@ -10,6 +10,7 @@ import numpy as np
 
 from probes.observation import Observation, Outcome
 
+LONGEST_SPREAD_S = 0.05
 LEAST_WAYS = 12
 """From so few flights no jitter is told."""
 ABSURD = 1e6
@@ -52,7 +53,7 @@ def touches_of(observations: Sequence[Observation], round_trip_s: float | None =
     headed = any(o.remaining is not None for o in observations)
     calls = [o for o in observations if _reached(o) or (headed and o.ok and o.sent_s is not None and o.received_s is not None)]
     base = round_trip_s if round_trip_s is not None else network_s(calls)
-    jitter = min(0.05, 2.0 * (jitter_s(calls, base) or 0.0))
+    jitter = way_spread_s(calls, base)
     usual = _usual_costs(calls)
     given_up = [o for o in observations if headed and o.outcome is Outcome.CANCELLED and o.sent_s is not None and not _reached(o)]
     found = [(o.sent_s, _touch(o, base, jitter, usual.get(o.call, 0.0))) for o in calls]
@@ -66,6 +67,11 @@ def jitter_s(observations: Sequence[Observation], base: float | None = None) -> 
     shortest = network_s(calls) if base is None else base
     spare = [_flight(o) - o.server_time_s - shortest for o in calls if o.server_time_s is not None]
     return max(0.0, float(np.median(spare))) if spare else None
+
+
+def way_spread_s(observations: Sequence[Observation], base: float | None = None) -> float:
+    """By how much the network is taken to blur an instant at most, seconds: twice its usual jitter; what is longer was waiting."""
+    return min(LONGEST_SPREAD_S, 2.0 * (jitter_s(observations, base) or 0.0))
 
 
 def way_jitter_s(observations: Sequence[Observation]) -> float:
