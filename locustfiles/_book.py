@@ -6,15 +6,21 @@ from dataclasses import dataclass, field
 
 SILENT_S = 1.5
 """A worker that was not heard of for so long is given up; it reports every fifth of a second."""
+LATE_S = 0.5
+"""A lease may reach a worker so much later than it was written: until then it goes by the one before."""
 
 
 @dataclass(slots=True)
 class Member:
-    """One worker as the master knows it. `limit` was granted, `held` is what it may still be using, `lines` what it has reported."""
+    """One worker as the master knows it. `limit` was granted, `held` is what it may still be using, `lines` what it has reported.
+
+    `paced`: how many of the calls that a window of the instance's ceiling holds are its own.
+    """
 
     name: str
     heard_s: float
     limit: int = 0
+    paced: int = 0
     held: int = 0
     seq: int = 0
     leased: int = 0
@@ -39,6 +45,8 @@ class Book:
 
     members: dict[str, Member] = field(default_factory=dict)
     seq: int = 0
+    resting: list[tuple[float, int]] = field(default_factory=list)
+    """Calls of the ceiling that a worker gave up, each with the instant until which it may have sent them just now."""
 
     def live(self) -> list[Member]:
         """The workers that take part, in an order that stays."""
@@ -48,16 +56,16 @@ class Book:
     def turn(able: list[Member]) -> Member:
         """Whose turn it is: the turns follow the limits, spread smoothly."""
         for member in able:
-            member.credit += member.limit
+            member.credit += member.paced or member.limit
         chosen = max(able, key=lambda member: member.credit)
-        chosen.credit -= sum(member.limit for member in able)
+        chosen.credit -= sum(member.paced or member.limit for member in able)
         return chosen
 
     def grant(self, total: int) -> None:
         """Shares `total` out; less takes effect at once, more only from what nobody holds any longer."""
         live = self.live()
         self.seq += 1
-        shares = [total // len(live) + (place < total % len(live)) for place in range(len(live))] if live else []
+        shares = even_shares(total, len(live))
         for member, share in zip(live, shares, strict=True):
             if share < member.limit:
                 member.limit, member.seq = share, self.seq
@@ -68,8 +76,30 @@ class Book:
                 member.limit, member.seq = member.limit + more, self.seq
                 free -= more
 
+    def pace(self, calls: int, seconds: float, now: float) -> None:
+        """Shares out the ceiling, `calls` in any `seconds`: whole calls, which add up to no more than it however workers come and go."""
+        live = self.live()
+        wanted = dict(zip((member.name for member in live), even_shares(calls, len(live)), strict=True))
+        for member in self.members.values():
+            least = 1 if member.open > 0 and member.name in wanted else 0  # what it was given to send must still go
+            less = member.paced - max(wanted.get(member.name, 0), least)
+            if less > 0:
+                member.paced -= less
+                self.resting.append((now + seconds + LATE_S, less))
+        self.resting = [(until, few) for until, few in self.resting if until > now]
+        free = calls - sum(member.paced for member in self.members.values()) - sum(few for _, few in self.resting)
+        for member in live:
+            more = max(0, min(wanted[member.name] - member.paced, free))
+            member.paced += more
+            free -= more
+
     def silence(self, now: float) -> None:
         """Gives up workers that were not heard of; one that speaks again takes part again."""
         for member in self.members.values():
             if not member.final and now - member.heard_s > SILENT_S:
                 member.gone, member.limit, member.held = True, 0, 0
+
+
+def even_shares(total: int, among: int) -> list[int]:
+    """`total` in `among` whole parts that differ by one at most; none where there is nobody."""
+    return [total // among + (place < total % among) for place in range(among)]

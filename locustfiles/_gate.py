@@ -20,11 +20,14 @@ class RateGate:
     def __init__(self, max_rate: float | None, now: Callable[[], float]) -> None:
         self._now = now
         self._sent: deque[float] = deque()
-        self.set(max_rate)
+        self.set(None if max_rate is None else window(max_rate))
 
-    def set(self, max_rate: float | None) -> None:
-        """Another ceiling from now on, or the same again, as every lease tells it: what was sent just now still counts."""
-        self._most, self._window_s = (0, 0.0) if max_rate is None else window(max_rate)
+    def set(self, pace: tuple[int, float] | None) -> None:
+        """Another ceiling from now on, so many calls in any so many seconds, or the same again, as every lease tells it.
+
+        What was sent just now still counts.
+        """
+        self._most, self._window_s = pace or (0, 0.0)
         if self._sent.maxlen != self._most:
             self._sent = deque(self._sent, maxlen=self._most)
 

@@ -26,10 +26,12 @@ from locust.env import Environment
 from probes.arrivals import Due, arrivals
 from probes.guards import Guard, GuardName, Stop
 from probes.observation import Observation
+from probes.pace import window
 
 LEASE_S = 0.1
 HORIZON_S = 0.6
 LEAD_S = 0.5
+GREETING_S = 1.0
 FINAL_S = 3.0
 
 
@@ -53,6 +55,7 @@ class Master:
         self._next: Due | None = None
         self._again: list[Due] = []
         self._leave = leave
+        self._pace = None if settings.instance.max_rate is None else window(settings.instance.max_rate)
         self._start_s = 0.0
         self._ended_s = 0.0
         self._exhausted: Stop | None = None
@@ -100,6 +103,15 @@ class Master:
         if self._begun:
             return
         self._begun = True
+        gevent.spawn(self._start)
+
+    def _start(self) -> None:
+        """Due times are shared out from the first one on, so all workers that Locust knows are heard first, if they soon speak."""
+        end = time.monotonic() + GREETING_S
+        while len(self.book.live()) < self._runner.worker_count and time.monotonic() < end:
+            gevent.sleep(0.01)
+        if self._over:
+            return
         self._start_s = self.settings.now() + LEAD_S
         for loop in (self._lease_loop, self._report_loop, self._watch):
             gevent.spawn(loop)
@@ -115,24 +127,25 @@ class Master:
             now = self.settings.now()
             self.book.silence(now)
             self.book.grant(self.settings.max_in_flight)
+            if self._pace is not None:
+                self.book.pace(*self._pace, now)
             self._lease(now)
             gevent.sleep(LEASE_S)
 
     def _lease(self, now: float) -> None:
         live = self.book.live()
-        able = [member for member in live if member.limit and not member.leaving]
+        able = [member for member in live if member.limit and not member.leaving and (self._pace is None or member.paced)]
         slots: dict[str, list[Due]] = {member.name: [] for member in live}
         while able and (due := self._take_due(now + HORIZON_S)) is not None:
             member = self.book.turn(able)
             member.leased += 1
             slots[member.name].append(due)
-        ceiling = self.settings.instance.max_rate
         for member in live:
             lease = {
                 "slots": slots[member.name],
                 "limit": member.limit,
                 "seq": member.seq,
-                "max_rate": None if ceiling is None else ceiling / len(live),
+                "pace": None if self._pace is None else (max(1, member.paced), self._pace[1]),
                 "deadline_s": self._start_s + self.settings.duration_s + self.settings.grace_s,
             }
             self._runner.send_message("probes_lease", lease, member.name)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 from _attempt import Answer
 from _settings import LoadSettings
 
+from probes.addresses import origin, target
 from probes.calls import Call
+from probes.dialects.links import links
 
 
 class Work(Protocol):
@@ -31,6 +32,8 @@ class Work(Protocol):
 
 
 _ENROLLMENT = re.compile(r"/enrollments/\d+")
+LIST_TRIES = 4
+"""So often pages of the list of a bulk job may fail in all, the last time for good."""
 MakeWork = Callable[[LoadSettings], Work]
 
 
@@ -71,9 +74,9 @@ class Walk:
 
     ended = False
 
-    def __init__(self, calls: tuple[Call, ...], origin: str) -> None:
+    def __init__(self, calls: tuple[Call, ...], home: str) -> None:
         self._starts = Mix(calls)
-        self._origin = urlsplit(origin)
+        self._home = home
         self._waiting: list[Call] = []
 
     def next(self) -> Call:
@@ -86,7 +89,7 @@ class Walk:
 
     def seen(self, call: Call, answer: Answer) -> None:
         """Notes the page after this one."""
-        path = next_page(answer, self._origin.scheme, self._origin.netloc)
+        path = next_page(answer, self._home)
         if path is not None and path != call.path:
             self._waiting.append(Call("GET", path))
 
@@ -97,13 +100,15 @@ class Inactivation:
     `task=inactivate` is spelt out: Canvas silently concludes an enrolment when it does not know the task.
     """
 
-    def __init__(self, course: str, origin: str) -> None:
-        self._origin = urlsplit(origin)
+    def __init__(self, course: str, home: str) -> None:
+        self._home = home
         self._course = course
         self._pages = [Call("GET", f"/api/v1/courses/{course}/enrollments?state[]=active&per_page=100")]
         self._jobs: list[Call] = []
         self._open = 0
         self._listed = False
+        self._tries = LIST_TRIES
+        self._known: set[str] = set()
         self.listed = 0
         self.done = 0
 
@@ -133,16 +138,32 @@ class Inactivation:
             self.done += answer.observation.ok
             return
         items = answer.json() if answer.observation.ok else None
-        for item in items if isinstance(items, list) else []:
+        path = next_page(answer, self._home)
+        if not isinstance(items, list) or (path is None and "next" in links(answer.headers, self._home)):
+            self._again(call)
+            return
+        for item in items:
             self._add(item)
-        path = next_page(answer, self._origin.scheme, self._origin.netloc)
-        if path is not None and path != call.path:
+        if path is not None and self._first(path) and path != call.path:
             self._pages.append(Call("GET", path))
         else:
             self._listed = True
 
+    def _again(self, call: Call) -> None:
+        """A page that failed, or leads elsewhere, is asked again; where it stays so the list is not whole, and nothing is inactivated."""
+        self._tries -= 1
+        if self._tries > 0:
+            self._pages.append(call)
+        else:
+            self._jobs.clear()
+
+    def _first(self, key: str) -> bool:
+        known = key in self._known
+        self._known.add(key)
+        return not known
+
     def _add(self, item: Any) -> None:
-        if isinstance(item, dict) and isinstance(item.get("id"), int):
+        if isinstance(item, dict) and isinstance(item.get("id"), int) and self._first(str(item["id"])):
             self.listed += 1
             self._jobs.append(Call("DELETE", f"/api/v1/courses/{self._course}/enrollments/{item['id']}?task=inactivate"))
 
@@ -154,15 +175,7 @@ def kind_of(call: Call) -> str:
     return f"{call.method} {_ENROLLMENT.sub('/enrollments/:id', path)}" + (f"?{kept}" if kept else "")
 
 
-def next_page(answer: Answer, scheme: str, netloc: str) -> str | None:
-    """Path and query of the answer's `rel=next` link; None when there is none or when it leads to another origin."""
-    for part in answer.headers.get("link", "").split(","):
-        target, _, parameters = part.partition(";")
-        rel = parameters.strip().lower().replace('"', "").replace(" ", "")
-        if "rel=next" not in rel.split(";"):
-            continue
-        parts = urlsplit(target.strip().strip("<>"))
-        if (parts.scheme, parts.netloc) != (scheme, netloc):
-            return None
-        return f"{parts.path}?{parts.query}" if parts.query else parts.path
-    return None
+def next_page(answer: Answer, home: str) -> str | None:
+    """Path and query of the answer's `rel=next` link; None when there is none or when it leads to another origin than `home`."""
+    url = links(answer.headers, home).get("next")
+    return target(url) if url is not None and origin(url) == origin(home) else None

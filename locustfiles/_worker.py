@@ -67,7 +67,7 @@ class Worker:
         if engine is None:
             return
         engine.flights.set(data["limit"])
-        engine.gate.set(data["max_rate"])
+        engine.gate.set(data["pace"])
         engine.deadline_s = data["deadline_s"]
         lowered = data["seq"] != self._seq
         self._seq = data["seq"]

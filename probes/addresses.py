@@ -14,6 +14,10 @@ _NAMES = (
 _SECRET_NAME = re.compile(rf"(?:\w+\[)?(?:{_NAMES})\]?", re.IGNORECASE)
 _SECRET = re.compile(rf"([?&](?:\w+(?:\[|%5b))?(?:{_NAMES})(?:\]|%5d)?=)[^&#\s]*", re.IGNORECASE)
 _PORTS = {"http": 80, "https": 443}
+_UNSENDABLE = re.compile("[\0-\x1f\x7f\ud800-\udfff]")
+LONGEST_PATH = 200
+LONGEST = 65_000
+"""Characters of a URL: httpx takes no longer one, and no server that is known."""
 
 
 def is_secret(name: str) -> bool:
@@ -39,12 +43,28 @@ def origin(url: str) -> str | None:
     return f"{parts.scheme}://{host}" + ("" if port in (None, _PORTS[parts.scheme]) else f":{port}")
 
 
-def joined_origin(base: str, location: str) -> str | None:
-    """The origin that `location`, seen at `base`, points to; None when it is no URL."""
+def unsendable(url: str) -> str | None:
+    """Why no request line can hold `url`, a few words; None where one can."""
+    if len(url) > LONGEST:
+        return f"is {len(url):,} characters long"
+    return "holds control characters" if _UNSENDABLE.search(url) else None
+
+
+def led_to(base: str, location: str | None) -> str:
+    """Where a redirect seen at `base` leads: another origin, else the path there, without its query, which may hold secrets.
+
+    `nowhere` without a Location, `no URL` where that is none.
+    """
+    if location is None:
+        return "nowhere"
     try:
-        return origin(urljoin(base, location))
+        url = urljoin(base, location)
+        there = origin(url)
     except ValueError:
-        return None
+        there = None
+    if there is None:
+        return "no URL"
+    return without_secrets(urlsplit(url).path or "/")[:LONGEST_PATH] if there == origin(base) else there
 
 
 def target(url: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from probes.errors import UsageError
+from probes.wording import heard
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
@@ -67,6 +68,7 @@ class Round:
 
 def parse(text: str) -> Call:
     """The call in `text`. Raises UsageError when it is none, or when Canvas would do something else than it says."""
+    text = heard(text)
     match = _LINE.match(text.strip())
     if re.search("[\ud800-\udfff]", text):  # bytes of a command line that are no text
         raise UsageError(f"{text.strip()!a} is not UTF-8 text: write other bytes as %FF.")

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import httpx
 
 from probes import __version__
-from probes.addresses import joined_origin, without_secrets
+from probes.addresses import led_to, without_secrets
 from probes.calls import Call
 from probes.ceilings import Ceilings
 from probes.config import Instance
@@ -194,7 +194,7 @@ class Client:
                 headers = httpx.Headers([*headers.raw, (b"Content-Type", b"application/json")])
             return httpx.Request(call.method, url, headers=headers, content=body)
         except (httpx.InvalidURL, ValueError) as error:
-            raise UsageError(redact(f"'{call.name}' cannot be sent: {error}.")) from None
+            raise UsageError(redact(f"'{call.name[:200]}' cannot be sent: {error}.")) from None
 
     def _url(self, path: str) -> httpx.URL:
         """Parsed once for each path: that takes longer than the rest of a request. Raises httpx.InvalidURL, ValueError."""
@@ -269,7 +269,7 @@ class Client:
         if exchange.status is not None and is_page(exchange.headers, exchange.body):
             facts["html"] = True
         if outcome is Outcome.REDIRECTED:
-            facts["location"] = joined_origin(self.instance.url, exchange.headers.get("location", "/")) or "no URL"
+            facts["location"] = led_to(self.instance.url, exchange.headers.get("location"))
         if outcome is Outcome.UNAUTHORIZED and (self._tokenless or not exchange.authorized):
             facts["no_token"] = "none configured" if exchange.authorized else "none sent"
         if exchange.failed is not None and exchange.trace is not None and exchange.trace.sent is not None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from probes.dialects import refuse_unknown
 from probes.errors import ConfigError, NoConfigError
 from probes.tokens import redact, remembered
-from probes.wording import meant
+from probes.wording import heard, meant
 
 FILE_NAME = "probes.toml"
 URL_VARIABLES = ("CANVAS_API_URL", "CANVAS_URL", "CANVAS_BASE_URL", "CANVAS_DOMAIN")
@@ -81,7 +81,7 @@ class Config:
 
     def pick(self, names: list[str]) -> list[Instance]:
         """The instances of `names`, all of them when empty. Raises ConfigError for an unknown name."""
-        return [self._one(name) for name in names] if names else list(self.instances.values())
+        return [self._one(heard(name)) for name in names] if names else list(self.instances.values())
 
     def _one(self, name: str) -> Instance:
         if name in self.instances:

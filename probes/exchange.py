@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import zlib
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 import httpx
@@ -62,7 +63,7 @@ class Exchange:
         parts: list[bytes] = []
         size = 0
         try:
-            async for part in response.aiter_bytes():
+            async for part in _unpacked(response):
                 parts.append(part)
                 size += len(part)
                 if size > max_body_bytes:
@@ -72,6 +73,23 @@ class Exchange:
         finally:
             trace.end()
             self.body = b"".join(parts)[:max_body_bytes]
+
+
+async def _unpacked(response: httpx.Response) -> AsyncIterator[bytes]:
+    """The body in parts. Raises httpx.DecodingError also where a gzip stream ends too early, which httpx takes for the whole of it."""
+    if response.headers.get("content-encoding", "").strip().lower() != "gzip":
+        async for part in response.aiter_bytes():
+            yield part
+        return
+    stream, begun = zlib.decompressobj(zlib.MAX_WBITS | 16), False
+    try:
+        async for part in response.aiter_raw():
+            begun = begun or bool(part)
+            yield stream.decompress(part)
+    except zlib.error as error:
+        raise httpx.DecodingError(str(error)) from None
+    if begun and not stream.eof:
+        raise httpx.DecodingError("the packed body ends too early")
 
 
 def _joined(response: httpx.Response) -> dict[str, str]:

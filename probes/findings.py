@@ -56,6 +56,8 @@ KINDS: dict[str, str] = {
     "page_clamped": "less than asked for, without an error",
     "bookmarks": "pages are not numbered",
     "no_last": "rel=last is missing",
+    "circular_next": "a page names itself as the next one",
+    "foreign_next": "next links lead to another origin",
     "empty_beyond": "a page beyond the end is empty",
     "best_page_size": "the page size with the least time an item",
     "no_list": "the call answers with no list",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -39,6 +40,12 @@ class Outcome(StrEnum):
     PROTOCOL_ERROR = "protocol_error"
     TOO_LARGE = "too_large"
 
+
+_GARBLED = re.compile(
+    "^DecodingError|illegal |malformed |bad Content-Length|conflicting Content-Length|multiple Transfer-Encoding|Only Transfer-Encoding"
+    "|buffer too long|no response line|continuation line|status code must|should be in range"
+)
+"""How httpx and h11 tell of an answer that is not to be understood."""
 
 NETWORK_OUTCOMES = frozenset(
     {
@@ -111,6 +118,11 @@ class Observation:
     size_bytes: int | None = None
     error: str | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def garbled(self) -> bool:
+        """Whether what came is no sound HTTP, or not packed as it says: a connection that breaks does nothing of that."""
+        return self.outcome is Outcome.PROTOCOL_ERROR and _GARBLED.search(self.error or "") is not None
 
     @property
     def ok(self) -> bool:

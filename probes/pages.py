@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
-from probes.addresses import origin, target, without_secrets
+from probes.addresses import origin, target, unsendable, without_secrets
 from probes.calls import Call
 from probes.dialects.lists import BadLink, following, items
 from probes.observation import Observation, Outcome
@@ -175,8 +175,10 @@ def _read(client: Client, seen: _Walk, answer: Answer, document: Any, number: in
 def _obstacle(client: Client, seen: _Walk, url: str, number: int, limit: int | None) -> tuple[Ended | None, str | None]:
     """What forbids going on to `url`, and a sentence on it; (None, None) when nothing does."""
     there = origin(url)
-    if there is None:
-        return Ended.BAD_LINK, f"Page {number} names a next page that is no URL: {without_secrets(url[:200])}."
+    why = unsendable(url)
+    if there is None or why is not None:
+        what = f"whose URL {why}: it cannot be asked for" if why else f"that is no URL: {without_secrets(url[:200])}"
+        return Ended.BAD_LINK, f"Page {number} names a next page {what}."
     if there != origin(client.instance.url):
         return Ended.FOREIGN_LINK, (
             f"Page {number} names a next page at {there}, which is not {client.instance.url}: it was not followed, your token stays here."

@@ -35,12 +35,16 @@ STUDENT = "StudentEnrollment"
 Item = dict[str, Any]
 
 
+class CourseError(ProbesError):
+    """The course itself could not be read: there are no people to tell."""
+
+
 @dataclass(slots=True)
 class Roster:
     """What was read.
 
     `channels` has None for a user whose channels are unknown; `unknown` says what needs which permission, `broken` what was not read to its
-    end, `stopped` that a ceiling ended the reading early.
+    end, `stopped` what ended the reading early: a ceiling, a course or a token that is refused.
     """
 
     course_id: str
@@ -51,13 +55,13 @@ class Roster:
     channels: dict[str, list[Item] | None] = field(default_factory=dict)
     unknown: list[str] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
-    stopped: GuardStop | None = None
+    stopped: ProbesError | None = None
 
 
 async def read_roster(client: Client, roster: Roster, progress: Callable[[str], None] = lambda _text: None) -> Roster:
     """Reads the people of the course that `roster` names into it, from `client`; `progress` is told a few words now and then.
 
-    Raises CredentialsError when the token is refused, ProbesError when there is no such course.
+    What ends it early is noted: CredentialsError when the token is refused, ProbesError when there is no such course, GuardStop.
     """
     try:
         await _course(client, roster)
@@ -75,7 +79,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
         roster.enrollments = list(_by_id(found).values())
         _join(roster)
         await _all_channels(client, roster, progress)
-    except GuardStop as stop:
+    except (GuardStop, CredentialsError, CourseError) as stop:
         roster.stopped = stop
     return roster
 
@@ -87,7 +91,7 @@ async def _course(client: Client, roster: Roster) -> None:
     if seen.outcome is Outcome.UNAUTHORIZED:
         raise CredentialsError(f"Instance '{client.instance.name}' refused the token (401): check it; probes diagnose says more.")
     if seen.outcome is Outcome.NOT_FOUND:
-        raise ProbesError(f"Course {roster.course_id} does not exist on '{client.instance.name}', or your user may not know of it (404).")
+        raise CourseError(f"Course {roster.course_id} does not exist on '{client.instance.name}', or your user may not know of it (404).")
     document = answer.json()
     if seen.ok and isinstance(document, dict):
         roster.course = document
@@ -95,7 +99,9 @@ async def _course(client: Client, roster: Roster) -> None:
         roster.unknown.append("course: unknown: needs permission to see the course.")
     else:
         name, why = client.instance.name, f"{seen.outcome.value}{f' ({seen.status})' if seen.status else ''}"
-        raise ProbesError(f"Course {roster.course_id} of '{name}' could not be read: {why}. Ask why: probes diagnose -i {quoted(name)}.")
+        if seen.ok:
+            why = f"what came ({seen.status}) is no course"
+        raise CourseError(f"Course {roster.course_id} of '{name}' could not be read: {why}. Ask why: probes diagnose -i {quoted(name)}.")
 
 
 async def _list(client: Client, roster: Roster, path: str, what: str, permission: str) -> list[Item]:

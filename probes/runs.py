@@ -31,6 +31,8 @@ class Run:
     manifest: dict[str, Any]
     origin_s: float | None = None
     unkept: str | None = None
+    interrupt: KeyboardInterrupt | None = None
+    """One that came when all was asked, and waits until it is told."""
 
     @classmethod
     def create(cls, out: Path, command: list[str], instances: Iterable[Instance]) -> Run:

@@ -8,6 +8,14 @@ import shlex
 from collections.abc import Iterable
 
 
+def heard(word: str) -> str:
+    """`word` of a command line as UTF-8 where a locale of plain ASCII left its bytes undecoded, else as it is."""
+    try:
+        return word.encode("ascii", "surrogateescape").decode("utf-8")
+    except UnicodeError:
+        return word
+
+
 def rounded_down(value: float) -> str:
     """A recommended rate, never rounded up: three digits, all digits before the point."""
     if value >= 100.0:

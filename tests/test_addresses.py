@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.addresses import joined_origin, origin, target, without_secrets
+from probes.addresses import led_to, origin, target, without_secrets
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,10 @@ def test_origins(url: str, found: str | None) -> None:
     assert origin(url) == found
 
 
-def test_where_a_location_points() -> None:
-    """A relative location stays where it is seen; what is no URL is None."""
-    assert joined_origin("https://a/x", "/login") == "https://a"
-    assert joined_origin("https://a/x", "//evil.example/login") == "https://evil.example"
-    assert joined_origin("https://a/x", "http://[bad") is None
+def test_where_a_redirect_leads() -> None:
+    """Within the origin its path is told, without a query that may hold secrets; elsewhere the origin; what is no URL, or none, so."""
+    places = ("/login?SAMLRequest=x", "//evil.example/login?t=1", "http://[bad", "ftp://x/", "", None)
+    assert [led_to("https://a", place) for place in places] == ["/login", "https://evil.example", "no URL", "no URL", "/", "nowhere"]
 
 
 def test_target_is_path_and_query() -> None:

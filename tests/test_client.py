@@ -266,6 +266,8 @@ def test_a_compressed_body_is_read() -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
     answer, _ = ask_once(answers(head + packed))
     assert (answer.json(), answer.observation.size_bytes) == ({"id": 7}, 9)
+    answer, _ = ask_once(answers(b"HTTP/1.1 204 No Content\r\nContent-Encoding: gzip\r\n\r\n"))
+    assert (answer.observation.outcome, answer.body) == (Outcome.OK, b"")
 
 
 def test_links_are_absolute() -> None:
@@ -397,6 +399,7 @@ def test_a_reset_is_a_protocol_error() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{}", 200),
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", 200),
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"id": 7}')[:-9], 200),
         (b"garbage\r\n\r\n", None),
         (b"HTTP/1.1 2000 OK\r\n\r\n", None),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}", None),

@@ -314,9 +314,10 @@ def test_compare_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_compare_with_refused_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When every call is refused there is nothing to compare: exit 5."""
+    """When every call is refused there is nothing to compare: exit 5, and the document says which instance ended it and how."""
     with Refusing() as one, Refusing() as other:
         configured(tmp_path, monkeypatch, a={"url": one.url, "token": "t"}, b={"url": other.url, "token": "t"})
-        ended = command(tmp_path, "compare", "-i", "a", "-i", "b", "--quiet")
+        ended = command(tmp_path, "compare", "-i", "a", "-i", "b", "--quiet", "--json")
     assert ended.code == 5
-    assert "cannot be compared" in ended.out
+    assert ended.document["stopped"] == "a ends the comparison: unauthorized after 3 of 198 pairs."
+    assert "cannot be compared" in ended.document["pairs"][0]["says"]

@@ -163,6 +163,8 @@ def test_pick() -> None:
     config = Config({"a": a, "b": b}, "probes.toml")
     assert config.pick([]) == [a, b]
     assert config.pick(["b", "a"]) == [b, a]
+    accented = Instance("é", "https://é.example")
+    assert Config(instances={"é": accented}, source="x").pick(["\udcc3\udca9"]) == [accented]
     with pytest.raises(ConfigError, match=r"^There is no instance 'c' in probes\.toml: it names a, b\.$"):
         config.pick(["a", "c"])
 

@@ -148,6 +148,56 @@ def test_answers_that_do_not_come_whole(status: int | None, outcome: Outcome, sa
     assert (found.says, found.confidence) == (says, 0.65)
 
 
+@pytest.mark.parametrize("connect_s", [0.004, None])
+def test_a_handshake_that_nobody_answers(connect_s: float | None) -> None:
+    """A connection that comes about and whose TLS handshake does not is no matter of the way; without the connection it is."""
+    late = {"outcome": Outcome.CONNECT_TIMEOUT, "sent_s": None, "received_s": None, "status": None, "tls_s": None, "connect_s": connect_s}
+    found = causes([made(scenario="diagnose", facts={"phase": "alone"}, **late)] * 3, Job((SELF,)))
+    assert list(found) == ["tls" if connect_s else "network"]
+    if connect_s:
+        assert found["tls"].says == "The TLS handshake with test was not ended in time on 3 of 3 requests."
+        assert found["tls"].evidence == ("for: the connection itself came about in 4 ms",)
+
+
+def test_maintenance_that_says_how_long() -> None:
+    """Retry-After of a 503 is evidence, the longest of them."""
+    bad = [
+        dataclasses.replace(one, retry_after_s=wait_s)
+        for wait_s in (30.0, 120.0)
+        for one in alone(1, status=503, outcome=Outcome.MAINTENANCE)
+    ]
+    assert "for: it asks for 2 min of patience (Retry-After)" in causes(bad, Job((SELF,)))["maintenance"].evidence
+
+
+@pytest.mark.parametrize("reused", [True, False])
+def test_connections_that_the_other_end_had_closed(reused: bool) -> None:
+    """Where only connections that had carried calls before are lost, it is no matter of the way: a new connection helps."""
+    facts = {"phase": "alone"}
+    bad = [made(scenario="diagnose", status=None, received_s=None, outcome=Outcome.PROTOCOL_ERROR, reused=reused, facts=facts)] * 3
+    found = causes([*alone(12, reused=True), *alone(4, reused=False), *bad], Job((SELF,)))["network"]
+    assert found.advice.startswith("The other end closes connections that the job takes for open still") is reused
+    sign = "for: all 3 on connections that had carried calls before, of 4 new connections none"
+    assert (sign in found.evidence) is reused
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(200, "DecodingError: Error -3 while decompressing data: incorrect header check"), (None, "RemoteProtocolError: bad Content-Length")],
+)
+def test_answers_that_are_no_sound_http(status: int | None, error: str) -> None:
+    """What came and is not to be understood is the edge's doing, or another service's: no connection broke."""
+    facts = {"phase": "alone"}
+    bad = [made(scenario="diagnose", status=status, received_s=None, outcome=Outcome.PROTOCOL_ERROR, error=error, facts=facts)] * 2
+    found = causes([*alone(12), *bad], Job((SELF,)))
+    assert list(found) == ["edge"]
+    assert found["edge"].says == "2 of 14 requests to test brought what is no sound HTTP, or is packed otherwise than it says."
+    assert found["edge"].evidence == (
+        f"for: 'GET /api/v1/users/self' 2 times, {'status 200' if status else 'no status'}",
+        f"for: {error}",
+        "against: 12 other answers were whole",
+    )
+
+
 def test_connections_that_fail_weigh_the_neighbour() -> None:
     """Where no connection comes about the way is to blame, and another instance that answers from here is told beside it."""
     found = causes([lost(Outcome.CONNECT_TIMEOUT)] * 4, well=("sandbox",))["network"]
@@ -270,6 +320,14 @@ def test_a_login_page_in_place_of_everything() -> None:
     assert found.advice.startswith(
         "Open the url of test in a browser of this machine. A login page of a proxy or a network: sign in there,"
     )
+
+
+@pytest.mark.parametrize("place", ["/login/saml", "nowhere"])
+def test_everything_is_sent_within_the_instance(place: str) -> None:
+    """A page of the instance's own is no new address of it."""
+    found = causes(alone(5, status=302, outcome=Outcome.REDIRECTED, facts={"location": place}))["wrong_url"]
+    assert f"for: sent on to {place}" in found.evidence
+    assert found.advice.startswith("It is sent to no other site: open the url of test in a browser.")
 
 
 def test_everything_is_sent_elsewhere() -> None:

@@ -479,8 +479,9 @@ def test_refusals_that_show_more_than_a_reservation() -> None:
 
 
 def test_calls_served_one_after_another_overlap_nowhere() -> None:
-    """A server with one thread lets each call wait in front of the bucket: a level that stays is no approved token, and the wait is named."""
-    seen, now = [], 0.0
+    """A server with one thread lets each call wait in front of the bucket: a level that stays is no approved token, the wait is named."""
+    seen: list[Observation] = []
+    now = 0.0
     for size in (1, 1, 2, 2, 3, 3, 6, 6):
         free = sent = now
         for n in range(size):

@@ -832,7 +832,7 @@ def asked(server: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *
 
 
 def test_an_instance_is_asked_once(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With -i the right URL is asked once and its fields are explained; the run folder has that one line."""
+    """With -i the right URL is asked once and its fields are explained; the run folder has that one line, and a report."""
     headers = {"X-Request-Cost": "0.2", "Link": '</api/v1/courses?page=2&per_page=100>; rel="next"'}
     httpserver.expect_request("/api/v1/courses", query_string="per_page=100").respond_with_json([], headers=headers)
     code, document = asked(httpserver, tmp_path, monkeypatch, "https://other.example/api/v2/courses")
@@ -842,6 +842,7 @@ def test_an_instance_is_asked_once(httpserver: HTTPServer, tmp_path: Path, monke
     run = Run.open(next(tmp_path.iterdir()))
     assert [one.call for one in run.observations()] == ["GET /api/v1/courses?per_page=100"]
     assert run.manifest["ended"] == "done"
+    assert json.loads((run.folder / "report.json").read_text())["observations"] == 1
 
 
 def test_what_was_asked_is_said(httpserver: HTTPServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -114,11 +114,13 @@ def test_one_document(fetch: Fetcher) -> None:
 
 
 def test_refused_credentials(fetch: Fetcher) -> None:
-    """A token that every call refuses exits 5."""
+    """A token that every call refuses exits 5; the report is there and says so."""
     fetch.server.expect_request("/api/v1/things").respond_with_json({}, status=401, headers={"WWW-Authenticate": "Bearer"})
     code, out, said = fetch("things", "--all", "--quiet")
     assert (code, out) == (5, "")
     assert said == "Every call was refused for its credentials (401): check the token; probes diagnose says more."
+    report = json.loads((fetch.run.folder / "report.json").read_text())
+    assert [finding["kind"] for finding in report["findings"]] == ["credentials"]
 
 
 def test_a_failure_in_the_middle(fetch: Fetcher) -> None:

@@ -157,6 +157,8 @@ CASES: dict[str, Callable[[], Told]] = {
     "page_clamped": lambda: seen(page(None), page(100_000, per_page=100), page(0, per_page=1)),
     "bookmarks": lambda: seen(page(None, style="bookmark")),
     "no_last": lambda: seen(page(None, has_last=False)),
+    "circular_next": lambda: seen(page(None, next_at="itself")),
+    "foreign_next": lambda: seen(page(None, next_at="http://inner:8080")),
     "empty_beyond": lambda: seen(page(None), page(None, page_asked=99_999, items=0)),
     "best_page_size": lambda: seen(page(None), *[page(1, items=1, per_page=1)] * 3, *[page(50, items=50, per_page=50)] * 3),
     "no_list": lambda: seen(page(None, items=None)),
@@ -239,7 +241,7 @@ WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown wrong_dialect"
+    "import_failed mail_unknown wrong_dialect circular_next foreign_next"
 ).split()
 
 
@@ -845,6 +847,19 @@ def test_an_answer_that_broke_off() -> None:
     found = findings.judge([made(), made(status=200, received_s=None, outcome=Outcome.PROTOCOL_ERROR)])
     assert [finding.says for finding in found if finding.kind == "connections_lost"] == [
         "test gave no whole answer to 1 of 2 requests: the connection broke; 1 of the answers broke off half-way."
+    ]
+
+
+def test_answers_that_are_no_sound_http() -> None:
+    """Where what came is not to be understood no connection is said to have broken; beside others they are counted."""
+    garbled = made(status=200, received_s=None, outcome=Outcome.PROTOCOL_ERROR, error="RemoteProtocolError: illegal chunk header: zz")
+    broken = made(status=None, received_s=None, outcome=Outcome.PROTOCOL_ERROR, error="ReadError: reset")
+    told = [
+        [one.says for one in findings.judge([made(), *bad]) if one.kind == "connections_lost"] for bad in ([garbled], [garbled, broken])
+    ]
+    assert told == [
+        ["test gave no whole answer to 1 of 2 requests: what came was no sound HTTP."],
+        ["test gave no whole answer to 2 of 3 requests: the connection broke; 1 of what came was no sound HTTP."],
     ]
 
 

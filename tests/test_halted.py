@@ -91,6 +91,15 @@ def test_a_person_who_interrupts_a_list(tmp_path: Path, monkeypatch: pytest.Monk
     assert told == {"ended": "interrupted", "note": "Interrupted before all was asked.", "count": 4, "next": "/api/v1/courses?page=4"}
 
 
+def test_an_explanation_that_is_interrupted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer) -> None:
+    """With --json what is right is told all the same, without an answer."""
+    serving(tmp_path, monkeypatch, httpserver, lambda _: os.kill(os.getpid(), signal.SIGINT))
+    ended = command(tmp_path, "explain", "/courses", "-i", "test", "--json", "--quiet")
+    assert (ended.code, ended.err) == (130, "")
+    assert checked(ended, "explain-1")["answer"] is None
+    assert ended.run.manifest["ended"] == "interrupted"
+
+
 @pytest.mark.parametrize("schema", COMMANDS)
 def test_a_folder_that_takes_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, httpserver: HTTPServer, schema: str) -> None:
     """Where observations cannot be written any more the asking ends: what was seen is told, then the reason, exit 1."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -11,7 +12,7 @@ from commanded import command, configured
 from typer.testing import CliRunner
 
 from probes import __version__, scenarios
-from probes.cli import app
+from probes.cli import app, main
 from probes.errors import ConfigError, UsageError
 from probes.findings import KINDS
 from probes.jobs.listing import listing
@@ -87,3 +88,17 @@ def test_list_with_a_broken_configuration(tmp_path: Path, monkeypatch: pytest.Mo
     assert (ended.code, ended.document["instances"], len(ended.document["dialects"])) == (2, [], 6)
     assert ended.err == f"probes: {ended.document['source']}\n"
     assert "probes.toml is not valid TOML: " in ended.err
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+def test_a_stream_that_was_closed(stream: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """With stdout closed (`>&-`) one sentence says so, exit 1; with stderr closed what is said goes nowhere, never onto stdout."""
+    monkeypatch.setattr(sys, "argv", ["probes", "list" if stream == "stdout" else "deploy", *([] if stream == "stdout" else ["nonsense"])])
+    monkeypatch.setattr(sys, stream, None)
+    with pytest.raises(SystemExit) as end:
+        main()
+    getattr(sys, stream).close()
+    monkeypatch.undo()
+    told = capsys.readouterr()
+    assert (end.value.code, told.out) == (1 if stream == "stdout" else 2, "")
+    assert told.err == ("probes: It could not be done: stdout is closed.\n" if stream == "stdout" else "")

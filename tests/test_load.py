@@ -270,6 +270,7 @@ def test_text_and_progress() -> None:
     [
         ({}, "Say how hard"),
         ({"rate_per_s": 1.0, "users": 1}, "Say how hard"),
+        ({"rate_per_s": float("nan")}, "--rate nan: write requests a second, above 0"),
         ({"rate_per_s": 1.0, "duration": "soon"}, "is not a duration"),
         ({"rate_per_s": 1.0, "calls": ()}, "Say what to send"),
         ({"rate_per_s": 1.0, "calls": ("FETCH /x",)}, "is not a method"),

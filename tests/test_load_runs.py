@@ -199,13 +199,15 @@ def _once_after(seconds: float, act: Callable[[psutil.Process], None]) -> Callab
 
 
 def test_workers_share_the_load_and_may_leave(tmp_path: Path) -> None:
-    """Three workers, one of which is told to go: the total is right, in flight and requests hold for all, no record is lost."""
+    """Three workers, one of which is told to go: the total is right, all ceilings hold for all of them together, no record is lost."""
     with running(delay_s=0.05) as server:
-        plan = LoadPlan(instance(server, max_in_flight=7, max_requests=100), (SELF,), even(40), 6.0, workers=3)
+        plan = LoadPlan(instance(server, max_in_flight=7, max_requests=100, max_rate=46.0), (SELF,), even(40), 6.0, workers=3)
         loaded = Loaded(tmp_path, plan, server, progress=_once_after(1.0, lambda worker: worker.terminate()))
     assert loaded.counts == (100, 100, 100)
     assert (loaded.outcome.stopped_by, loaded.outcome.unsent, loaded.outcome.lost) == ("requests", 0, [])
     assert loaded.seen["peak"] <= 7
+    arrivals = loaded.seen["arrivals"]
+    assert all(later - earlier > 0.9 for earlier, later in zip(arrivals, arrivals[46:], strict=False))  # a busy machine delays some
     assert len(loaded.seen["arrivals"]) / (loaded.seen["arrivals"][-1] - loaded.seen["arrivals"][0]) == pytest.approx(40.0, rel=0.25)
 
 
@@ -284,11 +286,12 @@ def test_the_command(tmp_path: Path) -> None:
 
 
 def test_credentials_that_are_refused(tmp_path: Path) -> None:
-    """Where every call is answered 401 the command exits 5."""
-    words = ("--rate", "40", "--for", "5s", "--call", "GET /a", "--quiet")
+    """Where every call is answered 401 the command exits 5, after its document."""
+    words = ("--rate", "40", "--for", "5s", "--call", "GET /a", "--quiet", "--json")
     with running(status_from=(0, 401)) as server, command(tmp_path, server, *words) as process:
         out, err = process.communicate(timeout=30)
-    assert (process.returncode, out) == (5, "")
+    document = json.loads(out)
+    assert (process.returncode, document["outcomes"]) == (5, {"unauthorized": document["requests"]})
     assert err.startswith("probes: Every call to sim was refused for its credentials (401)")
 
 

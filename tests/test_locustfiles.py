@@ -19,7 +19,7 @@ sys.path.insert(0, str(FILES))
 
 import gevent  # noqa: E402 # the folder of the locustfiles is on the path when Locust loads one, and only then
 from _attempt import Answer, ask  # noqa: E402
-from _book import Book, Member  # noqa: E402
+from _book import Book, Member, even_shares  # noqa: E402
 from _dispatcher import Dispatcher  # noqa: E402
 from _engine import Engine  # noqa: E402
 from _gate import FlightGate, RateGate  # noqa: E402
@@ -90,13 +90,15 @@ def test_a_walk_follows_pages_and_begins_anew() -> None:
         (f'<{ORIGIN}/a?page=1>; rel="current",<{ORIGIN}/a?page=2>; rel="next"', "/a?page=2"),
         (f"<{ORIGIN}/a>; rel=next", "/a"),
         ('<http://elsewhere.example/a?page=2>; rel="next"', None),
+        (f'<{ORIGIN}/a?include[]=x,y&page=2>; rel="next last"', "/a?include[]=x,y&page=2"),
+        ('</a?page=2>; title="a, b; rel=prev"; rel=next', "/a?page=2"),
         (f'<{ORIGIN}/a?page=9>; rel="last"', None),
         ("", None),
     ],
 )
 def test_next_pages_stay_at_home(link: str, path: str | None) -> None:
     """The `next` link of this origin; none that leads elsewhere, where the token must not go."""
-    assert next_page(answer(SELF, link=link), "http", "127.0.0.1:5") == path
+    assert next_page(answer(SELF, link=link), "http://127.0.0.1:5") == path
 
 
 def test_the_bulk_job_lists_first_then_inactivates_each_once() -> None:
@@ -116,6 +118,20 @@ def test_the_bulk_job_lists_first_then_inactivates_each_once() -> None:
     for call in deletions:
         job.seen(call, answer(call))
     assert (job.ended, job.listed, job.done) == (True, 3, 3)
+
+
+@pytest.mark.parametrize(("body", "link"), [(b"[", ""), (b"[]", '<http://elsewhere.example/?page=2>; rel="next"')])
+def test_the_bulk_job_needs_its_list_whole(body: bytes, link: str) -> None:
+    """A page that cannot be read, or whose next one is elsewhere, is asked again a few times; then nothing is inactivated."""
+    job = Inactivation("7", ORIGIN)
+    first = job.next()
+    assert first is not None
+    job.seen(first, answer(first, body=b'[{"id": 1}, {"id": 1}]', link=f'<{ORIGIN}/more?page=2>; rel="next"'))
+    tries = 0
+    while (call := job.next()) is not None:
+        tries += 1
+        job.seen(call, answer(call, body=body, link=link))
+    assert (tries, job.listed, job.ended) == (4, 1, True)
 
 
 @pytest.mark.parametrize(
@@ -160,12 +176,12 @@ def test_the_rate_gate_remembers() -> None:
     now = [0.0]
     gate = RateGate(4.0, lambda: now[0])
     for _ in range(4):
-        gate.set(4.0)
+        gate.set((4, 1.0))
         gate.wait()
-    gate.set(2.0)
+    gate.set((2, 1.0))
     began = gate._sent
     assert (list(began), gate._sent[0] + gate._window_s) == ([0.0, 0.0], 1.0)
-    gate.set(2.0)
+    gate.set((2, 1.0))
     assert gate._sent is began
 
 
@@ -174,6 +190,41 @@ def test_a_ceiling_that_is_no_whole_number(rate: float, most: int, window_s: flo
     """The window is longer than a second, so that none holds more than the next whole number: late requests cannot bunch up twice."""
     gate = RateGate(rate, lambda: 0.0)
     assert (gate._most, gate._window_s) == (most, window_s)
+
+
+@pytest.mark.parametrize(("calls", "seconds"), [(10, 1.0), (10, 10 / 9.75), (2, 1.0), (1, 2.0)])
+def test_shares_of_a_ceiling_never_exceed_it(calls: int, seconds: float) -> None:
+    """Workers share a ceiling in whole calls: as they come and go no window holds more of them than the ceiling, and none is lost."""
+    book, now, held = Book(), 0.0, []
+    for step in range(400):
+        now += 0.1
+        name = f"w{step // 40 % 4}"
+        if step % 40 == 0:  # one comes; one that is there goes, by dying or in good order
+            if name in book.members:
+                book.members[name].gone = not book.members[name].gone
+            else:
+                book.members[name] = Member(name, now)
+        book.pace(calls, seconds, now)
+        held.append((now, {one.name: one.paced for one in book.members.values()}))
+        recent = [shares for at, shares in held if at > now - seconds]
+        assert sum(max(shares.get(one, 0) for shares in recent) for one in book.members) <= calls
+        live = book.live()
+        if step % 40 == 39 and live:
+            assert sorted(one.paced for one in live) == sorted(even_shares(calls, len(live)))
+
+
+def test_a_share_that_sank_to_nothing_still_lets_out_what_was_leased() -> None:
+    """A worker with due times of its own keeps one call of the ceiling until they are accounted for; it is given no more of them."""
+    book = Book(members={"b": Member("b", 0.0)})
+    book.pace(1, 1.0, 0.0)
+    book.members["b"].leased = 1
+    book.members["a"] = Member("a", 0.0)
+    book.pace(1, 1.0, 1.0)
+    assert [(one.name, one.paced) for one in book.live()] == [("a", 0), ("b", 1)]
+    book.members["b"].lines = 1
+    book.pace(1, 1.0, 1.1)
+    book.pace(1, 1.0, 2.7)
+    assert [(one.name, one.paced) for one in book.live()] == [("a", 1), ("b", 0)]
 
 
 def test_the_flight_gate() -> None:

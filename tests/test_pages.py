@@ -250,6 +250,14 @@ def test_a_malformed_link(header: str) -> None:
     assert pages[-1].note is not None
 
 
+@pytest.mark.parametrize(("rest", "why"), [("x" * 70_000, "is 70,025 characters long"), ("\x01x", "holds control characters")])
+def test_a_link_that_no_request_can_hold(rest: str, why: str) -> None:
+    """A next page whose URL cannot be sent ends the list where it stands, with what was read; the note is short."""
+    pages, _, asked = walked(lambda _path, _query: (200, link("next", f"http://127.0.0.1:8000/?a={rest}"), things(1)))
+    assert (pages[-1].ended, pages[-1].items, len(asked)) == (Ended.BAD_LINK, things(1), 1)
+    assert pages[-1].note == f"Page 1 names a next page whose URL {why}: it cannot be asked for."
+
+
 # Failures
 
 

@@ -601,7 +601,7 @@ def test_what_confirming_will_send(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_every_call_unauthorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """When every call is refused for its credentials the command ends with 5."""
+    """When every call is refused for its credentials the command ends with 5, after its document, which tells why; a report is there."""
     with Server() as server:
         handler: Any = server.http.RequestHandlerClass
 
@@ -613,9 +613,11 @@ def test_every_call_unauthorized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
         handler.do_GET = refuse
         configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
-        ended = command(tmp_path, "rate", "-i", "test", "--quiet")
-    assert (ended.code, ended.out) == (5, "")
+        ended = command(tmp_path, "rate", "-i", "test", "--quiet", "--json", "--confirm")
+    assert ended.code == 5
+    assert [(one["safe"], [sign["kind"] for sign in one["signs"]]) for one in ended.document["calls"]] == [(None, ["no_answer"])]
     assert "refused for its credentials (401)" in ended.err
+    assert (ended.run.folder / "report.html").is_file()
     assert len(ended.lines()) <= 6
 
 

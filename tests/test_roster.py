@@ -305,17 +305,25 @@ def test_no_such_course(school: School) -> None:
 
 
 def test_a_refused_token(school: School) -> None:
-    """A refused token exits 5."""
+    """A refused token exits 5; with --json after the document, which says so; no workbook is written over an earlier one."""
     school.special["/api/v1/courses/7"] = lambda _request: Response("{}", 401, headers={"WWW-Authenticate": "Bearer"})
-    code, out, said = school()
+    code, out, said = school("--quiet")
     assert (code, out) == (5, "")
+    assert (school.run.folder / "report.html").is_file()
     assert said == "Instance 'default' refused the token (401): check it; probes diagnose says more."
+    book = school.out.parent / "roster.xlsx"
+    book.write_text("an earlier day")
+    code, out, said = school("--json", "--quiet", "--xlsx", str(book))
+    assert (code, json.loads(out)["not_whole"], json.loads(out)["xlsx"]) == (5, [said], None)
+    assert book.read_text() == "an earlier day"
 
 
 def test_a_course_that_fails(school: School) -> None:
     """A course that cannot be read exits 1."""
     school.special["/api/v1/courses/7"] = lambda _request: Response("{}", 500)
     assert school()[::2] == (1, "Course 7 of 'default' could not be read: server_error (500). Ask why: probes diagnose -i default.")
+    school.special["/api/v1/courses/7"] = lambda _request: Response("[]", content_type="application/json")
+    assert school()[2].startswith("Course 7 of 'default' could not be read: what came (200) is no course.")
 
 
 @pytest.mark.parametrize(

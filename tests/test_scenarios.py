@@ -354,6 +354,20 @@ def test_pagination_without_a_limit_in_sight() -> None:
     assert next(o for o in lines if o.facts["per_page_asked"] == 100_000).facts["per_page"] is None
 
 
+@pytest.mark.parametrize(
+    ("link", "at"),
+    [("https://inner:8443/things?page=2", "https://inner:8443"), ("", "itself"), ("?page=2", None), ("ftp://x/", "no URL")],
+)
+def test_pagination_whose_next_links_lead_astray(link: str, at: str | None) -> None:
+    """A next link to another origin, or to the page itself, is noted: who follows it tells the token elsewhere, or never ends."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json=[{"id": 1}], headers={"Link": f'<{link or request.url}>; rel="next"'}, request=request)
+
+    lines = seen("pagination", script=script, options=Options(calls=(Call("GET", "/things"),)))
+    assert {o.facts.get("next_at") for o in lines} == {at}
+
+
 def test_pagination_of_other_dialects() -> None:
     """A dialect without a page-size parameter is asked once."""
 

@@ -16,7 +16,18 @@ import pytest
 from probes.client import Client
 from probes.config import Instance
 from probes.errors import ConfigError, CredentialsError, ExitCode, GuardStop, RunFolderError
-from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, require_credentials, run_async, to_raise
+from probes.jobs.session import (
+    Settings,
+    Told,
+    client_for,
+    credentials_refused,
+    cut_short,
+    how_ended,
+    open_run,
+    reckoning,
+    run_async,
+    to_raise,
+)
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 
@@ -115,17 +126,15 @@ def test_settings_load_the_configuration(data: Path) -> None:
 @pytest.mark.parametrize("observations", [[], [ONE], [DENIED, ONE], [dataclasses.replace(DENIED, outcome=Outcome.FORBIDDEN)]])
 def test_credentials_that_are_good_enough(observations: list[Observation]) -> None:
     """Nothing asked, or anything but 401 among the answers, is no credentials error."""
-    require_credentials(observations)
+    assert credentials_refused(observations) is None
 
 
 def test_credentials_refused_throughout() -> None:
     """When every answer is 401 the error names the instances and ends with exit code 5."""
-    with pytest.raises(CredentialsError) as error:
-        require_credentials([DENIED, dataclasses.replace(DENIED, instance="alpha"), DENIED])
-    assert error.value.exit_code is ExitCode.CREDENTIALS
-    assert str(error.value) == (
-        "Every call to alpha, beta was refused for its credentials (401): check the token; probes diagnose says more."
-    )
+    error = credentials_refused([DENIED, dataclasses.replace(DENIED, instance="alpha"), DENIED])
+    assert isinstance(error, CredentialsError)
+    assert error.exit_code is ExitCode.CREDENTIALS
+    assert str(error) == ("Every call to alpha, beta was refused for its credentials (401): check the token; probes diagnose says more.")
 
 
 def test_run_async_returns_and_raises() -> None:
@@ -232,4 +241,19 @@ def test_control_c_is_not_lost_where_python_can_raise_nothing() -> None:
 def test_what_stopped_the_asking(stop: GuardStop | RunFolderError | KeyboardInterrupt | None, ended: str, why: str | None) -> None:
     """As the manifest says it, and as a sentence; an interrupt alone is raised when all is told."""
     assert (how_ended(stop), cut_short(stop)) == (ended, why)
-    assert isinstance(stop, GuardStop) or to_raise(stop) is (stop if ended == "interrupted" else None)
+    run = Run(Path("results/x"), {})
+    assert isinstance(stop, GuardStop) or to_raise(stop, run) is (stop if ended == "interrupted" else None)
+
+
+def test_an_interrupt_while_all_is_reckoned(tmp_path: Path) -> None:
+    """With --json it waits until what was measured is told, and is raised then; a second one does not wait; nor does one without --json."""
+    run, json_, text = Run(tmp_path, {}), Settings(as_json=True), Settings()
+    with reckoning(json_, run):
+        signal.raise_signal(signal.SIGINT)
+    assert isinstance(to_raise(None, run), KeyboardInterrupt)
+    with pytest.raises(KeyboardInterrupt), reckoning(json_, run):  # noqa: PT012 # the first goes by, the second is raised
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), reckoning(text, run):
+        signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from probes.wording import meant, percent, plural, rounded_down, seconds, times
+from probes.wording import heard, meant, percent, plural, rounded_down, seconds, times
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,10 @@ def test_the_word_that_was_meant() -> None:
     """The nearest known word, in whatever case it was written; where none is near, all in their order."""
     assert meant("Rech", ["latency", "reach"]) == "did you mean reach?"
     assert meant("xyz", ["latency", "reach"]) == "known are latency, reach."
+
+
+def test_words_that_a_locale_left_undecoded() -> None:
+    """Bytes that a locale of plain ASCII left as surrogates are read as UTF-8; other words, and other bytes, stay as they are."""
+    undecoded = "-i=école ✓".encode().decode("ascii", "surrogateescape")
+    assert heard(undecoded) == "-i=école ✓"
+    assert [heard(word) for word in ("beta", "é", "\udcff")] == ["beta", "é", "\udcff"]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -23,6 +25,10 @@ def _say_version(asked: bool) -> None:  # typer calls it so
 
 AFTER_THE_NAME = frozenset({"--config", "--out", "--json", "--quiet", "--fail-on", "-i", "--instance"})
 """Options that are common, but each command's own: written before its name they are none."""
+
+
+LAST_STANDARD = 2
+"""The number of stderr."""
 
 
 class Commands(TyperGroup):
@@ -77,10 +83,25 @@ def _once_more(told: sys.UnraisableHookArgs) -> None:
     again.start()
 
 
+def stand_in_for_closed_streams() -> None:
+    """A stream that was closed before the start, as by `2>&-`, is the null device, and its number no file's.
+
+    Python has None there, and prints what is meant for None on stdout: talk would stand in the middle of a document.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= LAST_STANDARD:
+        pass
+    os.close(number)
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open(encoding="utf-8")  # noqa: SIM115 # only to read: writing fails, which is said
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 # for as long as the process lives
+
+
 def main() -> None:
     """Runs the command line; an error becomes one sentence on stderr and its exit code; Ctrl-C becomes 130, and so does SIGTERM."""
     from probes.errors import ExitCode, ProbesError
 
+    stand_in_for_closed_streams()
     heed_signals()
     try:
         app()
@@ -98,5 +119,6 @@ def main() -> None:
 
         drop_output()
         about = f" ({error.filename})" if error.filename else ""
-        print(f"probes: It could not be done: {error.strerror or error}{about}.", file=sys.stderr)
+        why = "stdout is closed" if isinstance(error, io.UnsupportedOperation) else error.strerror or error
+        print(f"probes: It could not be done: {why}{about}.", file=sys.stderr)
         raise SystemExit(int(ExitCode.FAILED)) from None

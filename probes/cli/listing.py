@@ -61,7 +61,7 @@ def explain(
     common = settings(config, out, as_json=as_json, quiet=quiet, fail_on=fail_on)
     given = words or []
     text = _stdin() if given == ["-"] else given[0] if len(given) == 1 else shlex.join(given)
-    tell(common, job.run(common, text, instance, question, term))
+    tell_then_end(common, *job.run(common, text, instance, question, term))
 
 
 def _stdin() -> str:

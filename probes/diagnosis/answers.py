@@ -27,7 +27,7 @@ def _told(bad: Sequence[Observation], symptoms: Symptoms) -> str:
 
 def _calls(bad: Sequence[Observation]) -> list[str]:
     seen = Counter((o.call, o.status) for o in bad).most_common(3)
-    return [f"'{call}' {times(count)}, status {status}" for (call, status), count in seen]
+    return [f"'{call}' {times(count)}, {'no status' if status is None else f'status {status}'}" for (call, status), count in seen]
 
 
 def _sentences(bad: Sequence[Observation]) -> list[str]:
@@ -61,7 +61,7 @@ def edge(symptoms: Symptoms) -> Iterator[Cause]:
     """Something before the application answers in its place: gateway errors, web pages; or, where nothing does, it holds calls up."""
     bad = _in_its_place(symptoms)
     if not bad:
-        yield from _spoilt(symptoms)
+        yield from [*_garbled(symptoms)] or _spoilt(symptoms)
         yield from _held(symptoms)
         return
     says = f"Something before the application answered {_told(bad, symptoms)} to {symptoms.instance} in its place."
@@ -106,6 +106,20 @@ def _spoilt(symptoms: Symptoms) -> Iterator[Cause]:
         yield Cause("edge", 0.8 if len(bad) > 1 else 0.6, says, argued(signs, against), advice)
 
 
+def _garbled(symptoms: Symptoms) -> Iterator[Cause]:
+    """Answers that are no sound HTTP."""
+    bad = [o for o in symptoms.seen if o.garbled]
+    if bad:
+        says = f"{_told(bad, symptoms)} to {symptoms.instance} brought what is no sound HTTP, or is packed otherwise than it says."
+        against = [f"{plural(len(symptoms.good), 'other answer was', 'other answers were')} whole"] if symptoms.good else []
+        advice = (
+            "See what comes with curl -v, from another network too: a proxy or a compressor between may spoil it, or another service "
+            f"answers at the port in the url of {symptoms.instance}."
+        )
+        errors = sorted({o.error for o in bad if o.error})[:3]
+        yield Cause("edge", 0.8 if len(bad) > 1 else 0.6, says, argued([*_calls(bad), *errors], against), advice)
+
+
 def _held(symptoms: Symptoms) -> Iterator[Cause]:
     """Time between the end of our connection and the application: a near peer, whose answers stand long outside the server's account."""
     left, trip = symptoms.unexplained_s, symptoms.round_trip_s
@@ -130,7 +144,9 @@ def maintenance(symptoms: Symptoms) -> Iterator[Cause]:
     if bad:
         says = f"{symptoms.instance} answered 503 to {_told(bad, symptoms)}: maintenance, or a refresh from production."
         advice = "Wait: two hours at most as a rule. Beta is overwritten each Saturday, test on the third Saturday of the month."
-        yield Cause("maintenance", 0.97 if len(bad) > 1 else 0.85, says, argued(_calls(bad)), advice)
+        waits = [o.retry_after_s for o in bad if o.retry_after_s is not None]
+        signs = [*_calls(bad), *([f"it asks for {seconds(max(waits))} of patience (Retry-After)"] if waits else [])]
+        yield Cause("maintenance", 0.97 if len(bad) > 1 else 0.85, says, argued(signs), advice)
 
 
 def credentials(symptoms: Symptoms) -> Iterator[Cause]:
@@ -261,6 +277,8 @@ def _no_api(symptoms: Symptoms, bad: Sequence[Observation], places: Sequence[str
     name = symptoms.instance
     if places:
         says = f"The address is wrong, or something on the way catches calls: {name} sent on {_told(bad, symptoms)} to {places[0]}."
+        if "://" not in places[0]:
+            return says, f"It is sent to no other site: open the url of {name} in a browser. A login page there: the path is no API's."
         return says, (
             f"If {places[0]} is where the instance lives now, write it into url of [instances.{name}]. If it is a login page of a network "
             "or a proxy, sign in there with a browser of this machine, then ask again."

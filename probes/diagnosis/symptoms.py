@@ -47,6 +47,12 @@ class Symptoms:
         return [o for o in self.answered if o.facts.get("phase") in ("self", "alone")]
 
     @cached_property
+    def mute(self) -> list[Observation]:
+        """Connections that came about, and whose TLS handshake was not ended in time."""
+        late = self.having(Outcome.CONNECT_TIMEOUT) if self.around.proxy is None else []
+        return [o for o in late if o.connect_s is not None and o.tls_s is None]
+
+    @cached_property
     def of_job(self) -> list[Observation]:
         """The job's own calls."""
         return [o for o in self.seen if o.call in self.job.calls]

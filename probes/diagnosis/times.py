@@ -117,6 +117,17 @@ def dns(symptoms: Symptoms) -> Iterator[Cause]:
         yield Cause("dns", surer(median(slow), DNS_S, len(slow)), says, argued(["measured by resolving the name alone"]), advice)
 
 
+def _mute(symptoms: Symptoms) -> Cause:
+    """Handshakes that nobody answers."""
+    bad, name = symptoms.mute, symptoms.instance
+    says = f"The TLS handshake with {name} was not ended in time on {len(bad)} of {plural(len(symptoms.seen), 'request')}."
+    made = [f"the connection itself came about in {seconds(median([o.connect_s or 0.0 for o in bad]))}"]
+    advice = (
+        f"Check the port in the url of {name}: what listens there may speak no TLS. Or a firewall swallows it: try from another network."
+    )
+    return Cause("tls", 0.9 if len(bad) > 1 else 0.7, says, argued(made), advice)
+
+
 def tls(symptoms: Symptoms) -> Iterator[Cause]:
     """The handshake fails, or takes far longer than its two round trips."""
     failed = symptoms.having(Outcome.TLS_ERROR)
@@ -127,6 +138,9 @@ def tls(symptoms: Symptoms) -> Iterator[Cause]:
         usual = OF_CERTIFICATE if "certificate" in words else OF_NO_TLS
         advice = next((told for sign, told in OF_CERTIFICATES.items() if sign in words), usual)
         yield Cause("tls", 0.98, says, argued(said[:3]), advice)
+        return
+    if symptoms.mute:
+        yield _mute(symptoms)
         return
     times = [o.tls_s for o in symptoms.seen if o.reused is False and o.tls_s]
     expected = 3.0 * median(symptoms.connects_s) if symptoms.connects_s else 0.0

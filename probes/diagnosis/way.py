@@ -22,14 +22,18 @@ LATE_BODIES, LATE_BODIES_SHARE = 3, 0.1
 BROKEN = (Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR, Outcome.WRITE_TIMEOUT)
 _REFUSED = re.compile(r"Errno (?:61|111)\b|WinError (?:1225|10061)\b|connection refused", re.IGNORECASE)
 """How Linux, macOS and Windows say that a connection was refused."""
+CLOSED = (
+    "The other end closes connections that the job takes for open still: by an idle timeout, or after so many calls. Let the job ask "
+    "again on a new connection where the call only reads, and keep idle connections for a shorter time; tell whoever runs the proxy."
+)
 LEAST, LEAST_SHARE = 2.0, 0.04
 """So many requests in vain, and such a share of all, are more than chance."""
 
 
 def network(symptoms: Symptoms) -> Iterator[Cause]:
     """Connections that fail, a long way, an unsteady way, a narrow way; or, where the way itself stands, answers that do not come."""
-    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None]
-    resets = [o for o in symptoms.having(Outcome.PROTOCOL_ERROR) if not o.facts.get("html")]
+    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None and o not in symptoms.mute]
+    resets = [o for o in symptoms.having(Outcome.PROTOCOL_ERROR) if not (o.facts.get("html") or o.garbled)]
     late = _late(symptoms)
     failed = [*_counted(symptoms, "connections failed", refused)]
     lost = [*_counted(symptoms, "answers broke off", resets), *_counted(symptoms, _ways(late), late)]
@@ -139,12 +143,26 @@ def _unanswered(symptoms: Symptoms, lost: Sequence[Observation], signs: Sequence
     stopped = bool(before) and len(before) == len(good)
     began = f" It began after {plural(len(before), 'answered call')}." if stopped else ""
     says = f"{name} took {len(lost)} of {plural(len(symptoms.seen), 'request')} and {_ended(lost)}.{began}"
+    closed = _closed(symptoms, lost)
     ends = sorted({o.error for o in lost if o.error and o.outcome is Outcome.PROTOCOL_ERROR})[:2]
-    found = [*signs, *ends, f"{plural(len(before), 'call')} answered before the first of them, {len(good) - len(before)} after it"]
+    found = [
+        *signs,
+        *ends,
+        *([closed] if closed else []),
+        f"{plural(len(before), 'call')} answered before the first of them, {len(good) - len(before)} after it",
+    ]
     stands = [f"connections are made in {seconds(median(symptoms.connects_s))}: the way itself stands"] if symptoms.connects_s else []
     against = [*stands, *_well(symptoms)]
     sure = 0.5 if stopped or symptoms.around.well else 0.65
-    return Cause("network", sure, says, argued(found, against), _advice(symptoms, stopped))
+    return Cause("network", sure, says, argued(found, against), CLOSED if closed else _advice(symptoms, stopped))
+
+
+def _closed(symptoms: Symptoms, lost: Sequence[Observation]) -> str | None:
+    """The sign that only connections which had carried calls before were lost, before any answer: the other end had closed them."""
+    fresh = sum(o.reused is False for o in symptoms.answered)
+    if fresh < LEAST or not all(o.reused and o.status is None and o.outcome is Outcome.PROTOCOL_ERROR for o in lost):
+        return None
+    return f"all {len(lost)} on connections that had carried calls before, of {fresh} new connections none"
 
 
 def _ended(lost: Sequence[Observation]) -> str:

@@ -18,10 +18,11 @@ from probes.jobs.session import (
     Settings,
     Told,
     client_for,
+    credentials_refused,
     cut_short,
     how_ended,
     open_run,
-    require_credentials,
+    reckoning,
     run_until,
     to_raise,
     write_report,
@@ -55,15 +56,22 @@ def compare(
         f"At most {asked * kinds + 1} requests to each of "
         f"{', '.join(one.name for one in instances)}: {asked} pairs of each call and the health page."
     )
+    ended: list[str] = []
+
+    def say(why: str) -> None:
+        ended.append(why)
+        settings.say(why)
+
     with open_run(settings, ["compare", *(one.name for one in instances)], instances) as folder:
         with progress(settings, "comparing", len(instances) * (asked * kinds + 1)) as bar:
-            asking = measure(folder, instances, list(calls), blocks, settings.say, clients_watched_by(bar))
+            asking = measure(folder, instances, list(calls), blocks, say, clients_watched_by(bar))
             stop, halt = run_until(settings, folder, asking, None)
-        folder.finish(how_ended(halt or stop))
-        pairs, found = conclude(folder)
-    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop)}
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt or stop))
+            pairs, found = conclude(folder)
+    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop) or next(iter(ended), None)}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
-    return Told(document, text, found, folder.unkept), to_raise(halt) or stop or _refused(folder)
+    return Told(document, text, found, folder.unkept), to_raise(halt, folder) or stop or _refused(folder)
 
 
 def _refuse(instances: Sequence[Instance], names: list[str], calls: Sequence[Call]) -> None:
@@ -153,11 +161,7 @@ def pairs_of(folder: Run) -> list[dict[str, Any]]:
 
 
 def _refused(folder: Run) -> CredentialsError | None:
-    try:
-        require_credentials([o for o in folder.observations() if "block" in o.facts])
-    except CredentialsError as error:
-        return error
-    return None
+    return credentials_refused([o for o in folder.observations() if "block" in o.facts])
 
 
 def _lines(pairs: Sequence[dict[str, Any]]) -> list[str]:

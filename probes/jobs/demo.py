@@ -63,7 +63,7 @@ def demo(settings: Settings, size: Size = Size()) -> tuple[Told, KeyboardInterru
         rates = [{"instance": name, **document} for name, entries in documents.items() for document in entries]
         rates = rates or run.rates_of(list(folder.observations()))
         found = _concluded(folder, rates, how_ended(halt))
-    return Told(report.document(folder), text(folder, rates, found), found, folder.unkept), to_raise(halt)
+    return Told(report.document(folder), text(folder, rates, found), found, folder.unkept), to_raise(halt, folder)
 
 
 def _confirmed(

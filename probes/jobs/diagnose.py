@@ -20,7 +20,7 @@ from probes.diagnosis.base import TICK_S
 from probes.errors import GuardStop, UsageError
 from probes.findings import Finding
 from probes.jobs.run import grouped
-from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, run_until, to_raise, write_report
+from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, reckoning, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
 from probes.rules.causes import FAILED, failures
@@ -64,10 +64,11 @@ def diagnose(
             asking = measure(folder, instances, calls, timeout_s, clients_watched_by(bar), kept=kept)
             (around, stops), halt = run_until(settings, folder, asking, kept)
         stop = stops[0] if stops else None
-        folder.finish(how_ended(halt or stop))
-        entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s, halted=cut_short(halt))
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt or stop))
+            entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s, halted=cut_short(halt))
     document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries, "stopped": cut_short(halt or stop)}
-    return Told(document, _text(entries, folder), found, folder.unkept), to_raise(halt) or stop
+    return Told(document, _text(entries, folder), found, folder.unkept), to_raise(halt, folder) or stop
 
 
 async def measure(

@@ -9,13 +9,15 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import UsageError
 from probes.explain import Explanation, answer_question, explain, seen, told
-from probes.jobs.session import Settings, Told, client_for, open_run, run_async
+from probes.jobs.session import Settings, Told, client_for, how_ended, open_run, reckoning, run_until, to_raise, write_report
 from probes.runs import Run
+from probes.wording import heard
 
 
-def run(settings: Settings, text: str | None, names: list[str], question: str | None, term: str) -> Told:
+def run(settings: Settings, text: str | None, names: list[str], question: str | None, term: str) -> tuple[Told, KeyboardInterrupt | None]:
     """Explains `text`, or gives the URLs for `question`; asks the first of `names` once when there is one.
 
+    With --json an interrupt comes back beside what is told all the same.
     Raises UsageError for what is no URL, ConfigError for an unknown instance, RunFolderError.
     """
     if any("/" in name for name in names):  # curl's -i, whose next word is no instance
@@ -25,9 +27,10 @@ def run(settings: Settings, text: str | None, names: list[str], question: str | 
         raise UsageError("explain asks one instance: give one -i.")
     instance = instances[0] if instances else None
     explanation = _explained(text, question, term, "" if instance is None else instance.url)
-    if instance is not None:
-        explanation = _asked(settings, explanation, instance)
-    return Told(explanation.document(), told(explanation))
+    call = None if instance is None else _call(settings, explanation, instance)
+    if instance is None or call is None:
+        return Told(explanation.document(), told(explanation)), None
+    return _asked(settings, explanation, instance, call)
 
 
 def _explained(text: str | None, question: str | None, term: str, origin: str) -> Explanation:
@@ -37,23 +40,31 @@ def _explained(text: str | None, question: str | None, term: str, origin: str) -
         return answer_question(question, term, origin)
     if not text:
         raise UsageError("There is nothing to explain: give a URL or a curl line in quotes, or --question NAME.")
-    return explain(text, origin)
+    return explain(heard(text), origin)
 
 
-def _asked(settings: Settings, explanation: Explanation, instance: Instance) -> Explanation:
-    """The explanation with what `instance` answers to the right URL; nothing is sent of a call that writes, or without a right URL."""
+def _call(settings: Settings, explanation: Explanation, instance: Instance) -> Call | None:
+    """The right URL as `instance` is asked for it; None of a call that writes, or without a right URL: then nothing is sent."""
     if explanation.right is not None and not explanation.right.reads:
         settings.say(f"{explanation.right.method} changes something: it was not sent.")
-        return explanation
+        return None
     if not explanation.urls:
         settings.say("There is no right URL yet: nothing was sent.")
-        return explanation
+        return None
     url = explanation.urls[0]
     if origin(url) != origin(instance.url):
         settings.say(f"Only {instance.url} is asked, with the path and query of the right URL: your token goes nowhere else.")
-    call = Call("GET", target(url))
+    return Call("GET", target(url))
+
+
+def _asked(settings: Settings, explanation: Explanation, instance: Instance, call: Call) -> tuple[Told, KeyboardInterrupt | None]:
+    """The explanation with what `instance` answers to the right URL."""
     with open_run(settings, ["explain", without_secrets(call.name)], [instance]) as folder:
-        return run_async(_once(explanation, instance, folder, call))
+        explanation, halt = run_until(settings, folder, _once(explanation, instance, folder, call), explanation)
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt))
+            write_report(folder)
+    return Told(explanation.document(), told(explanation), unkept=folder.unkept), to_raise(halt, folder)
 
 
 async def _once(explanation: Explanation, instance: Instance, folder: Run, call: Call) -> Explanation:

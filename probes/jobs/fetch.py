@@ -13,11 +13,12 @@ from urllib.parse import parse_qsl, urlsplit
 from probes.addresses import origin, target, without_secrets
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError, UsageError
-from probes.jobs.session import Halt, Settings, client_for, cut_short, how_ended, open_run, run_until
+from probes.jobs.session import Halt, Settings, client_for, cut_short, how_ended, open_run, reckoning, run_until, write_report
 from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.observation import Outcome
 from probes.runs import Run
 from probes.tokens import redact
+from probes.wording import heard
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter
@@ -73,7 +74,7 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
 
     Raises UsageError, ConfigError, RunFolderError before there is a folder. An incomplete list does not raise: see `end`.
     """
-    instance = one_instance(settings, name)
+    instance, path = one_instance(settings, name), heard(path)
     asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
     with open_run(settings, ["fetch", without_secrets(asked)], [instance]) as folder:
         fetched = Fetched(str(folder.folder), asked, next=asked)
@@ -89,6 +90,9 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
                 settings.say(f"{_got(fetched)}.{_go_on(settings, fetched, instance.name)}")
             folder.keep(fetched={key: value for key, value in fetched.document().items() if key != "items"})
         folder.finish(how_ended(fetched.stopped))
+        with reckoning(settings, folder):
+            write_report(folder)
+        fetched.stopped = fetched.stopped or folder.interrupt
         fetched.unkept = folder.unkept
     return fetched
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from probes.findings import Finding, Severity
 from probes.guards import GuardLimits, GuardName, refuse_unless_allowed
 from probes.jobs.calls import calls_of
 from probes.jobs.report import findings as told_findings
-from probes.jobs.session import Settings, Told, how_ended, open_run, write_report
+from probes.jobs.session import Settings, Told, credentials_refused, how_ended, open_run, reckoning, write_report
 from probes.jobs.terminal import watched
 from probes.load.child import Interrupted, run_load
 from probes.load.outcome import LEAST, LoadOutcome, LoadProgress
@@ -65,10 +66,11 @@ OPTIONS = {
 """Fields of Asked by the command's options; calls and instances, which may repeat, apart."""
 
 
-def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInterrupt | None]:
-    """Runs the load; what it came to, and what is to be raised once that is told: the guard or, with --json, the interrupt that ended it.
+def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | CredentialsError | KeyboardInterrupt | None]:
+    """Runs the load; what it came to, and what is to be raised once that is told.
 
-    Raises UsageError when the instance may not be loaded so, CredentialsError when every call was refused for its credentials.
+    That is the guard that ended it, refused credentials where every call met that, or, with --json, the interrupt.
+    Raises UsageError when the instance may not be loaded so.
     """
     instance = _instance(settings, asked)
     plan = plan_of(instance, asked)
@@ -78,14 +80,13 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
         with live(settings) as progress:
             outcome, interrupt = _loaded(settings, plan, run, progress)
         document = outcome.document(str(run.folder))
-        run.keep(loads=[{"instance": instance.name, **document}])
-        if outcome.requests and outcome.outcomes.get("unauthorized") == outcome.requests:
-            raise CredentialsError(f"Every call to {instance.name} was refused for its credentials (401): check the token.")
-        stop = interrupt or _stop(outcome, run)
-        run.keep(findings=[finding.document() for finding in findings(instance.name, outcome)])
-        run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
-        found = told_findings(write_report(run))
-    return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), stop
+        with reckoning(settings, run):
+            run.keep(loads=[{"instance": instance.name, **document}])
+            stop = interrupt or credentials_refused(list(run.observations())) or _stop(outcome, run)
+            run.keep(findings=[finding.document() for finding in findings(instance.name, outcome)])
+            run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
+            found = told_findings(write_report(run))
+    return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), run.interrupt or stop
 
 
 def _loaded(
@@ -124,6 +125,8 @@ def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
     refuse_unless_allowed(instance, asked.production)
     if (asked.rate_per_s is None) == (asked.users is None):
         raise UsageError("Say how hard: either --rate R (requests a second) or --users N (each sends when its last call has returned).")
+    if asked.rate_per_s is not None and not 0.0 < asked.rate_per_s < math.inf:
+        raise UsageError(f"--rate {asked.rate_per_s:g}: write requests a second, above 0.")
     duration_s = seconds(asked.duration)
     return LoadPlan(
         instance,

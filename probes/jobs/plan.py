@@ -25,7 +25,7 @@ from probes.search.ratio_rates import drawn
 from probes.signatures import Regime
 from probes.stats import Interval
 from probes.twin import Twin
-from probes.wording import percent, quoted, rounded_down
+from probes.wording import heard, percent, quoted, rounded_down
 
 SCENARIOS = ("throttling", "rate")
 LONG_CALLS = 2000
@@ -40,7 +40,7 @@ def do(settings: Settings, folder: Path, calls: int, instance: str | None, rehea
     if calls < 1:
         raise UsageError("--calls must be at least 1.")
     run = Run.open(folder)
-    seen, found = _estimate(run, instance)
+    seen, found = _estimate(run, None if instance is None else heard(instance))
     if (said := contradicted_of_run(run, found.instance)) is not None:
         again = f"measure again with 'probes rate -i {quoted(found.instance)}'."
         raise ProbesError(f"What {folder} found safe at '{found.instance}' is not: {said} when it was tried; {again}")

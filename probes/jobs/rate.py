@@ -11,14 +11,14 @@ from typing import Any
 from probes import findings
 from probes.calls import Call
 from probes.config import Instance
-from probes.errors import GuardStop, RunFolderError, UsageError
+from probes.errors import CredentialsError, GuardStop, RunFolderError, UsageError
 from probes.guards import refuse_writes
 from probes.jobs import confirm as confirming
 from probes.jobs.calls import calls_of, in_turns, one_instance
 from probes.jobs.rate_asking import Asked, Measured, Stop, measure
 from probes.jobs.rate_entries import documents_of
 from probes.jobs.rate_text import answer_text
-from probes.jobs.session import Settings, Told, how_ended, open_run, require_credentials, run_async, write_report
+from probes.jobs.session import Settings, Told, credentials_refused, how_ended, open_run, reckoning, run_async, write_report
 from probes.observation import Observation, Outcome
 from probes.runs import Run
 
@@ -27,10 +27,10 @@ __all__ = ["SCHEMA", "Asked", "Measured", "concluded", "do", "documents_of", "me
 SCHEMA = "probes.rate/1"
 
 
-def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInterrupt | None]:
-    """Measures and tells `probes.rate/1`, and the guard, or with --json the interrupt, that stopped it, to be raised after telling.
+def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | CredentialsError | KeyboardInterrupt | None]:
+    """Measures and tells `probes.rate/1`, and what is to be raised after telling: a guard, refused credentials, with --json the interrupt.
 
-    Raises UsageError, ConfigError, CredentialsError, and RunFolderError where nothing was measured before the folder could not be written.
+    Raises UsageError, ConfigError, and RunFolderError where nothing was measured before the folder could not be written.
     """
     instance = one_instance(settings.load().pick(asked.names), "rate")
     calls = _calls(instance, asked)
@@ -42,13 +42,16 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | KeyboardInte
         measured = run_async(measure(settings, instance, calls, asked, run))
         observations = list(run.observations())
         _raise_unknown(measured.stopped, observations)
-        require_credentials(observations)
-        documents = documents_of(measured, observations, calls, asked.job, instance)
-        if asked.confirm and measured.stopped is None:
+        refused = credentials_refused(observations)
+        with reckoning(settings, run):
+            documents = documents_of(measured, observations, calls, asked.job, instance)
+        if asked.confirm and measured.stopped is None and refused is None and run.interrupt is None:
             confirm = partial(confirming.confirm, settings, instance, calls, documents, run)
             measured = with_more(measured, confirm, as_json=settings.as_json)
-        told = concluded(run, instance, documents, measured)
-    return told, None if isinstance(measured.stopped, RunFolderError) else measured.stopped
+        with reckoning(settings, run):
+            told = concluded(run, instance, documents, measured)
+    stopped = None if isinstance(measured.stopped, RunFolderError) else measured.stopped
+    return told, run.interrupt or stopped or refused
 
 
 def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:

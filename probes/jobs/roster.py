@@ -9,9 +9,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.config import Instance
-from probes.errors import ProbesError, UsageError
+from probes.errors import GuardStop, ProbesError, UsageError
 from probes.jobs.fetch import limiter_of, one_instance
-from probes.jobs.session import Halt, Settings, Told, client_for, cut_short, how_ended, open_run, run_until, to_raise
+from probes.jobs.session import (
+    Halt,
+    Settings,
+    Told,
+    client_for,
+    cut_short,
+    how_ended,
+    open_run,
+    reckoning,
+    run_until,
+    to_raise,
+    write_report,
+)
 from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.runs import Run
 
@@ -30,7 +42,7 @@ def run(
 
     What ends the command badly (a guard, a list that is not whole, with --json an interrupt) comes back beside what was read, so that it
     can be told first.
-    Raises UsageError, ConfigError, RunFolderError, CredentialsError, ProbesError.
+    Raises UsageError, ConfigError, RunFolderError; without --json what kept the course itself from being read: there is nothing to tell.
     """
     if not re.fullmatch(r"[\w.:~-]+", course, re.ASCII):
         raise UsageError(f"--course {course}: give the course's number, or sis_course_id:ITS-SIS-ID.")
@@ -45,8 +57,12 @@ def run(
         raise UsageError(f"--xlsx {xlsx} is no file: name one to write.")
     with open_run(settings, ["roster", "--course", course], [instance]) as folder:
         roster, halt = _read(settings, instance, folder, course)
-        folder.finish(how_ended(halt or roster.stopped))
-    return _told(settings, roster, instance, folder, xlsx, as_csv=as_csv), to_raise(halt) or _bad_end(roster)
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt or roster.stopped))
+            write_report(folder)
+        if _nothing(roster) and roster.stopped is not None and not settings.as_json:
+            raise roster.stopped
+    return _told(settings, roster, instance, folder, xlsx, as_csv=as_csv), to_raise(halt, folder) or _bad_end(roster)
 
 
 def _read(settings: Settings, instance: Instance, folder: Run, course: str) -> tuple[Roster, Halt | None]:
@@ -75,6 +91,8 @@ def _told(settings: Settings, roster: Roster, instance: Instance, folder: Run, x
 
     persons = people(roster)
     counts = f"{len(persons)} users, {sum(person['student'] for person in persons)} of them students"
+    if _nothing(roster):  # a workbook of an earlier day is worth more than an empty one
+        return Told(_document(roster, instance, folder, [], None), "", unkept=folder.unkept)
     if xlsx is not None:
         write_workbook(xlsx, sheets(roster, instance.name))
         settings.say(f"{counts}, in {xlsx}. Calls are kept in {folder.folder}.")
@@ -93,10 +111,15 @@ def _document(roster: Roster, instance: Instance, folder: Run, persons: list[dic
         "course": roster.course_id,
         "complete": not roster.broken and roster.stopped is None,
         "unknown": roster.unknown,
-        "not_whole": roster.broken,
+        "not_whole": [*roster.broken, *(() if roster.stopped is None else (str(roster.stopped),))],
         "xlsx": None if xlsx is None else str(xlsx),
         "users": persons,
     }
+
+
+def _nothing(roster: Roster) -> bool:
+    """Whether the course itself could not be read, so that nobody was asked for."""
+    return roster.stopped is not None and not isinstance(roster.stopped, GuardStop)
 
 
 def _bad_end(roster: Roster) -> ProbesError | None:

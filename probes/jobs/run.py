@@ -14,7 +14,18 @@ from probes.calls import Call
 from probes.config import Instance
 from probes.errors import CredentialsError, GuardStop
 from probes.findings import Finding, Severity
-from probes.jobs.session import Settings, Told, client_for, how_ended, open_run, require_credentials, run_until, to_raise, write_report
+from probes.jobs.session import (
+    Settings,
+    Told,
+    client_for,
+    credentials_refused,
+    how_ended,
+    open_run,
+    reckoning,
+    run_until,
+    to_raise,
+    write_report,
+)
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import NETWORK_OUTCOMES, Observation
 from probes.runs import Run
@@ -68,10 +79,11 @@ def run(settings: Settings, words: list[str], names: list[str], options: Options
             asking = measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar))
             stops, halt = run_until(settings, folder, asking, [])
         stop = stops[0] if stops else None
-        folder.finish(how_ended(halt or stop))
-        found, document = conclude(folder)
+        with reckoning(settings, folder):
+            folder.finish(how_ended(halt or stop))
+            found, document = conclude(folder)
     told = Told(document, _text(folder, found), found, folder.unkept)
-    return told, to_raise(halt) or stop or _refused(folder, scenarios)
+    return told, to_raise(halt, folder) or stop or _refused(folder, scenarios)
 
 
 OPTIONS = {"repeat": "--repeat", "budget": "--budget", "course": "--course", "section": "--section", "user": "--user"}
@@ -216,11 +228,7 @@ def _refused(folder: Run, scenarios: Sequence[Scenario]) -> CredentialsError | N
     """The error of a run in which every call was refused for its credentials; reach has that to tell, so none where it ran."""
     if any(scenario.name == "reach" for scenario in scenarios):
         return None
-    try:
-        require_credentials(list(folder.observations()))
-    except CredentialsError as error:
-        return error
-    return None
+    return credentials_refused(list(folder.observations()))
 
 
 def _text(folder: Run, found: Sequence[Finding]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+import threading
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -89,6 +91,27 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
                 raise RunFolderError(run.unkept)
 
 
+@contextmanager
+def reckoning(settings: Settings, run: Run) -> Iterator[None]:
+    """The time in which what was measured is reckoned and written: with --json Ctrl-C then waits until it is told; a second one does not.
+
+    What a script asked for is one document. The interrupt that waits is in `run.interrupt`.
+    """
+    if not settings.as_json or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def wait(*_: object) -> None:
+        run.interrupt = KeyboardInterrupt()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, wait)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def write_report(run: Run) -> dict[str, Any]:
     """Writes the run's report and returns its document; what cannot be written is said in `unkept`."""
     from probes.report.files import write_files
@@ -148,27 +171,28 @@ def run_until(settings: Settings, run: Run, main: Coroutine[Any, Any, T], otherw
         return otherwise, halt
 
 
-def how_ended(stop: GuardStop | Halt | None) -> str:
+def how_ended(stop: ProbesError | KeyboardInterrupt | None) -> str:
     """How a run ended, as its manifest says it."""
     if isinstance(stop, KeyboardInterrupt):
         return "interrupted"
     return "done" if stop is None else f"{'guard' if isinstance(stop, GuardStop) else 'failed'}: {stop}"
 
 
-def cut_short(stop: GuardStop | Halt | None) -> str | None:
+def cut_short(stop: ProbesError | KeyboardInterrupt | None) -> str | None:
     """What stopped the asking before it had enough, one sentence; None where nothing did."""
     if stop is None:
         return None
     return "Interrupted before all was asked." if isinstance(stop, KeyboardInterrupt) else str(stop)
 
 
-def to_raise(halt: Halt | None) -> KeyboardInterrupt | None:
+def to_raise(halt: Halt | None, run: Run) -> KeyboardInterrupt | None:
     """What is left to be raised when all is told: the interrupt; of a folder that takes no more `Told.unkept` speaks."""
-    return halt if isinstance(halt, KeyboardInterrupt) else None
+    return halt if isinstance(halt, KeyboardInterrupt) else run.interrupt
 
 
-def require_credentials(observations: Sequence[Observation]) -> None:
-    """Raises CredentialsError when there are calls and every one was refused for its credentials."""
-    if observations and all(o.outcome is Outcome.UNAUTHORIZED for o in observations):
-        names = ", ".join(sorted({o.instance for o in observations}))
-        raise CredentialsError(f"Every call to {names} was refused for its credentials (401): check the token; probes diagnose says more.")
+def credentials_refused(observations: Sequence[Observation]) -> CredentialsError | None:
+    """The error, to be raised when all is told, of calls of which every one was refused for its credentials; None where there are none."""
+    if not observations or any(o.outcome is not Outcome.UNAUTHORIZED for o in observations):
+        return None
+    names = ", ".join(sorted({o.instance for o in observations}))
+    return CredentialsError(f"Every call to {names} was refused for its credentials (401): check the token; probes diagnose says more.")

@@ -70,6 +70,7 @@ def _zero(good: Sequence[Observation]) -> str:
 
 
 def _walking(name: str, path: str, of_list: Sequence[Observation], good: Sequence[Observation]) -> Iterator[Finding]:
+    yield from _astray(name, path, good)
     styles = {o.facts.get("style") for o in good}
     if "bookmark" in styles:
         says = f"'{path}' at {name} pages by bookmarks: page numbers do not work there, and a damaged bookmark gives the first page again."
@@ -82,6 +83,20 @@ def _walking(name: str, path: str, of_list: Sequence[Observation], good: Sequenc
     if beyond:
         says = f"A page beyond the end of '{path}' at {name} is an empty list, not an error."
         yield Finding("empty_beyond", Severity.INFO, name, says, (), "Stop at a missing rel=next, not at an error.")
+
+
+def _astray(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:
+    """Next links that a job must not follow, or would follow for ever."""
+    astray = [str(o.facts["next_at"]) for o in good if o.facts.get("next_at")]
+    circles = astray.count("itself")
+    if circles:
+        says = f"A page of '{path}' at {name} names itself as the next one, {circles} of {len(good)} times: who follows it never ends."
+        yield Finding("circular_next", Severity.WARNING, name, says, (), "Remember what was asked and stop when it comes again.")
+    if len(astray) > circles:
+        where = ", ".join(dict.fromkeys(one for one in astray if one != "itself"))
+        says = f"The next links of '{path}' at {name} lead to {where}, n = {len(astray) - circles}: who follows them sends the token there."
+        advice = "Take path and query of the link only, and ask your own instance; tell whoever runs it, or the proxy before it."
+        yield Finding("foreign_next", Severity.WARNING, name, says, (), advice)
 
 
 def _best(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:

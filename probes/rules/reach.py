@@ -130,9 +130,12 @@ def _lost(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     broken = [o for o in seen if o.outcome in BROKEN and not o.facts.get("html")]
     if broken:
         errors = tuple(dict.fromkeys(o.error for o in broken if o.error))[:3]
-        began = sum(o.status is not None for o in broken)
+        began = sum(o.status is not None and not o.garbled for o in broken)
         half = f"; {began} of the answers broke off half-way" if began else ""
-        says = f"{name} gave no whole answer to {len(broken)} of {plural(len(seen), 'request')}: the connection broke{half}."
+        garbled = sum(o.garbled for o in broken)
+        why = "what came was no sound HTTP" if garbled == len(broken) else f"the connection broke{half}"
+        why += f"; {garbled} of what came was no sound HTTP" if 0 < garbled < len(broken) else ""
+        says = f"{name} gave no whole answer to {len(broken)} of {plural(len(seen), 'request')}: {why}."
         advice = "Whether a call that writes was carried out cannot be told then: look before it is sent again. Ask why: probes diagnose"
         yield Finding("connections_lost", Severity.WARNING, name, says, errors, f"{advice} -i {quoted(name)}")
 

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+from probes.addresses import origin, target
 from probes.calls import Call
 from probes.observation import Observation
 from probes.scenarios.asking import Patience, calls_about, first_id, get, items_of, with_query
@@ -19,6 +20,7 @@ GREATEST = 100_000
 SIZES = (1, 10, 50, 100)
 ROUNDS = 3
 BEYOND = 99_999
+ITSELF = "itself"
 DEEP = 1 + 1 + 1 + 1 + ROUNDS * len(SIZES)
 """Requests for a list that is studied whole: default, greatest, zero, beyond the end, and each size a few times."""
 SHALLOW = 2
@@ -80,7 +82,10 @@ async def _page(client: Client, call: Call, size: int | None, page: int | None) 
 
 
 def page_facts(answer: Answer, asked: int | None, page_size: str | None) -> dict[str, Any]:
-    """What one page tells: `items, per_page_asked, per_page, style, has_last, rels`, and `total` where it can be known."""
+    """What one page tells: `items, per_page_asked, per_page, style, has_last, rels`, and `total` where it can be known.
+
+    `next_at` where its next page is elsewhere: the origin, or `itself`.
+    """
     items = items_of(answer.json())
     links = dict(answer.links)
     facts: dict[str, Any] = {
@@ -91,6 +96,8 @@ def page_facts(answer: Answer, asked: int | None, page_size: str | None) -> dict
         "has_last": "last" in links,
         "rels": ",".join(links),
     }
+    if (elsewhere := _next_at(links.get("next"), answer.url)) is not None:
+        facts["next_at"] = elsewhere
     total = _total(links, facts)
     return facts if total is None else {**facts, "total": total}
 
@@ -107,6 +114,16 @@ def _given(links: Mapping[str, str], asked: int | None, items: int | None, page_
     if full is not None and (said is None or full < said):
         return full
     return None if said == GREATEST else said
+
+
+def _next_at(following: str | None, asked: str) -> str | None:
+    """Where a next page is that cannot be walked to: at another origin, or the page `itself`; None of one that can."""
+    if following is None or not asked:
+        return None
+    there = origin(following)
+    if there != origin(asked):
+        return there or "no URL"
+    return ITSELF if target(following) == target(asked) else None
 
 
 def _style(links: Mapping[str, str]) -> str:
