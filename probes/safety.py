@@ -190,12 +190,13 @@ def workers(twin: Twin, calls: int, odds: float) -> int:
     job, calls = calls, min(calls, MOST_REPLAYED)
     odds = _of_part(odds, calls / job)
     low, high = 0, int(min(twin.burst, calls, lasting))
+    middle = high  # where reservations bind it is as many as fit at one time
     while low < high:
-        middle = (low + high + 1) // 2
         if twin.workers_odds(middle, calls, twin.round_trip_s) <= odds:
             low = middle
         else:
             high = middle - 1
+        middle = (low + high + 1) // 2
     return low
 
 
