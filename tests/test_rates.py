@@ -257,6 +257,7 @@ def test_the_error_behind_an_interval(low: float, n: int, error: float) -> None:
     assert relative_error(Interval(10.0, low, 12.5, n)) == pytest.approx(error)
 
 
+@pytest.mark.untraced
 def test_workers_where_latency_binds(outflow: Estimate) -> None:
     """Where the server slows down, no more workers are told than the steady rate keeps busy, the round trip counted."""
     far = dataclasses.replace(outflow, spare_s=1.2)
@@ -286,6 +287,7 @@ class Fixed(Law):
         return np.array(costs), super().draw(rng, n)[1]
 
 
+@pytest.mark.untraced
 def test_workers_where_the_server_warmed_up() -> None:
     """Where the server's time drifts, no more workers are told than its quicker calls stand."""
     counts = {}
@@ -315,6 +317,7 @@ def test_a_rate_that_rests_on_an_unknown_outflow_is_not_told(outflow: Estimate) 
     assert (document["safe"], document["signs"][-1]) == (None, {"kind": "rate_unclear", "says": said})
 
 
+@pytest.mark.untraced
 def test_a_rate_that_may_be_anything_is_not_told(outflow: Estimate) -> None:
     """Of 6 calls whose costs are hundreds of times apart none of the rates they allow is told."""
     costs, times = np.array([0.2, 0.3, 0.2, 0.25, 150.0, 0.2]), np.array([0.3, 0.4, 0.35, 0.3, 0.3, 0.4])

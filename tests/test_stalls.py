@@ -57,6 +57,7 @@ def test_independent_calls_do_not_stand_still(family: str, jitter_s: float, seed
         assert (bound, stalling(told, bound)) == (None, None)
 
 
+@pytest.mark.untraced
 def test_dear_and_cheap_calls_in_turn_do_not_stand_still() -> None:
     """Six slow calls among eighteen quick ones, always in a row: each is held against its own kind."""
     world = World(BucketSettings(), LAW, seed=5)
