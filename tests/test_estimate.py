@@ -491,4 +491,6 @@ def test_calls_served_one_after_another_overlap_nowhere() -> None:
         now = free + 1.0
     one = found(seen)
     assert (one.regime, told_by(one)) == ("headers", ["high_water_mark"])
-    assert dict(one.signs)["no_overlap"].startswith("Calls wait 0.")
+    assert [kind for kind, _ in one.signs] == ["queueing"]
+    assert one.signs[0].says.startswith("Calls wait 0.")
+    assert one.signs[0].says.endswith("Too few were in the bucket together to show what one reserves: it and the safe rate are unknown.")
