@@ -25,9 +25,8 @@ RESTED = 0.1
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
 SPRINT_CALLS, SPRINT = 60, 0.9
-"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: does the server keep that pace? A
-queue shows in so many where it grows by a fifth of a second each second. Of a thousand of them one job in twenty meets a refusal, so that
-so few meet one in three hundred and fifty runs at most."""
+"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: a queue shows in so many where it
+grows by a fifth of a second each second, and at most one run in 350 meets a refusal by them, as does one job of a thousand in twenty."""
 LEAST_SPRINT, PART_TO_SPRINT = 40, 0.2
 """Of a small budget this part goes so, or so many calls."""
 LEAST_STEP, FASTER = 12, 2.5
@@ -94,6 +93,11 @@ class Pricing:
         """Judges the last step, after which nothing more was asked: a sign that cannot be checked any more counts where it is clear."""
         if not self._slowed(seen) and self._suspected is not None and self._slower(seen, SURE_AT_ONCE):
             self.slowed_at = self._suspected
+
+    @property
+    def sprinted(self) -> bool:
+        """Whether calls went at the rate that was to be recommended then."""
+        return self._step > len(STEPS)
 
     @property
     def pricing_s(self) -> float:

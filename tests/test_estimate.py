@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed, random_world, recorded
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, rate_document
+from probes.rates import rate_document
 
 Answers = Callable[[int, dict[str, Any]], dict[str, Any]]
 

@@ -12,13 +12,14 @@ import pytest
 from worlds import SELF, Law, World, observed, random_world, recorded
 
 from probes import rates
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Outcome
 from probes.prices import Prices
-from probes.rates import Bounds, mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
-from probes.safety import even_rate, workers
+from probes.rates import mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
+from probes.safety import BoundBy, even_rate, workers
 from probes.stats import Interval, student
 
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
@@ -131,6 +132,15 @@ def test_what_binds_where_the_bucket_does_not(bounds: Bounds, rate: dict[str, fl
     found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
     safe = valid(rate_document(found, SELF.name, 5, bounds))["safe"]
     assert (safe["rate_per_s"], safe["bound_by"]) == (rate, bound_by)
+
+
+def test_no_rate_is_recommended_far_above_a_pace_that_was_kept() -> None:
+    """Where the recommended rate was to be tried `low` is at most a tenth faster than what was kept; the best estimate stays as it is."""
+    rate, bound = Interval(20.0, 18.0, 22.0, 400), BoundBy.RESERVATIONS
+    low = Bounds(tried_at=15.0).applied(rate, bound)[0]
+    assert low is not None
+    assert (low.value, round(low.low, 9), low.high) == (20.0, 16.5, 22.0)
+    assert Bounds(tried_at=17.0).applied(rate, bound) == Bounds(steady_at=5.0).applied(rate, bound) == (rate, bound)
 
 
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:

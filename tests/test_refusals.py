@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from worlds import SELF, Law, World, random_world
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
-from probes.rates import Bounds
 from probes.safety import even_rate
 from probes.scenarios import Options, scenario
 from probes.search.ratio_rates import drawn, least_off, refusal_document, steady_rate

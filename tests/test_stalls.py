@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from worlds import SELF, Law, World, observed, random_world
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import Step
-from probes.rates import Bounds, rate_document
+from probes.rates import rate_document
 from probes.signatures import Sign
 from probes.stalls import _stood_s, piled_rate, stalling
 

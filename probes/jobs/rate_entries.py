@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probes.bounds import Bounds
 from probes.calls import Call
 from probes.config import Instance
 from probes.design import Design
@@ -18,7 +19,7 @@ from probes.jobs.calls import shares_of
 from probes.jobs.rate_asking import Measured
 from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, mix_document, rate_document, untried
+from probes.rates import mix_document, rate_document, untried
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime, Sign
@@ -98,8 +99,9 @@ def _by_headers(found: Estimate, design: Design, probed: Sequence[Observation], 
     """What the bucket behind the headers allows, and the signs of a pace that nobody tried or of calls that stood still together."""
     piles_at = piled_rate(found, design.steps, probed)
     bounds = dataclasses.replace(job.bounds, piles_at=piles_at)
-    mix = [mix_document(found, job.shares, job.total, bounds)] if job.mixed else []
-    documents = [rate_document(found, name, job.total, bounds) for name in job.shares] + mix
+    tried = dataclasses.replace(bounds, tried_at=bounds.steady_at if design.sprinted else None)  # by all calls of the job in turn
+    mix = [mix_document(found, job.shares, job.total, tried)] if job.mixed else []
+    documents = [rate_document(found, name, job.total, bounds if mix else tried) for name in job.shares] + mix
     documents = [told_under_a_ceiling(document, probed, job.total, bounds) for document in documents]
     for document in documents:
         signs = untried(document, bounds.steady_at), stalling(document, piles_at)
