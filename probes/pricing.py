@@ -13,15 +13,12 @@ from probes.estimate import Estimate
 from probes.mixture import mixture, pooled_twin
 from probes.observation import Observation
 from probes.rates import safe_rate
+from probes.rounds import MARGIN, RESTED, elapsed_s, floor_of, rest_s
 from probes.safety import USUAL_JOB, even_rate
 from probes.signatures import usual_s
-from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, queueing, slowed
+from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, lining_up, queueing, slowed
 from probes.twin import Twin
 
-MARGIN = 0.2
-"""Share of the mark that stays free in every forecast."""
-RESTED = 0.1
-"""Share of the mark down to which the level may fall before the next round."""
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
 SPRINT_CALLS, SPRINT = 60, 0.9
@@ -182,7 +179,8 @@ class Pricing:
         if self._step > len(STEPS) + 1 or left < LEAST_STEP or twin is None or prices is None:
             return None
         if self._step > len(STEPS):
-            rate = math.sqrt(self.steps[-2].rate_per_s * self.steps[-1].rate_per_s)
+            last = self.steps[-1].rate_per_s
+            rate = math.sqrt(last * max((step.rate_per_s for step in self.steps if step.rate_per_s < last), default=last))
             return self._evenly(rate, max(1, self._in_time(rate, left, self.longest_s - elapsed_s(seen))), found, seen)
         answer = safe_rate(twin, found, prices, self.job)
         if answer is None:
@@ -244,7 +242,9 @@ class Pricing:
         again = seen[self._control : self._control + CONTROL_CALLS] if self._control else ()
         lone = least_overlapped(seen[: self.steps[-1].first])  # where threads are few the first calls, made together, waited as well
         longer = slowed(before, late, sure, again) or (len(lone) >= LEAST_STEP and slowed(lone, late, sure, again))
-        return longer or climbing(self.made(-1, seen), sure, again) or queueing(before, self._but_the_first(2, seen))
+        alike = [self.made(n, seen) for n, step in enumerate(self.steps) if step.rate_per_s == self.steps[-1].rate_per_s]
+        waits = queueing(before, self._but_the_first(2, seen)) or lining_up(alike[-1])
+        return longer or waits or climbing(alike, sure, again)
 
     def made(self, n: int, seen: Sequence[Observation]) -> Sequence[Observation]:
         """The calls of step `n`, without those that were made alone again after it."""
@@ -265,35 +265,4 @@ class Pricing:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""
         picked = tuple((offset, self.calls[(self._turn + n) % len(self.calls)]) for n, offset in enumerate(offsets))
         self._turn += len(offsets)
-        return Round(picked, rest_s(found, seen), _floor(found))
-
-
-def _floor(found: Estimate | None) -> float | None:
-    """Remaining below which a round stops, None while the bucket is not known: a part of the mark.
-
-    Where a call was seen to pay more than it reserves, room for one more of the dearest.
-    """
-    if found is None or found.fit is None:
-        return None
-    bucket = found.fit.bucket
-    dearest = max((float(prices.costs.max()) for prices in found.prices.values() if prices.n), default=0.0)
-    dear = dearest + bucket.up_front_cost if dearest > bucket.up_front_cost else 0.0
-    return max(MARGIN / 3 * bucket.high_water_mark, min(dear, (1.0 - 2.0 * RESTED) * bucket.high_water_mark))
-
-
-def rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
-    """Seconds until the level is down to a tenth of the mark; 0.05 when it is there."""
-    if found is None or found.fit is None:
-        return 0.05 if len(seen) < 2 else 0.3
-    bucket = found.fit.bucket
-    last = max((o for o in seen if o.remaining is not None), key=lambda o: o.received_s or 0.0, default=None)
-    level = bucket.high_water_mark - (last.remaining or 0.0) if last is not None else 0.0
-    excess = level - RESTED * bucket.high_water_mark
-    return min(60.0, 0.05 + max(0.0, excess) / max(bucket.outflow_per_s, 0.5)) if excess > 0.0 else 0.05
-
-
-def elapsed_s(seen: Sequence[Observation]) -> float:
-    """Seconds from the first sending to the last answer."""
-    ends = [o.received_s for o in seen if o.received_s is not None]
-    starts = [o.sent_s for o in seen if o.sent_s is not None]
-    return max(ends) - min(starts) if ends and starts else 0.0
+        return Round(picked, rest_s(found, seen), floor_of(found))

@@ -31,7 +31,7 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
         5,
         frozenset(
             "fit overlaps signatures doubts prices mixture twin safety bounds estimate rates resting windows changes slowing".split()
-            + "design search levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold spells".split()
+            + "design rounds search levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold spells".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),

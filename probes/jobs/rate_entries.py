@@ -23,7 +23,7 @@ from probes.rates import mix_document, rate_document, untried
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime, Sign
-from probes.slowing import FEWEST_CLIMBING, served_per_s
+from probes.slowing import FEWEST_CLIMBING, lining_up, served_per_s
 from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document, with_unanswered
 from probes.wording import plural
@@ -33,6 +33,8 @@ FINAL = frozenset({"no_answer", "wrong_dialect"})
 
 BELOW_SERVED = 0.95
 """So much of what a server answered while calls piled up is kept: at all of it they never stop to wait."""
+WAITING = 0.85
+"""The same of what it answered while calls waited in front of it, a number that so few calls tell to a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,17 @@ def documents_of(
 def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None:
     """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not.
 
-    One that was cut short after few calls shows no pace.
+    One that was cut short after few calls shows no pace. Where calls wait in front of the server it serves as many as ever.
     """
-    whole = [s for n, s in enumerate(design.steps) if len(design.made(n, probed)) >= min(s.calls, FEWEST_CLIMBING)]
-    kept = max((s.rate_per_s for s in whole if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
-    slow = [n for n, s in enumerate(design.steps) if s.rate_per_s == design.slowed_at]
-    served = served_per_s(design.made(slow[0], probed)) if slow else None
-    return kept if kept is None or served is None else min(kept, BELOW_SERVED * served)
+    steps = [design.made(n, probed) for n in range(len(design.steps))]
+    enough = min(FEWEST_CLIMBING, max(map(len, steps), default=0))
+    rates = [step.rate_per_s for step, made in zip(design.steps, steps, strict=True) if len(made) >= min(step.calls, enough)]
+    kept = max((rate for rate in rates if design.slowed_at is None or rate < design.slowed_at), default=None)
+    slow = [made for step, made in zip(design.steps, steps, strict=True) if step.rate_per_s == design.slowed_at]
+    served = served_per_s(slow[0]) if slow else None
+    if kept is None or served is None:
+        return kept
+    return max(kept, WAITING * served) if lining_up(slow[0]) else min(kept, BELOW_SERVED * served)
 
 
 def _entries(measured: Measured, seen: Sequence[Observation], probed: Sequence[Observation], job: _Job) -> list[dict[str, Any]]:
