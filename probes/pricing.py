@@ -14,13 +14,16 @@ from probes.mixture import mixture, pooled_twin
 from probes.observation import Observation
 from probes.rates import safe_rate
 from probes.rounds import MARGIN, RESTED, elapsed_s, floor_of, rest_s
-from probes.safety import USUAL_JOB, even_rate
+from probes.safety import ODDS, USUAL_JOB, even_rate
 from probes.signatures import usual_s
 from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, lining_up, queueing, slowed
 from probes.twin import Twin
 
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
+BEYOND_JOB = 2.0
+"""The same share of no more than this times what the whole job may do: a step's few calls might all come at once where many fit, which no
+server that is slow should be asked, and a pace far above the job's tells it nothing."""
 SPRINT_CALLS, SPRINT = 60, 0.9
 """Calls that go at the very rate that will be recommended, where less than this part of it was tried: a queue shows in so many where it
 grows by a fifth of a second each second, and at most one run in 350 meets a refusal by them, as does one job of a thousand in twenty."""
@@ -215,6 +218,7 @@ class Pricing:
         bucket = twin.bucket
         cautious = twin.scaled(cost=1.1, high_water_mark=(1.0 - MARGIN - RESTED) * bucket.high_water_mark)
         safe = even_rate(cautious, max(calls, 20), 0.02, replicas=300) if cautious.burst >= 1 else 0.0
+        safe = min(safe, BEYOND_JOB * even_rate(twin, self.job, ODDS, replicas=300))
         ceilings = [safe * share, self._ceiling_per_s]
         if self.max_in_flight is not None:
             ceilings.append(self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) * share)

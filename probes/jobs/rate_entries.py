@@ -78,8 +78,9 @@ def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None
     kept = max((rate for rate in rates if design.slowed_at is None or rate < design.slowed_at), default=None)
     slow = [made for step, made in zip(design.steps, steps, strict=True) if step.rate_per_s == design.slowed_at]
     served = served_per_s(slow[0]) if slow else None
-    if kept is None or served is None:
+    if design.slowed_at is None or served is None:
         return kept
+    kept = design.slowed_at / 2.0 if kept is None else kept
     return max(kept, WAITING * served) if lining_up(slow[0]) else min(kept, BELOW_SERVED * served)
 
 
