@@ -149,7 +149,7 @@ class Design(Pricing):
         in_flight = max(1, min(self._room(found, 9), leaked + (2 if first else 3)))
         gap = max(time_s / in_flight, 1.0 / self.max_rate if self.max_rate else 0.0)
         most = max(4, min(left, TRAIN_CALLS, int(TRAIN_S / gap) + 1))
-        return self._round([n * gap for n in range(self._affordable(most, gap, found))], found, seen)
+        return self._in_a_row([n * gap for n in range(self._affordable(most, gap, found))], found, seen)
 
     def _affordable(self, calls: int, gap: float, found: Estimate) -> int:
         """How many calls of a train keep the forecast level below the margin: reservations in flight plus what costs leave behind."""

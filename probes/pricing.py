@@ -13,7 +13,7 @@ from probes.estimate import Estimate
 from probes.mixture import mixture, pooled_twin
 from probes.observation import Observation
 from probes.rates import safe_rate
-from probes.rounds import MARGIN, RESTED, elapsed_s, floor_of, rest_s
+from probes.rounds import MARGIN, RESTED, elapsed_s, floor_of, most_in_flight_of, rest_s
 from probes.safety import ODDS, USUAL_JOB, even_rate
 from probes.signatures import usual_s
 from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, lining_up, queueing, slowed
@@ -194,7 +194,7 @@ class Pricing:
         rate = self.steps[-1].rate_per_s if rate * SPRINT < tried else rate
         asked = self._evenly(rate, min(left, self._to_sprint), found, seen)
         below = max(asked.stop_below or 0.0, twin.underway(rate))
-        return replace(asked, stop_below=below, most_in_flight=twin.most_in_flight)
+        return replace(asked, stop_below=below)
 
     def _in_time(self, rate: float, calls: int, seconds: float) -> int:
         """So many of `calls` as go evenly in `seconds`."""
@@ -205,10 +205,11 @@ class Pricing:
     def _evenly(self, rate: float, calls: int, found: Estimate, seen: Sequence[Observation]) -> Round:
         self._step += 1
         self.steps.append(Step(rate, len(seen), calls))
-        asked, twin = self._round([n / rate for n in range(calls)], found, seen), pooled_twin(found)
+        asked, twin = self._in_a_row([n / rate for n in range(calls)], found, seen), pooled_twin(found)
         if twin is None or asked.stop_below is None:
             return asked
-        return replace(asked, stop_below=max(asked.stop_below, min(MARGIN * twin.bucket.high_water_mark, twin.underway(rate))))
+        below = max(asked.stop_below, min(MARGIN * twin.bucket.high_water_mark, twin.underway(rate)))
+        return replace(asked, stop_below=below)
 
     def _step_rate(self, twin: Twin, share: float, calls: int) -> float:
         """`share` of the rate that keeps the margin, should calls be dearer than seen so far.
@@ -264,6 +265,10 @@ class Pricing:
         step = self.steps[-1]
         end = self._control if self._controlled == len(self.steps) else len(seen)
         return seen[max(self.steps[0].first, min(step.first + step.calls // part, end - LEAST_JUDGED)) : end]
+
+    def _in_a_row(self, offsets: Sequence[float], found: Estimate, seen: Sequence[Observation]) -> Round:
+        """Calls one after another, which end where more are on their way than fit."""
+        return replace(self._round(offsets, found, seen), most_in_flight=most_in_flight_of(found))
 
     def _round(self, offsets: Sequence[float], found: Estimate | None, seen: Sequence[Observation]) -> Round:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+
+import numpy as np
 
 from probes.estimate import Estimate
 from probes.observation import Observation
@@ -42,3 +45,15 @@ def elapsed_s(seen: Sequence[Observation]) -> float:
     ends = [o.received_s for o in seen if o.received_s is not None]
     starts = [o.sent_s for o in seen if o.sent_s is not None]
     return max(ends) - min(starts) if ends and starts else 0.0
+
+
+def most_in_flight_of(found: Estimate | None) -> int | None:
+    """Calls on their way from which none more is sent, None while the bucket is not known: where a queue grows behind it headers come late.
+
+    As many as it holds, and those whose reservations leak while a call usually takes.
+    """
+    if found is None or found.fit is None or not found.determined:
+        return None
+    bucket, times = found.fit.bucket, [prices.times_s for prices in found.prices.values() if prices.n]
+    leaked = bucket.outflow_per_s * float(np.mean(np.concatenate(times))) if times else 0.0
+    return max(1, math.ceil((bucket.high_water_mark + leaked) / bucket.up_front_cost) - 1)

@@ -81,12 +81,6 @@ class Twin:
         """Calls that may be sent at one instant from rest: ceil(mark / reservation) - 1."""
         return self.bucket.burst
 
-    @property
-    def most_in_flight(self) -> int:
-        """Calls on their way at most of an even job that is not refused: what leaks while one takes its mean time makes room as well."""
-        leaked = self.bucket.outflow_per_s * self.mean_time_s
-        return max(1, math.ceil((self.bucket.high_water_mark + leaked) / self.bucket.up_front_cost) - 1)
-
     def underway(self, rate_per_s: float) -> float:
         """Units for one more call and those on their way when its header comes, should the server be slower than it was."""
         return self.bucket.up_front_cost * (1.0 + rate_per_s * self.round_trip_s)

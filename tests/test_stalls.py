@@ -33,7 +33,7 @@ def asked(world: World) -> tuple[float | None, dict[str, Any]]:
 
 @pytest.mark.untraced
 @pytest.mark.slow
-@pytest.mark.parametrize(("seed", "stands", "true"), [(500300, (10.0, 1.0), 7.96), (3, (30.0, 2.0), 4.61)])
+@pytest.mark.parametrize(("seed", "stands", "true"), [(500300, (10.0, 1.0), 7.96), (653003, (30.0, 2.0), 4.61)])
 def test_a_lock_bounds_the_rate(seed: int, stands: tuple[float, float], true: float) -> None:
     """A lock every 10 or 30 s, default bucket: the best estimate is within a third of the true rate and `low` below it; else 19/s."""
     bound, told = asked(World(BucketSettings(), LAW, rtt_s=0.06, seed=seed, stands=stands))
@@ -46,6 +46,15 @@ def test_a_lock_bounds_the_rate(seed: int, stands: tuple[float, float], true: fl
     assert sign is not None
     assert sign.kind == "stalls"
     assert safe["in_flight"] == 11
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(("seed", "budget"), [(653002, 200), (653000, 400), (653001, 400)])
+def test_a_lock_lets_no_call_be_refused_while_it_is_asked(seed: int, budget: int) -> None:
+    """A lock of 2 s holds all headers back while calls come: steps end where as many are on their way as fit; else up to 9 were refused."""
+    world = World(BucketSettings(), LAW, rtt_s=0.06, seed=seed, stands=(30.0, 2.0))
+    world.carry_out(Design((SELF,), budget))
+    assert world.refused == 0
 
 
 @pytest.mark.untraced
