@@ -265,7 +265,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
         assert (told["requests"], told["stopped_by"], told["why"]) == (len(seen["arrivals"]), "interrupted", "It was interrupted.")
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, drawing: None) -> None:
     """`probes load --json`: one document on stdout by the schema; a guard's stop exits 4 with its sentence; the run folder has a report."""
     words = ("--rate", "40", "--for", "10s", "--call", "GET /a", "--call", "GET /b?c=1", "--json")
     with running(status_from=(30, 503)) as server, command(tmp_path, server, *words) as process:
@@ -283,6 +283,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert manifest["loads"] == [{"instance": "sim", **document}]
     report = json.loads((tmp_path / document["run"] / "report.json").read_text())
     assert [(one["kind"], one["severity"]) for one in report["findings"]] == [("server_errors", "warning")]
+    assert (tmp_path / document["run"] / "charts" / "latency.png").is_file()
 
 
 def test_credentials_that_are_refused(tmp_path: Path) -> None:

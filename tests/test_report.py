@@ -312,8 +312,9 @@ def test_the_whole_markdown(tmp_path: Path) -> None:
 
 
 @pytest.mark.untraced
-def test_files_of_every_format(full: Run) -> None:
+def test_files_of_every_format(tmp_path: Path) -> None:
     """Each format writes its file, csv one for each table, charts are PNG; JSON is the document."""
+    full = full_run(tmp_path, ("beta",))
     paths = report.write(full, report.FORMATS)
     names = {str(path.relative_to(full.folder)) for path in paths}
     assert {

@@ -32,7 +32,7 @@ def seen(place: Path, level: Callable[[float], float]) -> list[Observation]:
         return httpx.Response(
             429 if filled >= 600.0 else 200,
             json={"id": 1},
-            headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05"},
+            headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05", "X-Runtime": "0.1"},
         )
 
     async def all_of_it() -> None:
