@@ -62,11 +62,15 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def test_the_document_keeps_its_schema(told: dict[str, Any], full: Run) -> None:
-    """`probes.report/1`, the manifest and every line are as their published schemas say."""
+    """`probes.report/1`, the manifest and a line of every kind are as their published schemas say."""
     jsonschema.validate(json.loads(json.dumps(told)), schema("report"))
     jsonschema.validate(full.manifest, schema("run"))
     line = jsonschema.Draft202012Validator(schema("observation"))
-    for observation in full.observations():
+    shapes = {
+        (o.scenario, o.outcome, *sorted(o.facts), *(key for key, value in o.facts.items() if value is None)): o for o in full.observations()
+    }
+    assert {key[0] for key in shapes} == {"latency", "throttling", "pagination", "load"}
+    for observation in shapes.values():
         line.validate(json.loads(observation.line()))
 
 
@@ -175,7 +179,7 @@ def test_rates_are_inferred_where_no_job_noted_them(tmp_path: Path) -> None:
 
 def test_half_a_run(tmp_path: Path, full: Run) -> None:
     """Killed in the middle of a line, with a manifest that says nothing of an end: everything until then is told, and that it ended so."""
-    half = made(tmp_path)
+    half = made(tmp_path, rates=[])
     data = (full.folder / "observations.jsonl").read_bytes()
     (half.folder / "observations.jsonl").write_bytes(data[: len(data) // 4])
     told = report.document(half)
