@@ -158,7 +158,7 @@ def test_many_observations_stay_small(tmp_path: Path) -> None:
     """5,000 calls: lines are thinned, the scatter is a picture inside the SVG, the level keeps its lowest point."""
     run = made(tmp_path, "beta")
     source = random.Random(3)
-    lowest = 3_371
+    lowest = 3_370
     run.append_lines(
         observed(
             "beta",

@@ -192,6 +192,27 @@ def test_refused_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert "error    test: test refused the token" in told.out
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "latency", "-i", "a"),
+        ("compare", "-i", "a", "-i", "b", "--repeat", "8"),
+        ("rate", "-i", "a"),
+        ("fetch", "/api/v1/courses", "-i", "a"),
+        ("roster", "-i", "a", "--course", "1"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_run_of_refused_credentials_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Whichever command ends with 5: its manifest says that it failed, in the sentence that a person is told."""
+    with Refusing() as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        configured(tmp_path, monkeypatch, a={"url": server.url, "token": "t"}, b={"url": url, "token": "t"})
+        ended = command(tmp_path, *words, "--quiet")
+    assert ended.code == 5
+    assert ended.run.manifest["ended"] == f"failed: {ended.err.removeprefix('probes: ').rstrip()}"
+
+
 def test_ceiling_gives_exit_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A guard ends the command with 4 after it told what it has; the manifest says which."""
     with Server() as server:
