@@ -353,7 +353,7 @@ def test_budget_headers_of_another_dialect(own: str, says: dict[str, str], whose
         ("canvas", {"x-rate-limit-remaining": "9" * 50 + "x"}, "X-Rate-Limit-Remaining: " + "9" * 40),
         ("github", {"x-ratelimit-remaining": "many"}, "X-RateLimit-Remaining: many"),
         ("canvas", {"x-rate-limit-remaining": "600.0"}, None),
-        ("ietf", {"x-rate-limit-remaining": "600"}, None),
+        ("canvas", {"x-rate-limit-user-remaining": "600"}, None),
         ("canvas", {"x-rate-limit-limit": "?"}, None),
     ],
 )

@@ -16,7 +16,7 @@ from probes.config import Instance
 from probes.jobs import rate as job
 from probes.jobs.session import Settings
 from probes.runs import Run
-from probes.signatures import unread_header
+from probes.signatures import regime_of, unread_header
 
 CALL = Call("GET", "/api/v1/users/self")
 
@@ -37,6 +37,8 @@ def test_a_header_that_most_answers_carry() -> None:
     assert unread_header([bare, odd]) == "X-Rate-Limit-Remaining is no number ('600,0') on 1 of 2 answers"
     assert unread_header([bare, bare, odd]) is None
     assert unread_header([bare]) is None
+    says = "X-Rate-Limit-Remaining is no number ('600,0') on 3 of 3 answers: the level cannot be read."
+    assert regime_of([odd] * 3, []) == ("unthrottled", (("unread_headers", says),))
 
 
 @pytest.mark.untraced
