@@ -111,7 +111,7 @@ def test_told_line() -> None:
 
 def test_run_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawing: None) -> None:
     """Data on stdout: the report document; talk on stderr: the budget first. Every request sent has its line, the report pictures."""
-    with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1"}) as server:
+    with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1", "X-Runtime": "0.005"}) as server:
         configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
         ended = command(tmp_path, "run", "reach", "latency", "throttling", "pagination", "-i", "test", "--repeat", "10", "--json")
     assert ended.code == 0, ended.err
