@@ -19,8 +19,9 @@ from probes.endings import headers_stopped, maintained
 from probes.estimate import Estimate, estimate
 from probes.mixture import pooled_twin
 from probes.observation import Observation, Outcome
-from probes.pricing import MARGIN, Pricing, elapsed_s
+from probes.pricing import Pricing
 from probes.resting import draining_s, since_rest
+from probes.rounds import MARGIN, elapsed_s
 from probes.search.probing import failing
 from probes.signatures import LONG_S, Regime, usual_s
 from probes.windows import ENOUGH_CALLS

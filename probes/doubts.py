@@ -194,8 +194,9 @@ def _signs_of_fit(fitted: Fit | None, touches: Sequence[Touch], seen: Sequence[O
     if others is not None and not (others.kind == "shared_token" and missing is not None):
         yield others
     if fitted is not None and (not math.isfinite(fitted.errors[1]) or (_explains(fitted) and not fitted.checked)):
-        waited_s = queued_s(seen)
-        yield Sign("no_overlap", no_overlap(fitted, touches) if waited_s is None else _apart(waited_s))
+        why = _unreserved(fitted, touches, seen)
+        if others is None or others.kind != why.kind:
+            yield why
     if fitted is not None and not fitted.bucket.floor_after_leak and queued_s(seen) is None and delayed(seen) is None:
         yield Sign("older_script", "The bucket swallows a reservation after an idle spell: this is the older throttle script.")
     if missing is not None:
@@ -252,9 +253,12 @@ def _queues(waited_s: float) -> str:
     )
 
 
-def _apart(waited_s: float) -> str:
-    """Why the reservation is unknown where calls sent together were served one after another."""
-    return f"{_queues(waited_s)} Too few were in the bucket together to show what one reserves: it and the safe rate are unknown."
+def _unreserved(fitted: Fit, touches: Sequence[Touch], seen: Sequence[Observation]) -> Sign:
+    """Why the reservation is unknown; also where calls sent together were served one after another."""
+    if (waited_s := queued_s(seen)) is None:
+        return Sign("no_overlap", no_overlap(fitted, touches))
+    said = "Too few were in the bucket together to show what one reserves: it and the safe rate are unknown."
+    return Sign("queueing", f"{_queues(waited_s)} {said}")
 
 
 def _bare_at_the_end(touches: Sequence[Touch]) -> int:

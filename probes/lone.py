@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+from probes.bounds import Bounds
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds
 from probes.safety import BoundBy, Safe
 from probes.signatures import Sign
 from probes.stats import Interval

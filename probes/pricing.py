@@ -13,21 +13,20 @@ from probes.estimate import Estimate
 from probes.mixture import mixture, pooled_twin
 from probes.observation import Observation
 from probes.rates import safe_rate
-from probes.safety import USUAL_JOB, even_rate
+from probes.rounds import MARGIN, RESTED, elapsed_s, floor_of, rest_s
+from probes.safety import ODDS, USUAL_JOB, even_rate
 from probes.signatures import usual_s
-from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, queueing, slowed
+from probes.slowing import SURE, SURE_AT_ONCE, climbing, least_overlapped, lining_up, queueing, slowed
 from probes.twin import Twin
 
-MARGIN = 0.2
-"""Share of the mark that stays free in every forecast."""
-RESTED = 0.1
-"""Share of the mark down to which the level may fall before the next round."""
 STEPS = ((0.25, 0.10), (0.4, 0.12), (0.55, 0.15), (0.7, 0.2), (0.85, 1.0))
 """Pricing: (share of the rate that is safe for so many calls, share of the calls that are there for pricing)."""
+BEYOND_JOB = 2.0
+"""The same share of no more than this times what the whole job may do: a step's few calls might all come at once where many fit, which no
+server that is slow should be asked, and a pace far above the job's tells it nothing."""
 SPRINT_CALLS, SPRINT = 60, 0.9
-"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: does the server keep that pace? A
-queue shows in so many where it grows by a fifth of a second each second. Of a thousand of them one job in twenty meets a refusal, so that
-so few meet one in three hundred and fifty runs at most."""
+"""Calls that go at the very rate that will be recommended, where less than this part of it was tried: a queue shows in so many where it
+grows by a fifth of a second each second, and at most one run in 350 meets a refusal by them, as does one job of a thousand in twenty."""
 LEAST_SPRINT, PART_TO_SPRINT = 40, 0.2
 """Of a small budget this part goes so, or so many calls."""
 LEAST_STEP, FASTER = 12, 2.5
@@ -94,6 +93,11 @@ class Pricing:
         """Judges the last step, after which nothing more was asked: a sign that cannot be checked any more counts where it is clear."""
         if not self._slowed(seen) and self._suspected is not None and self._slower(seen, SURE_AT_ONCE):
             self.slowed_at = self._suspected
+
+    @property
+    def sprinted(self) -> bool:
+        """Whether calls went at the rate that was to be recommended then."""
+        return self._step > len(STEPS)
 
     @property
     def pricing_s(self) -> float:
@@ -178,7 +182,8 @@ class Pricing:
         if self._step > len(STEPS) + 1 or left < LEAST_STEP or twin is None or prices is None:
             return None
         if self._step > len(STEPS):
-            rate = math.sqrt(self.steps[-2].rate_per_s * self.steps[-1].rate_per_s)
+            last = self.steps[-1].rate_per_s
+            rate = math.sqrt(last * max((step.rate_per_s for step in self.steps if step.rate_per_s < last), default=last))
             return self._evenly(rate, max(1, self._in_time(rate, left, self.longest_s - elapsed_s(seen))), found, seen)
         answer = safe_rate(twin, found, prices, self.job)
         if answer is None:
@@ -213,6 +218,7 @@ class Pricing:
         bucket = twin.bucket
         cautious = twin.scaled(cost=1.1, high_water_mark=(1.0 - MARGIN - RESTED) * bucket.high_water_mark)
         safe = even_rate(cautious, max(calls, 20), 0.02, replicas=300) if cautious.burst >= 1 else 0.0
+        safe = min(safe, BEYOND_JOB * even_rate(twin, self.job, ODDS, replicas=300))
         ceilings = [safe * share, self._ceiling_per_s]
         if self.max_in_flight is not None:
             ceilings.append(self.max_in_flight / (twin.mean_time_s + twin.round_trip_s) * share)
@@ -240,7 +246,9 @@ class Pricing:
         again = seen[self._control : self._control + CONTROL_CALLS] if self._control else ()
         lone = least_overlapped(seen[: self.steps[-1].first])  # where threads are few the first calls, made together, waited as well
         longer = slowed(before, late, sure, again) or (len(lone) >= LEAST_STEP and slowed(lone, late, sure, again))
-        return longer or climbing(self.made(-1, seen), sure, again) or queueing(before, self._but_the_first(2, seen))
+        alike = [self.made(n, seen) for n, step in enumerate(self.steps) if step.rate_per_s == self.steps[-1].rate_per_s]
+        waits = queueing(before, self._but_the_first(2, seen)) or lining_up(alike[-1])
+        return longer or waits or climbing(alike, sure, again)
 
     def made(self, n: int, seen: Sequence[Observation]) -> Sequence[Observation]:
         """The calls of step `n`, without those that were made alone again after it."""
@@ -261,35 +269,4 @@ class Pricing:
         """The calls in turn at these offsets, after as long a rest as brings the level down to a tenth of the mark."""
         picked = tuple((offset, self.calls[(self._turn + n) % len(self.calls)]) for n, offset in enumerate(offsets))
         self._turn += len(offsets)
-        return Round(picked, rest_s(found, seen), _floor(found))
-
-
-def _floor(found: Estimate | None) -> float | None:
-    """Remaining below which a round stops, None while the bucket is not known: a part of the mark.
-
-    Where a call was seen to pay more than it reserves, room for one more of the dearest.
-    """
-    if found is None or found.fit is None:
-        return None
-    bucket = found.fit.bucket
-    dearest = max((float(prices.costs.max()) for prices in found.prices.values() if prices.n), default=0.0)
-    dear = dearest + bucket.up_front_cost if dearest > bucket.up_front_cost else 0.0
-    return max(MARGIN / 3 * bucket.high_water_mark, min(dear, (1.0 - 2.0 * RESTED) * bucket.high_water_mark))
-
-
-def rest_s(found: Estimate | None, seen: Sequence[Observation]) -> float:
-    """Seconds until the level is down to a tenth of the mark; 0.05 when it is there."""
-    if found is None or found.fit is None:
-        return 0.05 if len(seen) < 2 else 0.3
-    bucket = found.fit.bucket
-    last = max((o for o in seen if o.remaining is not None), key=lambda o: o.received_s or 0.0, default=None)
-    level = bucket.high_water_mark - (last.remaining or 0.0) if last is not None else 0.0
-    excess = level - RESTED * bucket.high_water_mark
-    return min(60.0, 0.05 + max(0.0, excess) / max(bucket.outflow_per_s, 0.5)) if excess > 0.0 else 0.05
-
-
-def elapsed_s(seen: Sequence[Observation]) -> float:
-    """Seconds from the first sending to the last answer."""
-    ends = [o.received_s for o in seen if o.received_s is not None]
-    starts = [o.sent_s for o in seen if o.sent_s is not None]
-    return max(ends) - min(starts) if ends and starts else 0.0
+        return Round(picked, rest_s(found, seen), floor_of(found))

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from probes.bounds import Bounds
 from probes.estimate import Estimate, estimate
 from probes.foreign import foreign_budget
 from probes.mixture import mixture
@@ -43,41 +43,6 @@ UNSEEN_TAIL = 2.0
 """The same where a tail falls like a power: of 20 random buckets with such calls a third was outside the usual interval."""
 UNSEEN_ALONE = 1.4
 """The same where two calls at one time are refused: there the rate rests on the longest call of the whole job."""
-PILED = 0.75
-"""Of the rate at which what piled up once just fills the bucket so much is recommended: another time calls may stand still for longer."""
-CLEARLY = 0.75
-"""Where the server was seen to slow down calls pile up as well: only clearly below that rate it is another thing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """What bounds a rate besides the bucket: the instance's own ceilings and the rate at which the server slowed down.
-
-    None where there is none; `steady_at` is the highest rate at which the server was seen not to slow down, `piles_at` the one at which
-    calls that stand still together fill the bucket; all in requests/s.
-    """
-
-    max_rate: float | None = None
-    max_in_flight: int | None = None
-    slowed_at: float | None = None
-    steady_at: float | None = None
-    piles_at: float | None = None
-
-    def with_flight(self, seconds: float) -> Bounds:
-        """The same with the rate that `max_in_flight` calls of so many seconds come to, where that is the lower ceiling."""
-        if self.max_in_flight is None or seconds <= 0.0:
-            return self
-        return replace(self, max_rate=min(self.max_rate or math.inf, self.max_in_flight / seconds))
-
-    def workers(self, most: int, flight_s: float) -> int:
-        """`most` workers without pause, whose calls take so many seconds, or as many as keep the ceilings."""
-        kept = math.inf if self.max_rate is None else math.floor(self.max_rate * flight_s + 1e-6)
-        return int(min(most, kept, self.max_in_flight or math.inf))
-
-    def burst(self, most: int) -> int:
-        """`most` calls at one instant, or as many as keep the ceilings."""
-        kept = math.inf if self.max_rate is None else max(1, int(self.max_rate))
-        return int(min(most, kept, self.max_in_flight or math.inf))
 
 
 def rate_document(found: Estimate, call: str, job_calls: int = USUAL_JOB, bounds: Bounds | None = None) -> dict[str, Any]:
@@ -200,7 +165,7 @@ def _safe(found: Estimate, twin: Twin | None, prices: Prices | None, job_calls: 
     if answer is not None and (unclear := _unclear(found, *answer)) is not None:
         return None, (Sign("rate_unclear", unclear),)
     rate, bound = (None, BoundBy.RESERVATIONS) if answer is None else (answer[0], _bound_by(answer[1]))
-    rate, bound = _bounded(rate, bound, bounds.with_flight(twin.mean_time_s + twin.round_trip_s))
+    rate, bound = bounds.with_flight(twin.mean_time_s + twin.round_trip_s).applied(rate, bound)
     in_flight = workers(twin, job_calls, ODDS)
     if found.shows("server_time_drifts"):
         in_flight = min(in_flight, workers(twin.scaled(time=_quickest(prices)), job_calls, ODDS))
@@ -226,7 +191,7 @@ def _lasting(window: Window, job_calls: int, bounds: Bounds) -> Safe | None:
     lasting = window.rate_per_s()
     if lasting is None:
         return None
-    rate, bound = _bounded(lasting, BoundBy.OUTFLOW, bounds.with_flight(window.flight_s))
+    rate, bound = bounds.with_flight(window.flight_s).applied(lasting, BoundBy.OUTFLOW)
     assert rate is not None
     together = min(int(window.left / window.per_call), window.together)  # more at one time were not tried
     return Safe(rate, min(int(rate.low * window.flight_s), together), together, bound, job_calls)
@@ -238,21 +203,6 @@ def _quickest(prices: Prices) -> float:
     parts = (times[:part], times[part:], times[-part:], times[:-part])
     before = 1.0 if prices.earlier is None else float(np.mean(prices.earlier.times_s) / np.mean(times))
     return min(1.0, before, *(float(np.mean(each) / np.mean(times)) for each in parts if len(each)))
-
-
-def _bounded(rate: Interval | None, bound: BoundBy, bounds: Bounds) -> tuple[Interval | None, BoundBy]:
-    """The rate under the server's own limits and the configured ceiling, and which of them binds."""
-    n = rate.n if rate else 0
-    if bounds.slowed_at is not None:
-        steady = bounds.steady_at or bounds.slowed_at / 2
-        if rate is None or steady < rate.low:
-            rate, bound = Interval(steady, steady, bounds.slowed_at, n), BoundBy.LATENCY
-    piled = math.inf if bounds.piles_at is None else bounds.piles_at * PILED
-    if piled < (math.inf if rate is None else rate.low * (CLEARLY if bound is BoundBy.LATENCY else 1.0)):
-        rate, bound = Interval(piled / PILED, piled, piled / PILED, n), BoundBy.RESERVATIONS
-    if bounds.max_rate is not None and (rate is None or bounds.max_rate < rate.low):
-        rate, bound = Interval.exactly(bounds.max_rate, n), BoundBy.CEILING
-    return rate, bound
 
 
 def _bound_by(slopes: Elasticities) -> BoundBy:

@@ -65,7 +65,7 @@ STEP = 0.06
 """By this share each input is changed to both sides to see how the rate depends on it."""
 BEYOND, SHORTEST_STEP, LONGEST_STEP = 1.3, 0.01, 1.0
 """A step that is to bracket the crossing goes so much further than that seems to be, and so far at least and at most (log rate)."""
-MOST_STEPS, TOLERANCE = 14, 1.5e-3
+MOST_STEPS, TOLERANCE = 14, 1e-3
 """Of the search for the crossing: steps at most, and how far below it, in logarithms of the rate, counts as there."""
 
 Point = tuple[float, float]
@@ -190,12 +190,13 @@ def workers(twin: Twin, calls: int, odds: float) -> int:
     job, calls = calls, min(calls, MOST_REPLAYED)
     odds = _of_part(odds, calls / job)
     low, high = 0, int(min(twin.burst, calls, lasting))
+    middle = high  # where reservations bind it is as many as fit at one time
     while low < high:
-        middle = (low + high + 1) // 2
         if twin.workers_odds(middle, calls, twin.round_trip_s) <= odds:
             low = middle
         else:
             high = middle - 1
+        middle = (low + high + 1) // 2
     return low
 
 

@@ -36,22 +36,50 @@ def slowed(alone: Sequence[Observation], late: Sequence[Observation], sure: floa
     return len(base) >= LEAST_ALONE and len(now) >= LEAST_LATE and _clearly_slower(base, now, sure)
 
 
-def climbing(step: Sequence[Observation], sure: float, again: Sequence[Observation] = ()) -> bool:
-    """Whether the calls of one `step` take ever longer, as a queue grows where more come than are served; beyond `sure` standard errors.
+def climbing(steps: Sequence[Sequence[Observation]], sure: float, again: Sequence[Observation] = ()) -> bool:
+    """Whether calls take ever longer within `steps` at one rate, as a queue grows where more come than are served.
 
-    A step at a rate that the server cannot keep is mostly too short for calls to take half as long again. Where calls made alone `again`
-    after it take about as long as its last ones, it is the server that grows slower, whatever it is asked.
+    Beyond `sure` standard errors, of all steps together. A step at a rate that the server cannot keep is mostly too short for calls to take
+    half as long again. Where calls made alone `again` take about as long as its last ones, it is the server that grows slower, whatever it
+    is asked.
     """
-    flights = _flights(sorted(step, key=lambda o: o.sent_s or 0.0), step)
-    n = len(flights)
-    if n < FEWEST_CLIMBING:
+    flights = [part for part in (_flights(sorted(step, key=_sending), step) for step in steps) if len(part) >= LEAST_LATE]
+    if sum(map(len, flights)) < FEWEST_CLIMBING:
         return False
-    first, last = (float(np.median(part)) for part in (flights[: n // 3], flights[-(n // 3) :]))
-    then = _flights(again, step)
+    first, last = _thirds(flights)
+    then = _flights(again, [o for step in steps for o in step])
     if last - first < SLOWER_S or (len(then) >= LEAST_ALONE and float(np.median(then)) ** 2 > first * last):
         return False
-    together = float(np.corrcoef(np.arange(n), normal_scores(flights))[0, 1])
-    return together * math.sqrt((n - 2) / max(1.0 - together**2, 1e-9)) > min(sure, CLIMBS_AT_ONCE)
+    return sum(_climbs(part) for part in flights) / math.sqrt(len(flights)) > min(sure, CLIMBS_AT_ONCE)
+
+
+def lining_up(step: Sequence[Observation]) -> bool:
+    """Whether the calls of one step wait ever longer in front of the server, by their flights less its own times, which spread little."""
+    made = sorted(step, key=_sending)
+    waits = np.array([o.flight_s - o.server_time_s for o in made if o.ok and o.flight_s is not None and o.server_time_s is not None])
+    if len(waits) < FEWEST_CLIMBING:
+        return False
+    first, last = _thirds([waits])
+    chance = SURE * float(np.std(waits[: len(waits) // 3])) * math.sqrt(6.0 / len(waits))  # of two thirds, before there was a queue
+    return last - first > SLOWER_S + chance and _climbs(waits) > CLIMBS_AT_ONCE
+
+
+def _sending(o: Observation) -> float:
+    return o.sent_s or 0.0
+
+
+def _thirds(parts: Sequence[np.ndarray]) -> tuple[float, float]:
+    """(median of the first third, of the last), in the mean over the parts by their calls."""
+    medians = [(np.median(part[: len(part) // 3]), np.median(part[-(len(part) // 3) :])) for part in parts]
+    first, last = np.average(medians, axis=0, weights=[len(part) for part in parts])
+    return float(first), float(last)
+
+
+def _climbs(values: np.ndarray) -> float:
+    """By how many standard errors values rise in turn, by their ranks."""
+    n = len(values)
+    together = float(np.corrcoef(np.arange(n), normal_scores(values))[0, 1])
+    return together * math.sqrt((n - 2) / max(1.0 - together**2, 1e-9))
 
 
 def least_overlapped(seen: Sequence[Observation]) -> list[Observation]:

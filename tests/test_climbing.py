@@ -8,10 +8,10 @@ from itertools import pairwise
 import pytest
 from worlds import SELF, Law, World, observed
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.calls import Round
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds
 from probes.search.ratio_rates import refusal_document
 from probes.search.refusals import RefusalDesign
 

@@ -138,6 +138,7 @@ def test_what_a_last_step_leaves_is_used() -> None:
     assert [step.calls for step in design.steps[5:]] == [60, 50]
     assert design.steps[6].rate_per_s == pytest.approx((design.steps[4].rate_per_s * design.steps[5].rate_per_s) ** 0.5)
     assert len(world.seen) == 400
+    assert design.sprinted
 
 
 @pytest.mark.untraced
@@ -149,6 +150,7 @@ def test_slower_server() -> None:
     world.carry_out(design)
     design.finish(world.seen)
     assert design.slowed_at is not None
+    assert not design.sprinted
     assert max(step.rate_per_s for step in design.steps if step.rate_per_s < design.slowed_at) <= 7.0 < design.slowed_at
     steady = Design((SELF,), 400)
     calm = World(law=Law(0.3, 0.2, spread=0.2), seed=3)

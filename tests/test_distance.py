@@ -7,12 +7,13 @@ import dataclasses
 import pytest
 from worlds import SELF, Law, World, observed, random_world
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.fit.distance import distance, with_times
 from probes.fit.touches import network_s
-from probes.rates import Bounds, rate_document
+from probes.rates import rate_document
 from probes.safety import even_rate
 
 

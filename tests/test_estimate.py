@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from worlds import SELF, Law, World, observed, random_world, recorded
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, rate_document
+from probes.rates import rate_document
 
 Answers = Callable[[int, dict[str, Any]], dict[str, Any]]
 
@@ -491,4 +492,6 @@ def test_calls_served_one_after_another_overlap_nowhere() -> None:
         now = free + 1.0
     one = found(seen)
     assert (one.regime, told_by(one)) == ("headers", ["high_water_mark"])
-    assert dict(one.signs)["no_overlap"].startswith("Calls wait 0.")
+    assert [kind for kind, _ in one.signs] == ["queueing"]
+    assert one.signs[0].says.startswith("Calls wait 0.")
+    assert one.signs[0].says.endswith("Too few were in the bucket together to show what one reserves: it and the safe rate are unknown.")

@@ -30,8 +30,8 @@ LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "infer": (
         5,
         frozenset(
-            "fit overlaps signatures doubts prices mixture twin safety estimate rates resting windows changes slowing design search".split()
-            + "levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold spells".split()
+            "fit overlaps signatures doubts prices mixture twin safety bounds estimate rates resting windows changes slowing".split()
+            + "design rounds search levels stalls pricing compare diagnosis plan findings rules endings foreign lone untold spells".split()
         ),
     ),
     "tell": (6, frozenset("report charts history spreadsheet metrics exporter".split())),

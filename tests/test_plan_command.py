@@ -16,12 +16,12 @@ from commanded import Ended, run_here
 from worlds import SELF, Law, World, recorded
 
 from probes import findings
+from probes.bounds import Bounds
 from probes.design import Design
 from probes.estimate import estimate
 from probes.jobs import plan as job
 from probes.mixture import mixture
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds
 from probes.runs import Run
 from probes.search.ratio_rates import refusal_document
 from probes.search.refusals import RefusalDesign

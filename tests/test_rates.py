@@ -12,13 +12,14 @@ import pytest
 from worlds import SELF, Law, World, observed, random_world, recorded
 
 from probes import rates
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Outcome
 from probes.prices import Prices
-from probes.rates import Bounds, mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
-from probes.safety import even_rate, workers
+from probes.rates import mix_document, rate_document, rate_documents, relative_error, safe_rate, untried
+from probes.safety import BoundBy, even_rate, workers
 from probes.stats import Interval, student
 
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
@@ -131,6 +132,15 @@ def test_what_binds_where_the_bucket_does_not(bounds: Bounds, rate: dict[str, fl
     found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
     safe = valid(rate_document(found, SELF.name, 5, bounds))["safe"]
     assert (safe["rate_per_s"], safe["bound_by"]) == (rate, bound_by)
+
+
+def test_no_rate_is_recommended_far_above_a_pace_that_was_kept() -> None:
+    """Where the recommended rate was to be tried `low` is at most a tenth faster than what was kept; the best estimate stays as it is."""
+    rate, bound = Interval(20.0, 18.0, 22.0, 400), BoundBy.RESERVATIONS
+    low = Bounds(tried_at=15.0).applied(rate, bound)[0]
+    assert low is not None
+    assert (low.value, round(low.low, 9), low.high) == (20.0, 16.5, 22.0)
+    assert Bounds(tried_at=17.0).applied(rate, bound) == Bounds(steady_at=5.0).applied(rate, bound) == (rate, bound)
 
 
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
@@ -257,6 +267,7 @@ def test_the_error_behind_an_interval(low: float, n: int, error: float) -> None:
     assert relative_error(Interval(10.0, low, 12.5, n)) == pytest.approx(error)
 
 
+@pytest.mark.untraced
 def test_workers_where_latency_binds(outflow: Estimate) -> None:
     """Where the server slows down, no more workers are told than the steady rate keeps busy, the round trip counted."""
     far = dataclasses.replace(outflow, spare_s=1.2)
@@ -286,6 +297,7 @@ class Fixed(Law):
         return np.array(costs), super().draw(rng, n)[1]
 
 
+@pytest.mark.untraced
 def test_workers_where_the_server_warmed_up() -> None:
     """Where the server's time drifts, no more workers are told than its quicker calls stand."""
     counts = {}
@@ -315,6 +327,7 @@ def test_a_rate_that_rests_on_an_unknown_outflow_is_not_told(outflow: Estimate) 
     assert (document["safe"], document["signs"][-1]) == (None, {"kind": "rate_unclear", "says": said})
 
 
+@pytest.mark.untraced
 def test_a_rate_that_may_be_anything_is_not_told(outflow: Estimate) -> None:
     """Of 6 calls whose costs are hundreds of times apart none of the rates they allow is told."""
     costs, times = np.array([0.2, 0.3, 0.2, 0.25, 150.0, 0.2]), np.array([0.3, 0.4, 0.35, 0.3, 0.3, 0.4])

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from worlds import SELF, Law, World, random_world
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.client import Client
 from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.observation import Outcome
-from probes.rates import Bounds
 from probes.safety import even_rate
 from probes.scenarios import Options, scenario
 from probes.search.ratio_rates import drawn, least_off, refusal_document, steady_rate
@@ -172,6 +172,7 @@ def test_nothing_more_is_asked_when_all_fails() -> None:
     assert len(world.seen) == 5
 
 
+@pytest.mark.untraced
 def test_a_long_retry_after_ends_it() -> None:
     """A server that asks to wait a day is not asked again, and the answer says so; one that asks for 20 s is waited for."""
     said = "The server asks to wait 86400 s after a refusal: nothing more was sent; ask again after that."
@@ -345,6 +346,7 @@ class Tokens:
         return 600.0
 
 
+@pytest.mark.untraced
 def test_a_bucket_of_tokens_is_met_with_care() -> None:
     """20 tokens, 10 a second: of a second burst a few calls are refused, not most, and no more is recommended than what comes back."""
     world = World(law=Law(0.2, 0.3, spread=0.3), rtt_s=0.04, headers=False, seed=2)

@@ -102,6 +102,7 @@ def test_elasticities_by_outflow() -> None:
     assert flat.spread == 0.0
 
 
+@pytest.mark.untraced
 def test_a_job_longer_than_is_replayed() -> None:
     """Of 100,000 calls at cost 0.33 the bucket stores 550 units: 30.8 calls/s drain, however many more 5,000 calls would allow."""
     twin = Twin(BucketSettings(), np.full(50, 0.33), np.full(50, 0.1))
@@ -118,6 +119,7 @@ def test_calls_that_all_take_as_long(time_s: float) -> None:
     assert even_rate(twin, 1000, 0.05) == pytest.approx(12.0 / time_s, rel=0.02)
 
 
+@pytest.mark.untraced
 def test_jitter_lowers_the_rate_of_quick_calls() -> None:
     """Calls sent evenly over a network that varies as much as their gap do not arrive so: the safe rate is that of what arrives."""
     quick = Twin(BucketSettings(510.0, 680.0, 7.0, 74.0), np.full(2, 1e-6), np.full(2, 0.087))
@@ -149,6 +151,7 @@ def test_a_long_job_meets_a_refusal_no_more_often() -> None:
     assert rate < 0.97 * even_rate(calls, 5000, 0.05)
 
 
+@pytest.mark.untraced
 def test_workers_wait_for_the_round_trip() -> None:
     """A worker's next call leaves when its last has come back over the network: more workers are safe where the outflow binds."""
     near = equal(4.0, 0.2)

@@ -12,7 +12,19 @@ from probes.bucket import Bucket, BucketSettings
 from probes.calls import Call
 from probes.estimate import estimate
 from probes.observation import Observation, Outcome
-from probes.slowing import SURE_AT_ONCE, answered_per_s, climbing, delayed, least_overlapped, queued_s, queueing, served_per_s, slowed
+from probes.slowing import (
+    SURE,
+    SURE_AT_ONCE,
+    answered_per_s,
+    climbing,
+    delayed,
+    least_overlapped,
+    lining_up,
+    queued_s,
+    queueing,
+    served_per_s,
+    slowed,
+)
 
 
 def one_after_another(seed: int, together: int, rounds: int) -> list[Observation]:
@@ -61,7 +73,28 @@ def test_whether_a_queue_grows_within_a_step(calls: int, rise_s: float, alone_s:
     rng = np.random.default_rng(500001)
     step = flights(*(0.3 * rng.lognormal(0.0, 0.3, calls) + np.linspace(0.0, rise_s, calls)))
     again = flights(*(alone_s,) * 10) if alone_s is not None else ()
-    assert climbing(step, SURE_AT_ONCE, again) is told
+    assert climbing([step], SURE_AT_ONCE, again) is told
+
+
+@pytest.mark.parametrize(("steps", "rise_s", "told"), [(1, 0.25, False), (3, 0.25, True), (3, 0.0, False), (3, 0.02, False)])
+def test_short_steps_at_one_rate_show_a_queue_together(steps: int, rise_s: float, told: bool) -> None:
+    """Twelve calls show no queue; three times twelve that each take longer at their end do."""
+    rng = np.random.default_rng(500002)
+    made = [flights(*(0.3 * rng.lognormal(0.0, 0.2, 12) + np.linspace(0.0, rise_s, 12))) for _ in range(steps)]
+    assert climbing(made, SURE) is told
+
+
+@pytest.mark.parametrize(("calls", "rise_s", "told"), [(60, 0.06, True), (60, 0.03, False), (20, 0.06, False), (60, 0.0, False)])
+def test_calls_that_line_up_in_front(calls: int, rise_s: float, told: bool) -> None:
+    """A wait that grows to 60 ms beside calls of 0.1 to 0.6 s is a queue: the server's own times tell it from their spread."""
+    times, jitter = np.random.default_rng(500003).uniform((0.1, 0.0), (0.6, 0.004), (calls, 2)).T
+    waits = np.linspace(0.05, 0.05 + rise_s, calls) + jitter
+    assert (
+        lining_up(
+            [observed(n / 9.0, n / 9.0 + time + wait, server_time_s=time) for n, (time, wait) in enumerate(zip(times, waits, strict=True))]
+        )
+        is told
+    )
 
 
 def test_what_slows_nobody_down() -> None:
@@ -129,7 +162,7 @@ def test_a_queue_makes_no_older_script() -> None:
     for seed in (0, 3, 4, 5):
         found = estimate(one_after_another(seed, 8, 10))
         assert found is not None
-        assert ([kind for kind, _ in found.signs], (found.bucket() or {})["up_front_cost"]) == (["no_overlap"], None)
+        assert ([kind for kind, _ in found.signs], (found.bucket() or {})["up_front_cost"]) == (["queueing"], None)
 
 
 def held_up(every: int, seconds: float) -> list[Observation]:

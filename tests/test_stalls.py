@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from worlds import SELF, Law, World, observed, random_world
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import Step
-from probes.rates import Bounds, rate_document
+from probes.rates import rate_document
 from probes.signatures import Sign
 from probes.stalls import _stood_s, piled_rate, stalling
 
@@ -57,6 +58,7 @@ def test_independent_calls_do_not_stand_still(family: str, jitter_s: float, seed
         assert (bound, stalling(told, bound)) == (None, None)
 
 
+@pytest.mark.untraced
 def test_dear_and_cheap_calls_in_turn_do_not_stand_still() -> None:
     """Six slow calls among eighteen quick ones, always in a row: each is held against its own kind."""
     world = World(BucketSettings(), LAW, seed=5)

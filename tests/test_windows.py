@@ -14,6 +14,7 @@ from asked import place
 from worlds import observed
 
 from probes import Limiter, findings
+from probes.bounds import Bounds
 from probes.calls import Call
 from probes.client import Client
 from probes.clock import run_virtually
@@ -25,7 +26,7 @@ from probes.jobs import plan as plan_job
 from probes.jobs import rate as job
 from probes.jobs.session import Settings, Told
 from probes.observation import Observation
-from probes.rates import Bounds, rate_document, rate_documents
+from probes.rates import rate_document, rate_documents
 from probes.runs import Run
 from probes.simulator.network import DelayedTransport
 from probes.windows import Window, counts_down, window_of

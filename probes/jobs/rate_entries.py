@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from probes.bounds import Bounds
 from probes.calls import Call
 from probes.config import Instance
 from probes.design import Design
@@ -18,11 +19,11 @@ from probes.jobs.calls import shares_of
 from probes.jobs.rate_asking import Measured
 from probes.lone import told_under_a_ceiling
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, mix_document, rate_document, untried
+from probes.rates import mix_document, rate_document, untried
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.search.refusals import RefusalDesign
 from probes.signatures import Regime, Sign, unread_header
-from probes.slowing import FEWEST_CLIMBING, served_per_s
+from probes.slowing import FEWEST_CLIMBING, lining_up, served_per_s
 from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document, with_unanswered
 from probes.wording import plural
@@ -32,6 +33,8 @@ FINAL = frozenset({"no_answer", "wrong_dialect"})
 
 BELOW_SERVED = 0.95
 """So much of what a server answered while calls piled up is kept: at all of it they never stop to wait."""
+WAITING = 0.85
+"""The same of what it answered while calls waited in front of it, a number that so few calls tell to a tenth."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +70,18 @@ def documents_of(
 def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None:
     """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not.
 
-    One that was cut short after few calls shows no pace.
+    One that was cut short after few calls shows no pace. Where calls wait in front of the server it serves as many as ever.
     """
-    whole = [s for n, s in enumerate(design.steps) if len(design.made(n, probed)) >= min(s.calls, FEWEST_CLIMBING)]
-    kept = max((s.rate_per_s for s in whole if design.slowed_at is None or s.rate_per_s < design.slowed_at), default=None)
-    slow = [n for n, s in enumerate(design.steps) if s.rate_per_s == design.slowed_at]
-    served = served_per_s(design.made(slow[0], probed)) if slow else None
-    return kept if kept is None or served is None else min(kept, BELOW_SERVED * served)
+    steps = [design.made(n, probed) for n in range(len(design.steps))]
+    enough = min(FEWEST_CLIMBING, max(map(len, steps), default=0))
+    rates = [step.rate_per_s for step, made in zip(design.steps, steps, strict=True) if len(made) >= min(step.calls, enough)]
+    kept = max((rate for rate in rates if design.slowed_at is None or rate < design.slowed_at), default=None)
+    slow = [made for step, made in zip(design.steps, steps, strict=True) if step.rate_per_s == design.slowed_at]
+    served = served_per_s(slow[0]) if slow else None
+    if design.slowed_at is None or served is None:
+        return kept
+    kept = design.slowed_at / 2.0 if kept is None else kept
+    return max(kept, WAITING * served) if lining_up(slow[0]) else min(kept, BELOW_SERVED * served)
 
 
 def _entries(measured: Measured, seen: Sequence[Observation], probed: Sequence[Observation], job: _Job) -> list[dict[str, Any]]:
@@ -110,8 +118,9 @@ def _by_headers(found: Estimate, design: Design, probed: Sequence[Observation], 
     """What the bucket behind the headers allows, and the signs of a pace that nobody tried or of calls that stood still together."""
     piles_at = piled_rate(found, design.steps, probed)
     bounds = dataclasses.replace(job.bounds, piles_at=piles_at)
-    mix = [mix_document(found, job.shares, job.total, bounds)] if job.mixed else []
-    documents = [rate_document(found, name, job.total, bounds) for name in job.shares] + mix
+    tried = dataclasses.replace(bounds, tried_at=bounds.steady_at if design.sprinted else None)  # by all calls of the job in turn
+    mix = [mix_document(found, job.shares, job.total, tried)] if job.mixed else []
+    documents = [rate_document(found, name, job.total, bounds if mix else tried) for name in job.shares] + mix
     documents = [told_under_a_ceiling(document, probed, job.total, bounds) for document in documents]
     for document in documents:
         signs = untried(document, bounds.steady_at), stalling(document, piles_at)

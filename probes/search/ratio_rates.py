@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.endings import SPENT
 from probes.observation import Observation, Outcome
 from probes.prices import LEAST_PRICED, Prices, mean_of, normal_quantile
-from probes.rates import Bounds, mix_name
+from probes.rates import mix_name
 from probes.safety import ODDS, BoundBy, Safe, even_rate, workers
 from probes.search.probing import LONGEST_ASKED_S, MOST_REFUSALS
 from probes.search.ratios import COST_SPREAD, TOKEN, WHOLE_MARKS, Ratios, network_by_refusals_s, ratios_of, served

@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 
 from bench.buckets import FAMILIES, Place, place, ramped
+from probes.bounds import Bounds
 from probes.bucket import BucketSettings
 from probes.calls import Call
 from probes.client import Client
@@ -30,7 +31,7 @@ from probes.config import Instance, Kind
 from probes.design import Design
 from probes.estimate import Estimate, estimate
 from probes.observation import Observation, Outcome
-from probes.rates import Bounds, rate_document
+from probes.rates import rate_document
 from probes.safety import even_rate, workers
 from probes.scenarios import Options, scenario
 from probes.search.ratio_rates import refusal_document
