@@ -20,7 +20,7 @@ from probes.calls import Call
 from probes.ceilings import Ceilings
 from probes.config import Instance
 from probes.dialects import Dialect, dialect
-from probes.dialects.foreign import foreign_budget
+from probes.dialects.foreign import foreign_budget, unread_budget
 from probes.dialects.links import links
 from probes.dialects.outcomes import is_page
 from probes.errors import UsageError
@@ -260,10 +260,11 @@ class Client:
     def _facts(self, exchange: Exchange, outcome: Outcome, quota: Quota) -> dict[str, Any]:
         """`window_s` (null where no header tells it) stands where Remaining counts in a window and is no level.
 
-        `budget_of` and `budget_headers` stand where the budget headers are another dialect's, `no_token` where the
-        server wanted a token and none was sent: `none configured`, or `none sent` as the page is a public one.
+        `budget_of` and `budget_headers` stand where the budget headers are another dialect's, `budget_unread` where one holds no number,
+        `no_token` where a token was wanted and none sent: `none configured`, or `none sent` as the page is a public one.
         """
-        facts: dict[str, Any] = dict(foreign_budget(self.dialect, exchange.headers, quota))
+        foreign = foreign_budget(self.dialect, exchange.headers, quota)
+        facts: dict[str, Any] = dict(foreign or unread_budget(exchange.headers, quota))
         if quota.remaining is not None and not self.dialect.levels and not facts:
             facts["window_s"] = quota.window_s
         if exchange.status is not None and is_page(exchange.headers, exchange.body):

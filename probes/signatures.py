@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from enum import StrEnum
 from typing import NamedTuple
@@ -68,8 +69,7 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
         said = f"All {len(answered)} calls were refused with Remaining forced to 0.0: this token is blocked."
         return Regime.BLOCKED, (Sign("blocked", said),)
     if len(metered) < min(FEW_METERED, 0.2 * len(answered)) or not metered:
-        said = f"{len(answered) - len(metered)} of {len(answered)} answers carried no budget header."
-        return Regime.REFUSALS if refused else Regime.UNTHROTTLED, (Sign("no_headers", said),)
+        return Regime.REFUSALS if refused else Regime.UNTHROTTLED, (_unmetered(answered, len(metered)),)
     still = _constant_although_overlapping(touches, max(SURELY_S, way_spread_s(answered)))
     if still and not refused and usual_s(answered) <= LONG_S:
         said = (
@@ -81,6 +81,23 @@ def regime_of(answered: Sequence[Observation], touches: Sequence[Touch]) -> tupl
         said = "Calls passed although the bucket was above its mark: the limit is counted, not enforced."
         return Regime.NOT_ENFORCED, (Sign("not_enforced", said),)
     return Regime.HEADERS, ()
+
+
+def _unmetered(answered: Sequence[Observation], metered: int) -> Sign:
+    """Why no level is known: no header came, or one that is no number."""
+    if (unread := unread_header(answered)) is not None:
+        return Sign("unread_headers", f"{unread}: the level cannot be read.")
+    return Sign("no_headers", f"{len(answered) - metered} of {len(answered)} answers carried no budget header.")
+
+
+def unread_header(seen: Sequence[Observation]) -> str | None:
+    """Which header should tell what remains and is no number, by at least half of the answers; None where there is none such."""
+    answered = [o for o in seen if o.status is not None]
+    found = Counter(str(o.facts["budget_unread"]) for o in answered if "budget_unread" in o.facts)
+    if not found or found.total() < 0.5 * len(answered):
+        return None
+    name, _, value = found.most_common(1)[0][0].partition(": ")
+    return f"{name} is no number ('{value}') on {found.total()} of {len(answered)} answers"
 
 
 def _constant_although_overlapping(touches: Sequence[Touch], margin_s: float) -> int:

@@ -55,6 +55,12 @@ def configured(place: Path, monkeypatch: pytest.MonkeyPatch, **instances: dict[s
 
 def command(place: Path, *words: str) -> Ended:
     """`probes WORDS` with the configuration and the results below `place`."""
+    out = [] if words[0] == "list" else ["--out", str(place / "results")]
+    return run_here(words[0], "--config", str(place / "probes.toml"), *words[1:], *out, results=place / "results")
+
+
+def run_here(*words: str, results: Path = Path()) -> Ended:
+    """`probes WORDS` in this process; `results` is where its run folders are."""
     import sys
     from contextlib import redirect_stderr, redirect_stdout
     from io import StringIO
@@ -62,17 +68,13 @@ def command(place: Path, *words: str) -> Ended:
 
     from probes.cli import main
 
-    out, err = StringIO(), StringIO()
-    argv = ["probes", words[0], "--config", str(place / "probes.toml"), *words[1:]]
-    if words[0] != "list":
-        argv += ["--out", str(place / "results")]
-    code = 0
-    with patch.object(sys, "argv", argv), redirect_stdout(out), redirect_stderr(err):
+    out, err, code = StringIO(), StringIO(), 0
+    with patch.object(sys, "argv", ["probes", *words]), redirect_stdout(out), redirect_stderr(err):
         try:
             main()
         except SystemExit as end:
             code = int(end.code or 0)
-    return Ended(code, out.getvalue(), err.getvalue(), place / "results")
+    return Ended(code, out.getvalue(), err.getvalue(), results)
 
 
-__all__ = ["Ended", "command", "configured"]
+__all__ = ["Ended", "command", "configured", "run_here"]

@@ -38,6 +38,13 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "100")
     monkeypatch.delenv("FORCE_COLOR", raising=False)
+    monkeypatch.setenv("CANVAS_PROBES_CHARTS", "no")  # a second of each command; `drawing` is for tests of one that draws
+
+
+@pytest.fixture
+def drawing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands draw the pictures of their reports, as they do for everybody else."""
+    monkeypatch.delenv("CANVAS_PROBES_CHARTS")
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 import re
 import xml.etree.ElementTree as ET
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from report_data import full_run, instance, latency, load, observed, pages, pair
 
 from probes import charts
-from probes.charts import latencies, limits, style
+from probes.charts import latencies, limits, lists, loads, style
 from probes.charts.style import Picture
 from probes.errors import RunFolderError
 from probes.observation import Outcome
@@ -30,6 +31,19 @@ def drawn(told: Material) -> dict[str, Picture]:
     return charts.pictures(told)
 
 
+@pytest.fixture(scope="module")
+def svgs(drawn: dict[str, Picture]) -> dict[str, str]:
+    return {name: picture.svg() for name, picture in drawn.items()}
+
+
+def alone(draw: Callable[[Material], Picture | None], run: Run) -> Picture:
+    """One picture of a run, which is not laid out: where the fact is its own the others need not be drawn."""
+    with style.styled():
+        picture = draw(material(run))
+    assert picture is not None
+    return picture
+
+
 def made(place: Path, *names: str, **facts: Any) -> Run:
     run = Run.create(place, ["run"], [instance(name) for name in names])
     run.note(rates=[], **facts)
@@ -43,7 +57,12 @@ def data_of(line: Any, axis: str) -> list[float]:
 
 def words(picture: Picture) -> str:
     """All text in a picture."""
-    tree = ET.fromstring(picture.svg().replace("xlink:href", "href"))
+    return text_of(picture.svg())
+
+
+def text_of(svg: str) -> str:
+    """All text in an SVG."""
+    tree = ET.fromstring(svg.replace("xlink:href", "href"))
     return "\n".join("".join(element.itertext()) for element in tree.iter() if element.tag.endswith("text"))
 
 
@@ -55,13 +74,13 @@ def test_every_picture_of_a_whole_run(drawn: dict[str, Picture]) -> None:
 
 @pytest.mark.untraced
 @pytest.mark.parametrize("name", NAMES)
-def test_each_says_n_failures_time_and_version(drawn: dict[str, Picture], told: Material, name: str) -> None:
+def test_each_says_n_failures_time_and_version(drawn: dict[str, Picture], svgs: dict[str, str], told: Material, name: str) -> None:
     """The foot of every picture: n, when, by which version; its text for who cannot see it is there."""
-    text = words(drawn[name])
+    text = text_of(svgs[name])
     assert re.search(r"n = [\d,]+ ", text)
     assert str(told.document["started_at"])[:10] in text
     assert told.document["tool"] in text
-    assert f'aria-label="{drawn[name].title}' in drawn[name].svg()
+    assert f'aria-label="{drawn[name].title}' in svgs[name]
 
 
 @pytest.mark.parametrize(
@@ -81,9 +100,9 @@ def test_each_says_n_failures_time_and_version(drawn: dict[str, Picture], told: 
         ("punctuality", ["beta: 0 of 248 later than 10 ms"]),
     ],
 )
-def test_what_pictures_say(drawn: dict[str, Picture], name: str, said: list[str]) -> None:
+def test_what_pictures_say(svgs: dict[str, str], name: str, said: list[str]) -> None:
     """Numbers on the pictures are those of the run."""
-    text = words(drawn[name])
+    text = text_of(svgs[name])
     assert [one for one in said if one not in text] == []
 
 
@@ -92,8 +111,7 @@ def test_the_objective_is_the_loads_own(tmp_path: Path, facts: dict[str, float],
     """Of a load the objective that its guard held is drawn, and none where it had none: elsewhere the line is where slow begins."""
     run = made(tmp_path, "beta", loads=[load("beta", 5.0, 0.4)], **facts)
     run.append_lines(o.line() for o in latency("beta", random.Random(1)))
-    found = charts.pictures(material(run))
-    told = ["\n".join(re.findall(r"(?:objective|slow from) .*", words(found[name]))) for name in ("latency", "load")]
+    told = ["\n".join(re.findall(r"(?:objective|slow from) .*", words(alone(draw, run)))) for draw in (latencies.ecdf, loads.offered)]
     assert told == list(says)
 
 
@@ -103,11 +121,10 @@ def test_an_empty_run_has_no_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.untraced
-def test_svg_is_small_and_stands_in_a_page(drawn: dict[str, Picture]) -> None:
+def test_svg_is_small_and_stands_in_a_page(svgs: dict[str, str]) -> None:
     """Each is well-formed, below 200 kB, without a size of its own, and no id is another's."""
     ids: list[str] = []
-    for picture in drawn.values():
-        svg = picture.svg()
+    for svg in svgs.values():
         ET.fromstring(svg)
         assert len(svg) < 200_000
         assert not re.search(r"<svg [^>]*\b(width|height)=", svg)
@@ -116,13 +133,13 @@ def test_svg_is_small_and_stands_in_a_page(drawn: dict[str, Picture]) -> None:
 
 
 @pytest.mark.untraced
-def test_the_same_run_gives_the_same_svg(told: Material, drawn: dict[str, Picture]) -> None:
+def test_the_same_run_gives_the_same_svg(told: Material, svgs: dict[str, str]) -> None:
     """Drawn twice, a picture is the same text, so that a report made again can be compared."""
     with style.styled():
-        again = limits.tank(told)
+        again = latencies.ecdf(told)
         assert again is not None
         style.settle(again.figure)
-    assert again.svg() == drawn["tank"].svg()
+    assert again.svg() == svgs["latency"]
 
 
 def test_png(drawn: dict[str, Picture], tmp_path: Path) -> None:
@@ -138,10 +155,10 @@ def test_png(drawn: dict[str, Picture], tmp_path: Path) -> None:
 
 @pytest.mark.untraced
 def test_many_observations_stay_small(tmp_path: Path) -> None:
-    """20,000 calls: lines are thinned, the scatter is a picture inside the SVG, the level keeps its lowest point."""
+    """5,000 calls: lines are thinned, the scatter is a picture inside the SVG, the level keeps its lowest point."""
     run = made(tmp_path, "beta")
     source = random.Random(3)
-    lowest = 13_371
+    lowest = 3_370
     run.append_lines(
         observed(
             "beta",
@@ -152,12 +169,12 @@ def test_many_observations_stay_small(tmp_path: Path) -> None:
             remaining=7.0 if n == lowest else 600.0,
             cost=0.1,
         ).line()
-        for n in range(20_000)
+        for n in range(5_000)
     )
     drawn = charts.pictures(material(run))
     assert sorted(drawn) == ["drift", "latency", "phases", "tank"]
     assert "data:image/png;base64" in drawn["drift"].svg()
-    assert max(len(picture.svg()) for picture in drawn.values()) < 300_000
+    assert max(len(picture.svg()) for picture in drawn.values()) < 150_000
     levels = data_of(drawn["tank"].figure.axes[0].lines[0], "y")
     assert min(levels) == 7.0
     assert len(levels) <= style.MOST_POINTS
@@ -168,7 +185,7 @@ def test_failures_are_a_series_of_their_own(tmp_path: Path) -> None:
     run = made(tmp_path, "beta")
     bad = [observed("beta", "latency", 50.0 + n, flight_s=0.01, status=500, outcome=Outcome.SERVER_ERROR) for n in range(5)]
     run.append_lines(o.line() for o in [*(observed("beta", "latency", float(n)) for n in range(10)), *bad])
-    axis = charts.pictures(material(run))["latency"].figure.axes[0]
+    axis = alone(latencies.ecdf, run).figure.axes[0]
     crosses = next(line for line in axis.lines if line.get_marker() == "x")
     assert len(data_of(crosses, "x")) == 5
     assert len(data_of(axis.lines[0], "x")) == 10
@@ -187,7 +204,7 @@ def test_shift_without_a_comparison(tmp_path: Path) -> None:
     source = random.Random(1)
     run = made(tmp_path, "test", "sandbox")
     run.append_lines(o.line() for name in ("test", "sandbox") for o in latency(name, source))
-    picture = charts.pictures(material(run))["shift"]
+    picture = alone(latencies.shift, run)
     assert "n = 79 and 79, not interleaved" in words(picture)
     values = data_of(picture.figure.axes[0].lines[1], "y")
     assert all(0.05 < value < 0.5 for value in values)
@@ -210,7 +227,7 @@ def test_a_load_on_the_only_instance(tmp_path: Path) -> None:
     """A load document that names no instance belongs to the only one of the run, also where no percentile shows."""
     one = {**load("beta", 4.0, 0.3), "latency_s": {"p50": None, "p95": None, "p99": None}, "instance": None}
     run = made(tmp_path, "beta", loads=[one])
-    picture = charts.pictures(material(run))["load"]
+    picture = alone(loads.offered, run)
     assert "beta (1 load)" in words(picture)
 
 
@@ -218,7 +235,7 @@ def test_a_load_on_the_only_instance(tmp_path: Path) -> None:
 def test_the_legend_of_loads(tmp_path: Path, named: list[str]) -> None:
     """It names the percentiles that some load could carry, and no other."""
     one = {**load("beta", 4.0, 0.3), "latency_s": {name: 0.3 if name in named else None for name in ("p50", "p95", "p99")}}
-    picture = charts.pictures(material(made(tmp_path, "beta", loads=[one])))["load"]
+    picture = alone(loads.offered, made(tmp_path, "beta", loads=[one]))
     assert [text.get_text() for legend in picture.figure.legends for text in legend.get_texts()] == named
 
 
@@ -226,7 +243,7 @@ def test_a_load_by_workers_is_no_fixed_rate(tmp_path: Path) -> None:
     """Workers stand as open marks off the line of the fixed rates, by their number, and it is said that their rate is none to send at."""
     workers = {**load("beta", 40.0, 0.3), "asked_per_s": None, "in_flight": 11, "refused": 2}
     run = made(tmp_path, "beta", loads=[load("beta", 20.0, 0.3), load("beta", 30.0, 0.3), workers])
-    picture = charts.pictures(material(run))["load"]
+    picture = alone(loads.offered, run)
     above, below = picture.figure.axes[:2]
     medians = [line for line in above.lines if line.get_marker() == "o"]
     assert [(len(data_of(line, "x")), line.get_linestyle(), line.get_markerfacecolor()) for line in medians] == [
@@ -261,7 +278,7 @@ def test_five_lists_are_drawn_and_more_are_counted(tmp_path: Path) -> None:
         for size in (1, 10):
             facts = {"list": f"/{number}", "items": size, "per_page": size, "per_page_asked": size, "style": "link"}
             run.append(observed("beta", "pagination", float(number), call=f"GET /{number}", facts=facts))
-    picture = charts.pictures(material(run))["page-size-cost"]
+    picture = alone(lists.sizes, run)
     assert len(picture.figure.axes) == 10
     assert "5 of 7 lists, n = 10 pages" in words(picture)
 
@@ -270,7 +287,7 @@ def test_letters_that_the_font_lacks(tmp_path: Path) -> None:
     """A name in Chinese letters draws without a warning, and the page's font shows it."""
     run = made(tmp_path, "\u6d4b\u8bd5")
     run.append_lines(observed("\u6d4b\u8bd5", "latency", float(n)).line() for n in range(8))
-    picture = charts.pictures(material(run))["latency"]
+    picture = alone(latencies.ecdf, run)
     assert "\u6d4b\u8bd5" in words(picture)
     assert picture.write_png(tmp_path).stat().st_size > 10_000
 
@@ -321,7 +338,7 @@ def test_a_confirmed_rate_that_was_contradicted(tmp_path: Path) -> None:
     }
     run = Run.create(tmp_path, ["rate"], [instance("beta")])
     run.note(rates=[rate, {**rate, "call": "GET /" + "b" * 60, "safe": {**rate["safe"], "job_calls": 200}}])
-    axis = charts.pictures(material(run))["safe-rate"].figure.axes[0]
+    axis = alone(limits.safe_rates, run).figure.axes[0]
     assert [line.get_color() for line in axis.lines if line.get_marker() == "D"] == [style.ALARM, style.ALARM]
     assert [line for line in axis.lines if line.get_marker() == "|"] == []
     assert axis.get_xlabel() == "calls/s"

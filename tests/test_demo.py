@@ -32,7 +32,7 @@ def entry(**more: Any) -> dict[str, Any]:
 
 @pytest.mark.untraced
 @pytest.mark.slow
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, drawing: None) -> None:
     """The command, small: exit 0, a report document by its schema, three buckets identified, everything in one run folder, read-only."""
     out, err, code = StringIO(), StringIO(), 0
     argv = ["probes", "demo", "--out", str(tmp_path), "--json"]
@@ -55,6 +55,7 @@ def test_the_command(tmp_path: Path) -> None:
     assert {o.method for o in run.observations()} == {"GET"}
     assert "throttled" not in {o.outcome for o in run.observations()}
     assert (folder / "report.html").is_file()
+    assert {"safe-rate", "tank", "latency"} <= {path.stem for path in (folder / "charts").iterdir()}
     assert err.getvalue().startswith("Starting three simulated instances: test, beta and sandbox.\n")
 
 

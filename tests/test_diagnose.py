@@ -114,7 +114,7 @@ def kinds(run: Run, instance: Instance, around: dict[str, Surroundings]) -> list
     return [cause["kind"] for cause in entry["causes"]]
 
 
-def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
+def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server, drawing: None) -> None:
     """A server that lacks most routes and tells nothing of itself is not blamed; no more is sent than was said before."""
     configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
     ended = command(tmp_path, "diagnose", "-i", "test", "--json")
@@ -123,6 +123,7 @@ def test_nothing_wrong(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: 
     assert len(server.seen) == len(ended.lines()) <= 69
     assert ended.run.manifest["diagnosis"] == ended.document["instances"]
     assert (ended.run.folder / "report.html").is_file()
+    assert (ended.run.folder / "charts" / "latency.png").is_file()
 
 
 def test_nobody_listens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

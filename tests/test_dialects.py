@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from probes.dialects import BUILT_IN, Dialect, ServerAccount, dialect, names
 from probes.dialects.fields import GREATEST, LONGEST_S
-from probes.dialects.foreign import foreign_budget
+from probes.dialects.foreign import foreign_budget, unread_budget
 from probes.dialects.links import links
 from probes.dialects.lists import BadLink, following, items, with_query
 from probes.dialects.outcomes import plain_outcome
@@ -343,3 +343,20 @@ def test_budget_headers_of_another_dialect(own: str, says: dict[str, str], whose
     one = dialect(own)
     told = {} if whose is None else {"budget_of": whose, "budget_headers": named}
     assert foreign_budget(one, says, one.quota(says)) == told
+
+
+@pytest.mark.parametrize(
+    ("own", "says", "told"),
+    [
+        ("canvas", {"x-rate-limit-remaining": "600,0"}, "X-Rate-Limit-Remaining: 600,0"),
+        ("canvas", {"x-rate-limit-remaining": "NaN"}, "X-Rate-Limit-Remaining: NaN"),
+        ("canvas", {"x-rate-limit-remaining": "9" * 50 + "x"}, "X-Rate-Limit-Remaining: " + "9" * 40),
+        ("github", {"x-ratelimit-remaining": "many"}, "X-RateLimit-Remaining: many"),
+        ("canvas", {"x-rate-limit-remaining": "600.0"}, None),
+        ("canvas", {"x-rate-limit-user-remaining": "600"}, None),
+        ("canvas", {"x-rate-limit-limit": "?"}, None),
+    ],
+)
+def test_a_budget_header_that_is_no_number(own: str, says: dict[str, str], told: str | None) -> None:
+    """It is told by its name and value; one that is a number, or tells something else than what remains, is not."""
+    assert unread_budget(says, dialect(own).quota(says)).get("budget_unread") == told

@@ -6,8 +6,6 @@ import json
 import shutil
 import signal
 import socket
-import subprocess
-import sys
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 from asked import place
+from commanded import run_here
 from exporting import Exporting, exporting
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics_families
 from prometheus_client.parser import text_string_to_metric_families
@@ -497,15 +496,15 @@ def test_signals(tmp_path: Path, number: signal.Signals, code: int) -> None:
 
 
 @pytest.mark.slow
-def test_port_in_use(tmp_path: Path) -> None:
+def test_port_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A taken port is one sentence and exit 1; a missing token and an unknown instance are exit 2."""
     (tmp_path / "probes.toml").write_text('[instances.a]\nurl = "http://127.0.0.1:1"\ntoken_env = "NOT_THERE"\n', encoding="utf-8")
 
+    monkeypatch.chdir(tmp_path)
+
     def ended(*words: str) -> tuple[int, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "probes", "export", *words], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
-        )
-        return done.returncode, done.stderr
+        done = run_here("export", *words)
+        return done.code, done.err
 
     with socket.create_server(("127.0.0.1", 0)) as taken:
         at = f"127.0.0.1:{taken.getsockname()[1]}"

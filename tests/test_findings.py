@@ -411,6 +411,13 @@ def test_a_refusal_that_was_wanted(beyond: int, told: list[str]) -> None:
     assert [finding.advice for finding in found if finding.kind == "refused"] == ["Pace by the live headers (probes.Limiter)."] * len(told)
 
 
+def test_a_header_that_is_no_number() -> None:
+    """A budget header that is there and is no number is told by its name and value; it is not said to be missing."""
+    told = several(4, scenario="throttling", facts={"budget_unread": "X-Rate-Limit-Remaining: NaN"})
+    (found,) = (one for one in judged(seen(*told)) if one.kind == "no_budget_headers")
+    assert found.says == "At test X-Rate-Limit-Remaining is no number ('NaN') on 4 of 4 answers: its level cannot be seen."
+
+
 def test_headers_of_another_dialect() -> None:
     """Budget headers that the configured dialect does not read are named with the dialect that does; none are said to be missing."""
     (found,) = (one for one in judged(CASES["wrong_dialect"]()) if one.kind in ("wrong_dialect", "no_budget_headers"))

@@ -223,12 +223,11 @@ def test_a_start_that_is_none(tmp_path: Path, when: object) -> None:
     odd.note(started_at=when)
     report.write(odd, ("json",), charts=False)
     for _ in ("by its manifest", "by its report"):
-        done = CliRunner().invoke(app, ["history", str(tmp_path)])
+        done = CliRunner().invoke(app, ["history", str(tmp_path), "--json"])
         assert (done.exit_code, done.exception) == (0, None)
-        assert done.stdout.splitlines()[:2] == [
-            "2 runs from 2026-11-01 to 2026-11-02.",
-            "1 folder left out: it does not say when it started.",
-        ]
+        told = json.loads(done.stdout)
+        assert [run["started_at"][:10] for run in told["runs"]] == ["2026-11-01", "2026-11-02"]
+        assert told["skipped"] == [{"run": str(odd.folder), "why": "it does not say when it started"}]
         told = json.loads((odd.folder / "report.json").read_text(encoding="utf-8"))
         (odd.folder / "report.json").write_text(json.dumps({**told, "started_at": when}), encoding="utf-8")
 

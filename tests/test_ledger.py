@@ -680,6 +680,7 @@ class Watched(Booked):
         self.above += self.book.own > self.book.level + 1e-9
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("start", [known, unknown])
 def test_our_own_calls_are_part_of_the_level(start: Callable[[Case], Ledger]) -> None:
     """The level by our own calls alone is never above the level, known bucket or not, neighbours or none."""
@@ -710,6 +711,7 @@ def test_a_learnt_reservation_grows_after_a_refusal() -> None:
     assert book.settings.up_front_cost == pytest.approx(1.1 * before)
 
 
+@pytest.mark.untraced
 def test_a_well_learnt_reservation_stays_after_a_refusal() -> None:
     """Where many headers speak for the reservation a refusal is a neighbour's doing."""
     case = FAMILIES["canvas"](1)
@@ -721,6 +723,7 @@ def test_a_well_learnt_reservation_stays_after_a_refusal() -> None:
     assert book.neighbours.active(1001.0)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("seed", [3, 9, 11])
 def test_a_neighbour_does_not_falsify_the_reservation(seed: int) -> None:
     """Another job that makes three calls a second: the reservation is learnt all the same, as what all changes are multiples of."""
@@ -887,6 +890,7 @@ def test_what_the_first_header_after_an_empty_bucket_tells_of() -> None:
     assert Slowness.unseen({4: 6.0, 5: 20.0}, 20.4) == 1
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("constants", "time_s", "calls", "most"),
     [((279.0, 8.4, 99.0), 0.35, 800, 5.0), ((321.0, 10.0, 132.0), 1.0, 400, 4.5), ((722.0, 36.9, 122.0), 0.8, 800, 2.0)],
@@ -918,6 +922,7 @@ def test_constants_that_changed_since_are_found_out(name: str) -> None:
         assert book.settings.up_front_cost == pytest.approx(CHANGED[name][2], rel=0.05)
 
 
+@pytest.mark.untraced
 def test_a_mark_that_was_raised_is_followed() -> None:
     """Headers above the mark that was given raise it, and the job uses what the bucket holds more."""
     book = Ledger(DEFAULT)
@@ -990,6 +995,7 @@ def test_a_surcharge_is_kept_free() -> None:
     assert book.surcharges.greatest == 0.0
 
 
+@pytest.mark.untraced
 def test_what_answers_in_the_buckets_stead_is_no_flight() -> None:
     """Where headers are usual an answer without one tells nothing of the way to the bucket; the shortest flight is forgotten in time."""
     book = ledger()

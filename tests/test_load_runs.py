@@ -17,6 +17,8 @@ import psutil
 import pytest
 import trustme
 from bench.server import Running, running
+from commanded import command as here
+from commanded import configured
 
 from probes.calls import parse
 from probes.config import Instance, Kind
@@ -265,7 +267,7 @@ def test_the_child_ends_with_its_parent(tmp_path: Path, how: signal.Signals) -> 
         assert (told["requests"], told["stopped_by"], told["why"]) == (len(seen["arrivals"]), "interrupted", "It was interrupted.")
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, drawing: None) -> None:
     """`probes load --json`: one document on stdout by the schema; a guard's stop exits 4 with its sentence; the run folder has a report."""
     words = ("--rate", "40", "--for", "10s", "--call", "GET /a", "--call", "GET /b?c=1", "--json")
     with running(status_from=(30, 503)) as server, command(tmp_path, server, *words) as process:
@@ -283,16 +285,17 @@ def test_the_command(tmp_path: Path) -> None:
     assert manifest["loads"] == [{"instance": "sim", **document}]
     report = json.loads((tmp_path / document["run"] / "report.json").read_text())
     assert [(one["kind"], one["severity"]) for one in report["findings"]] == [("server_errors", "warning")]
+    assert (tmp_path / document["run"] / "charts" / "latency.png").is_file()
 
 
-def test_credentials_that_are_refused(tmp_path: Path) -> None:
+def test_credentials_that_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where every call is answered 401 the command exits 5, after its document."""
     words = ("--rate", "40", "--for", "5s", "--call", "GET /a", "--quiet", "--json")
-    with running(status_from=(0, 401)) as server, command(tmp_path, server, *words) as process:
-        out, err = process.communicate(timeout=30)
-    document = json.loads(out)
-    assert (process.returncode, document["outcomes"]) == (5, {"unauthorized": document["requests"]})
-    assert err.startswith("probes: Every call to sim was refused for its credentials (401)")
+    with running(status_from=(0, 401)) as server:
+        configured(tmp_path, monkeypatch, sim={"url": server.url, "allow_load": True})
+        ended = here(tmp_path, "load", "-i", "sim", *words)
+    assert (ended.code, ended.document["outcomes"]) == (5, {"unauthorized": ended.document["requests"]})
+    assert ended.err.startswith("probes: Every call to sim was refused for its credentials (401)")
 
 
 def test_a_load_that_cannot_start(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import jsonschema
 import numpy as np
 import pytest
 from asked import place
-from commanded import Ended
+from commanded import Ended, run_here
 from worlds import SELF, Law, World, recorded
 
 from probes import findings
@@ -42,20 +42,7 @@ def run_of(tmp_path: Path, seen: list[Observation], **more: Any) -> Path:
 
 def command(*words: str) -> Ended:
     """`probes plan WORDS`, which takes no configuration."""
-    import sys
-    from contextlib import redirect_stderr, redirect_stdout
-    from io import StringIO
-    from unittest.mock import patch
-
-    from probes.cli import main
-
-    out, err, code = StringIO(), StringIO(), 0
-    with patch.object(sys, "argv", ["probes", "plan", *words]), redirect_stdout(out), redirect_stderr(err):
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-    return Ended(code, out.getvalue(), err.getvalue(), Path())
+    return run_here("plan", *words)
 
 
 @pytest.fixture(scope="module")

@@ -62,11 +62,15 @@ def texts(value: Any) -> Iterator[str]:
 
 
 def test_the_document_keeps_its_schema(told: dict[str, Any], full: Run) -> None:
-    """`probes.report/1`, the manifest and every line are as their published schemas say."""
+    """`probes.report/1`, the manifest and a line of every kind are as their published schemas say."""
     jsonschema.validate(json.loads(json.dumps(told)), schema("report"))
     jsonschema.validate(full.manifest, schema("run"))
     line = jsonschema.Draft202012Validator(schema("observation"))
-    for observation in full.observations():
+    shapes = {
+        (o.scenario, o.outcome, *sorted(o.facts), *(key for key, value in o.facts.items() if value is None)): o for o in full.observations()
+    }
+    assert {key[0] for key in shapes} == {"latency", "throttling", "pagination", "load"}
+    for observation in shapes.values():
         line.validate(json.loads(observation.line()))
 
 
@@ -165,7 +169,7 @@ def test_findings_are_not_doubled(full: Run, told: dict[str, Any]) -> None:
 @pytest.mark.untraced
 def test_rates_are_inferred_where_no_job_noted_them(tmp_path: Path) -> None:
     """From overlapping calls through Canvas's bucket its constants come out again; an empty list that a job noted stays empty."""
-    run = made(tmp_path, *(o.line() for o in overlapping("beta", random.Random(1), rates=(2, 6, 9, 13))))
+    run = made(tmp_path, *(o.line() for o in overlapping("beta", random.Random(1), rates=(6, 9))))
     (found,) = report.document(run)["rates"]
     assert found["instance"] == "beta"
     assert found["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=0.01)
@@ -175,7 +179,7 @@ def test_rates_are_inferred_where_no_job_noted_them(tmp_path: Path) -> None:
 
 def test_half_a_run(tmp_path: Path, full: Run) -> None:
     """Killed in the middle of a line, with a manifest that says nothing of an end: everything until then is told, and that it ended so."""
-    half = made(tmp_path)
+    half = made(tmp_path, rates=[])
     data = (full.folder / "observations.jsonl").read_bytes()
     (half.folder / "observations.jsonl").write_bytes(data[: len(data) // 4])
     told = report.document(half)
@@ -312,8 +316,9 @@ def test_the_whole_markdown(tmp_path: Path) -> None:
 
 
 @pytest.mark.untraced
-def test_files_of_every_format(full: Run) -> None:
+def test_files_of_every_format(tmp_path: Path) -> None:
     """Each format writes its file, csv one for each table, charts are PNG; JSON is the document."""
+    full = full_run(tmp_path, ("beta",))
     paths = report.write(full, report.FORMATS)
     names = {str(path.relative_to(full.folder)) for path in paths}
     assert {

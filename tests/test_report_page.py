@@ -106,6 +106,14 @@ def evil_run(place: Path) -> Run:
     return run
 
 
+@pytest.fixture(scope="module")
+def evil_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a run of evil text."""
+    run = evil_run(tmp_path_factory.mktemp("evil"))
+    report.write(run, ("html",), charts=False)
+    return run.folder / "report.html"
+
+
 def test_the_page_stands_alone(page: str) -> None:
     """Every address in it is an anchor of its own or data; its policy forbids all else; no handler stands in an attribute."""
     found = Elements(page)
@@ -165,11 +173,9 @@ def test_colours_are_the_pages_choice(page: str) -> None:
 
 
 @pytest.mark.untraced
-def test_evil_text_stays_text(tmp_path: Path) -> None:
+def test_evil_text_stays_text(evil_page: Path) -> None:
     """Markup from a server, a name or a manifest makes no element, ends no script, and the embedded JSON holds it unchanged."""
-    run = evil_run(tmp_path)
-    report.write(run, ("html",), charts=False)
-    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    page = evil_page.read_text(encoding="utf-8")
     found = Elements(page)
     assert found.tags.count("script") == 2
     assert "alert(1)" in "".join(found.text)
@@ -260,12 +266,10 @@ def test_on_a_phone(full: Run, tmp_path: Path) -> None:
 @pytest.mark.untraced
 @needs_chromium
 @pytest.mark.slow
-def test_evil_text_in_a_browser(tmp_path: Path) -> None:
+def test_evil_text_in_a_browser(evil_page: Path, tmp_path: Path) -> None:
     """What a server put into names runs nothing: no dialog, no console message, three scripts with the test's own."""
-    run = evil_run(tmp_path)
-    report.write(run, ("html",), charts=False)
     said, console = opened(
-        run.folder / "report.html", tmp_path, "{scripts: document.scripts.length, data: JSON.parse(aggregates.textContent).answers.length}"
+        evil_page, tmp_path, "{scripts: document.scripts.length, data: JSON.parse(aggregates.textContent).answers.length}"
     )
     assert (said, console) == ({"scripts": 3, "data": 2}, [])
 

@@ -109,9 +109,9 @@ def test_told_line() -> None:
     assert job.told_line(Finding("slow", Severity.INFO, "a", "Slow.")) == "info     a: Slow."
 
 
-def test_run_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Data on stdout: the report document; talk on stderr: the budget first. Every request that was sent has its line."""
-    with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1"}) as server:
+def test_run_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, drawing: None) -> None:
+    """Data on stdout: the report document; talk on stderr: the budget first. Every request sent has its line, the report pictures."""
+    with Server(told={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.1", "X-Runtime": "0.005"}) as server:
         configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
         ended = command(tmp_path, "run", "reach", "latency", "throttling", "pagination", "-i", "test", "--repeat", "10", "--json")
     assert ended.code == 0, ended.err
@@ -120,6 +120,8 @@ def test_run_as_json(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(ended.lines()) == len(server.seen)
     assert {o.scenario for o in ended.lines()} == {"reach", "latency", "throttling", "pagination"}
     assert [path.name for path in sorted(ended.run.folder.glob("report.*"))] == ["report.html", "report.json", "report.md"]
+    assert {"latency.png", "tank.png"} <= {path.name for path in (ended.run.folder / "charts").iterdir()}
+    assert (ended.run.folder / "report.html").read_text(encoding="utf-8").count("<svg role=") >= 2
     assert ended.run.manifest["ended"] == "done"
     assert ended.run.manifest["command"] == ["run", "reach", "latency", "throttling", "pagination", "-i", "test", "--repeat", "10"]
     assert {"rates", "findings"} <= set(ended.run.manifest)
@@ -146,6 +148,18 @@ def test_run_as_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert ended.err == ""
     assert "info     test: test answers in " in ended.out
     assert ended.out.rstrip().endswith("report.html")
+
+
+def test_a_report_without_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With CANVAS_PROBES_CHARTS=no a command draws nothing, neither as files nor on the page, which tells the numbers all the same."""
+    monkeypatch.setenv("CANVAS_PROBES_CHARTS", "no")
+    with Server() as server:
+        configured(tmp_path, monkeypatch, test={"url": server.url, "token": "t"})
+        folder = command(tmp_path, "run", "latency", "--repeat", "8", "--quiet").run.folder
+    page, text = ((folder / name).read_text(encoding="utf-8") for name in ("report.html", "report.md"))
+    assert ("<svg role=" in page, "charts/" in text, (folder / "charts").exists()) == (False, False, False)
+    assert 'id="table-latency"' in page
+    assert "GET /api/v1/users/self" in text
 
 
 class Refusing(Server):
@@ -176,6 +190,27 @@ def test_refused_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert latency.err == "probes: Every call to test was refused for its credentials (401): check the token; probes diagnose says more.\n"
     assert told.code == 0
     assert "error    test: test refused the token" in told.out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("run", "latency", "-i", "a"),
+        ("compare", "-i", "a", "-i", "b", "--repeat", "8"),
+        ("rate", "-i", "a"),
+        ("fetch", "/api/v1/courses", "-i", "a"),
+        ("roster", "-i", "a", "--course", "1"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_run_of_refused_credentials_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]) -> None:
+    """Whichever command ends with 5: its manifest says that it failed, in the sentence that a person is told."""
+    with Refusing() as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        configured(tmp_path, monkeypatch, a={"url": server.url, "token": "t"}, b={"url": url, "token": "t"})
+        ended = command(tmp_path, *words, "--quiet")
+    assert ended.code == 5
+    assert ended.run.manifest["ended"] == f"failed: {ended.err.removeprefix('probes: ').rstrip()}"
 
 
 def test_ceiling_gives_exit_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from probes.clock import run_virtually
 from probes.config import Instance, Kind
 from probes.diagnosis import Job, Surroundings, diagnose
 from probes.jobs.diagnose import measure
-from probes.observation import Observation
+from probes.observation import Observation, Outcome
 from probes.runs import Run
 from probes.scenarios.suspects import LOOKS
 
@@ -32,7 +32,7 @@ def seen(place: Path, level: Callable[[float], float]) -> list[Observation]:
         return httpx.Response(
             429 if filled >= 600.0 else 200,
             json={"id": 1},
-            headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05"},
+            headers={"X-Rate-Limit-Remaining": f"{600.0 - filled}", "X-Request-Cost": "0.05", "X-Runtime": "0.1"},
         )
 
     async def all_of_it() -> None:
@@ -79,6 +79,23 @@ def test_a_neighbour_is_told_from_what_was_left(tmp_path: Path, level: Callable[
     found = seen(tmp_path, level)
     assert [cause.kind for cause in diagnose(found, Job((SELF.name,), total=1), Surroundings())] == kinds
     assert sum(o.facts["phase"] == "again" for o in found) == looks
+
+
+def test_a_server_that_hangs_is_given_up_soon(tmp_path: Path) -> None:
+    """Where nothing ever answers one long wait is enough, however many calls were asked for: 50 s with a timeout of 2 s and three calls."""
+
+    async def hang(_: httpx.Request) -> httpx.Response:
+        await asyncio.sleep(1000.0)
+        raise AssertionError
+
+    async def all_of_it() -> float:
+        calls = [SELF, Call("GET", "/a"), Call("GET", "/b")]
+        await measure(run, [INSTANCE], calls, 2.0, lambda one, run: Client(one, record=run.append, transport=way, origin_s=0.0))
+        return asyncio.get_running_loop().time()
+
+    way, run = httpx.MockTransport(hang), Run.create(tmp_path, ["diagnose"], [INSTANCE])
+    assert run_virtually(all_of_it()) == pytest.approx(8.0 + 3 * 2 * 2.0 + 30.0, abs=0.1)
+    assert [o.outcome for o in run.observations()] == [Outcome.READ_TIMEOUT] * 8
 
 
 @pytest.mark.parametrize(

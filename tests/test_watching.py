@@ -72,7 +72,7 @@ LONG = [
     (["run", "latency", "-i", "a", "--repeat", "8"], "asking", "a remaining"),
     (["compare", "-i", "a", "-i", "b", "--repeat", "8"], "comparing", "b remaining"),
     (["diagnose", "-i", "a"], "diagnosing", "a remaining"),
-    (["rate", "-i", "a", "--budget", "30"], "rate of a", "a remaining"),
+    (["rate", "-i", "a", "--budget", "12"], "rate of a", "a remaining"),
     (["roster", "-i", "a", "--course", "1"], "course 1", "of 231 users, a remaining"),
     (["fetch", "/api/v1/courses?per_page=1", "-i", "a", "--all"], "pages of", "items, a remaining"),
 ]

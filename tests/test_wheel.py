@@ -84,9 +84,9 @@ def test_help_and_list(installed: Path, tmp_path: Path) -> None:
 def test_the_demos_first_steps(installed: Path, tmp_path: Path) -> None:
     """From an empty folder: the simulator serves, scenarios ask it over TCP, the report is told again."""
     probes = str(installed / "probes")
-    server = subprocess.Popen(
-        [probes, "simulate", "--profile", "test", "--port", "0"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    )
+    (tmp_path / "quick.toml").write_text("time_scale = 0.05\n", encoding="utf-8")
+    words = [probes, "simulate", "--profile", "test", "--settings", "quick.toml", "--port", "0"]
+    server = subprocess.Popen(words, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     try:
         url, token = told(server)
         environment = {"CANVAS_API_URL": url, "CANVAS_API_TOKEN": token}

@@ -1,8 +1,9 @@
-"""Budget headers of another dialect than the one that an instance is configured with: which, and whose."""
+"""Budget headers that the dialect of an instance cannot read: another dialect's (which, and whose), or one whose value is no number."""
 
 from __future__ import annotations
 
 from probes.dialects.base import Dialect, Headers
+from probes.dialects.fields import plain_number
 from probes.observation import Quota
 
 BUDGET = ("x-rate-limit-", "x-ratelimit-", "ratelimit")
@@ -11,6 +12,8 @@ COSTED = ("canvas", "brightspace")
 """Those that tell what a call cost."""
 OWN_WORDS = ("x-request-context-id", "x-canvas-meta", "x-canvas-user-id")
 """Headers that Canvas alone sends."""
+MOST_SHOWN = 40
+"""So many characters of a value that cannot be read are told."""
 
 
 def foreign_budget(own: Dialect, headers: Headers, told: Quota) -> dict[str, str]:
@@ -24,6 +27,15 @@ def foreign_budget(own: Dialect, headers: Headers, told: Quota) -> dict[str, str
         return {}
     names = sorted(name for name in headers if name.startswith(BUDGET) or (name == "x-request-cost" and whose in COSTED))
     return {"budget_of": whose, "budget_headers": ", ".join(names)}
+
+
+def unread_budget(headers: Headers, told: Quota) -> dict[str, str]:
+    """`budget_unread`, the header that should tell what remains with its value, where `told` has none as that is no number; else empty."""
+    names = () if told.remaining is not None else (name for name in headers if name.startswith(BUDGET) and name.endswith("remaining"))
+    unread = next((name for name in names if plain_number(headers[name]) is None), None)
+    if unread is None:
+        return {}
+    return {"budget_unread": f"{unread.title().replace('Ratelimit', 'RateLimit')}: {headers[unread][:MOST_SHOWN]}"}
 
 
 def budget_of(headers: Headers) -> str | None:

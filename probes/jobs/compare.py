@@ -66,12 +66,13 @@ def compare(
         with progress(settings, "comparing", len(instances) * (asked * kinds + 1)) as bar:
             asking = measure(folder, instances, list(calls), blocks, say, clients_watched_by(bar))
             stop, halt = run_until(settings, folder, asking, None)
+        refused = _refused(folder)
         with reckoning(settings, folder):
-            folder.finish(how_ended(halt or stop))
+            folder.finish(how_ended(halt or stop or refused))
             pairs, found = conclude(folder)
     document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop) or next(iter(ended), None)}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
-    return Told(document, text, found, folder.unkept), to_raise(halt, folder) or stop or _refused(folder)
+    return Told(document, text, found, folder.unkept), to_raise(halt, folder) or stop or refused
 
 
 def _refuse(instances: Sequence[Instance], names: list[str], calls: Sequence[Call]) -> None:

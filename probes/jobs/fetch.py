@@ -89,7 +89,7 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
             if isinstance(fetched.stopped, GuardStop | KeyboardInterrupt):
                 settings.say(f"{_got(fetched)}.{_go_on(settings, fetched, instance.name)}")
             folder.keep(fetched={key: value for key, value in fetched.document().items() if key != "items"})
-        folder.finish(how_ended(fetched.stopped))
+        folder.finish(how_ended(fetched.stopped or _refused(fetched)))
         with reckoning(settings, folder):
             write_report(folder)
         fetched.stopped = fetched.stopped or folder.interrupt
@@ -111,8 +111,8 @@ def end(settings: Settings, fetched: Fetched, name: str = "") -> None:
     """
     if isinstance(fetched.stopped, GuardStop | KeyboardInterrupt):
         raise fetched.stopped
-    if fetched.ended == "failed" and fetched.count == 0 and fetched.outcome is Outcome.UNAUTHORIZED:
-        raise CredentialsError("Every call was refused for its credentials (401): check the token; probes diagnose says more.")
+    if (refused := _refused(fetched)) is not None:
+        raise refused
     got = _got(fetched)
     if fetched.ended not in ("complete", "limit"):
         go_on = _go_on(settings, fetched, name)
@@ -121,6 +121,13 @@ def end(settings: Settings, fetched: Fetched, name: str = "") -> None:
         raise RunFolderError(f"{got}. {fetched.unkept}")
     more = "" if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
     settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
+
+
+def _refused(fetched: Fetched) -> CredentialsError | None:
+    """The error of a list of which the first page already was refused for the credentials."""
+    if fetched.ended != "failed" or fetched.count or fetched.outcome is not Outcome.UNAUTHORIZED:
+        return None
+    return CredentialsError("Every call was refused for its credentials (401): check the token; probes diagnose says more.")
 
 
 def _got(fetched: Fetched) -> str:

@@ -80,7 +80,7 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     run.keep(rates=rates, spent=spent)
     found = findings.judge(observations, rates=rates, facts=run.manifest)
     run.keep(findings=[finding.document() for finding in found])
-    run.finish(how_ended(measured.stopped))
+    run.finish(how_ended(measured.stopped or credentials_refused(observations)))
     if isinstance(measured.stopped, RunFolderError):
         run.unkept = str(measured.stopped)
     write_report(run)

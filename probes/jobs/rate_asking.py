@@ -21,7 +21,7 @@ from probes.observation import Observation, Outcome
 from probes.runs import Run
 from probes.scenarios import Decide, Options, scenario
 from probes.search.refusals import RefusalDesign
-from probes.signatures import Regime
+from probes.signatures import Regime, unread_header
 from probes.wording import seconds
 
 if TYPE_CHECKING:
@@ -95,7 +95,9 @@ async def measure(
                 seen = await _stream(client, heeding(telling(design, settings.say)), calls, asked, bar)
                 found = estimate(seen)
                 if found is not None and _no_headers(found, seen) and foreign_budget(seen) is None and may_be_refused(instance):
-                    settings.say(f"{instance.name} sends no budget headers: finding the limit by a few refusals, which takes some minutes.")
+                    unread = unread_header(seen)
+                    why = f"At {instance.name} {unread}" if unread else f"{instance.name} sends no budget headers"
+                    settings.say(f"{why}: finding the limit by a few refusals, which takes some minutes.")
                     by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), earlier=seen, **bounds)
                     await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
             except (GuardStop, RunFolderError) as stop:
@@ -153,6 +155,7 @@ def may_be_refused(instance: Instance) -> bool:
 
 
 def _no_headers(found: Estimate, seen: Sequence[Observation]) -> bool:
-    """Whether the call is answered, or throttled, without a word of the budget; one that fails otherwise shows no limit."""
+    """Whether the call is answered, or throttled, without a word of the budget that is one; one that fails otherwise shows no limit."""
     reached = any(o.ok or o.outcome is Outcome.THROTTLED for o in seen)
-    return reached and found.regime in (Regime.REFUSALS, Regime.UNTHROTTLED) and found.shows("no_headers")
+    unknown = found.shows("no_headers") or found.shows("unread_headers")
+    return reached and unknown and found.regime in (Regime.REFUSALS, Regime.UNTHROTTLED)

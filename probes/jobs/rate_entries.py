@@ -22,7 +22,7 @@ from probes.observation import Observation, Outcome
 from probes.rates import mix_document, rate_document, untried
 from probes.search.ratio_rates import refusal_document, refusal_mix
 from probes.search.refusals import RefusalDesign
-from probes.signatures import Regime, Sign
+from probes.signatures import Regime, Sign, unread_header
 from probes.slowing import FEWEST_CLIMBING, lining_up, served_per_s
 from probes.stalls import piled_rate, stalling
 from probes.untold import unanswered_document, untold_document, with_unanswered
@@ -99,7 +99,19 @@ def _by_refusals(design: RefusalDesign, probed: Sequence[Observation], job: _Job
     """What refusals tell; `probed` are the observations that `design` asked for."""
     design.finish(probed)
     mix = [refusal_mix(design, job.shares, job.total, job.bounds)] if job.mixed else []
-    return [refusal_document(design, name, job.total, job.bounds) for name in job.shares] + mix
+    documents = [refusal_document(design, name, job.total, job.bounds) for name in job.shares] + mix
+    unread = unread_header([*design.earlier, *design.seen])
+    if unread is not None:
+        for document in documents:
+            document["signs"] = [_unread(sign, unread) for sign in document["signs"]]
+    return documents
+
+
+def _unread(sign: dict[str, str], unread: str) -> dict[str, str]:
+    """The sign that there is no budget header, where there is one that is no number."""
+    if sign["kind"] != "no_headers":
+        return sign
+    return Sign("unread_headers", sign["says"].replace("No budget headers", unread)).document()
 
 
 def _by_headers(found: Estimate, design: Design, probed: Sequence[Observation], job: _Job) -> list[dict[str, Any]]:

@@ -78,12 +78,12 @@ def run(settings: Settings, words: list[str], names: list[str], options: Options
         with progress(settings, "asking", len(instances) * _most(scenarios, options)) as bar:
             asking = measure(folder, scenarios, instances, options, settings.say, clients_watched_by(bar))
             stops, halt = run_until(settings, folder, asking, [])
-        stop = stops[0] if stops else None
+        stop: EndsBadly = (stops[0] if stops else None) or _refused(folder, scenarios)
         with reckoning(settings, folder):
             folder.finish(how_ended(halt or stop))
             found, document = conclude(folder)
     told = Told(document, _text(folder, found), found, folder.unkept)
-    return told, to_raise(halt, folder) or stop or _refused(folder, scenarios)
+    return told, to_raise(halt, folder) or stop
 
 
 OPTIONS = {"repeat": "--repeat", "budget": "--budget", "course": "--course", "section": "--section", "user": "--user"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import threading
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from probes.limiter import Limiter
 
 T = TypeVar("T")
+CHARTS = "CANVAS_PROBES_CHARTS"
+"""The environment variable that leaves pictures out of the reports of commands: drawing is most of what a short command costs."""
 Halt = RunFolderError | KeyboardInterrupt
 """What ends the asking from outside, a full disk or Ctrl-C, and leaves something to tell."""
 
@@ -113,11 +116,12 @@ def reckoning(settings: Settings, run: Run) -> Iterator[None]:
 
 
 def write_report(run: Run) -> dict[str, Any]:
-    """Writes the run's report and returns its document; what cannot be written is said in `unkept`."""
+    """Writes the run's report and returns its document; what cannot be written is said in `unkept`. No picture where CHARTS says "no"."""
     from probes.report.files import write_files
     from probes.report.formats import DEFAULT_FORMATS
 
-    made, _, unwritten = write_files(run, DEFAULT_FORMATS, charts=True)
+    drawn = os.environ.get(CHARTS) != "no"
+    made, _, unwritten = write_files(run, DEFAULT_FORMATS, charts=drawn, drawn=drawn)
     run.unkept = run.unkept or unwritten
     return made.document
 

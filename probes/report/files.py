@@ -24,15 +24,16 @@ if TYPE_CHECKING:
     from probes.charts.style import Picture
 
 
-def write_files(run: Run, formats: Sequence[str], charts: bool) -> tuple[Material, list[Path], str | None]:
+def write_files(run: Run, formats: Sequence[str], charts: bool, *, drawn: bool = True) -> tuple[Material, list[Path], str | None]:
     """What was told, the paths written (the formats in their order, csv one file a table, then charts), and which could not be, why.
 
-    The others are written all the same. Raises RunFolderError when the run cannot be read, UsageError for an unknown format.
+    The others are written all the same. Unless `drawn` the page has no picture either. Raises RunFolderError when the run cannot be read,
+    UsageError for an unknown format.
     """
     check_formats(formats)
     made = material(run)
     pictures: Mapping[str, Picture] = {}
-    if charts or "html" in formats:
+    if drawn and (charts or "html" in formats):
         from probes import charts as charting
 
         pictures = charting.pictures(made)

@@ -105,9 +105,20 @@ def _refusals(name: str, refused: Sequence[Observation], n: int, *, asked: bool)
 def _unseen(name: str, probed: Sequence[Observation]) -> Iterator[Finding]:
     """Budget headers that never came."""
     if probed and all(o.remaining is None and "budget_of" not in o.facts for o in probed):
-        says = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}: its level cannot be seen."
+        none = f"{name} sends no budget header on any of {plural(len(probed), 'answer')}"
+        says = f"{_unread(name, probed) or none}: its level cannot be seen."
         advice = f"Its limit shows by refusals only: probes rate -i {quoted(name)} finds it with few of them, where load is allowed."
         yield Finding("no_budget_headers", Severity.INFO, name, says, (), advice)
+
+
+def _unread(name: str, probed: Sequence[Observation]) -> str | None:
+    """Which header is there and is no number."""
+    if not any("budget_unread" in o.facts for o in probed):
+        return None
+    from probes.signatures import unread_header  # as in _foreign
+
+    unread = unread_header(probed)
+    return None if unread is None else f"At {name} {unread}"
 
 
 def _foreign(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:

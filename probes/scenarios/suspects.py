@@ -98,9 +98,14 @@ class Suspicion:
         return observation
 
     @property
+    def silent(self) -> bool:
+        """Whether nothing at all ever answered."""
+        return all(o.status is None for o in self.seen)
+
+    @property
     def patience(self) -> int:
         """How many answers in a row may fail to come: one only, where nothing at all ever answered and each costs a long wait."""
-        return 1 if self.timeout_s >= LOST_S and all(o.status is None for o in self.seen) else IN_VAIN
+        return 1 if self.timeout_s >= LOST_S and self.silent else IN_VAIN
 
     @property
     def refused(self) -> int:
@@ -212,14 +217,17 @@ def _end_s(observation: Observation) -> float:
 
 
 async def _patient(suspicion: Suspicion) -> AsyncIterator[Observation]:
-    """Late calls again with more patience; when that brings answers, the rest of the experiment is as patient."""
+    """Late calls again with more patience; when that brings answers, the rest of the experiment is as patient.
+
+    Where nothing at all ever answered one long wait says as much as one for each call, and for each attempt.
+    """
     if suspicion.timeout_s >= LOST_S:
         return
     late = [call for call in suspicion.calls if any(o.call == call.name and o.outcome is Outcome.READ_TIMEOUT for o in suspicion.seen)]
     patience_s = max(PATIENT_S, 4.0 * suspicion.timeout_s)
     answered = []
-    for call in [call for call in late[:PATIENT] for _ in range(ATTEMPTS)]:
-        if call in answered:
+    for call in late[:1] if suspicion.silent else [call for call in late[:PATIENT] for _ in range(ATTEMPTS)]:
+        if call in answered or suspicion.late():
             continue
         observation = await suspicion.ask(call, "patient", timeout_s=patience_s)
         yield observation
