@@ -262,7 +262,7 @@ def test_secrets_in_a_query_are_not_written() -> None:
 
 def test_a_compressed_body_is_read() -> None:
     """A gzip body is decoded; its size is that of the decoded body."""
-    packed = gzip.compress(b'{"id": 7}')
+    packed = gzip.compress(b'{"id": 7}', mtime=0)
     head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: {len(packed)}\r\n\r\n".encode()
     answer, _ = ask_once(answers(head + packed))
     assert (answer.json(), answer.observation.size_bytes) == ({"id": 7}, 9)
@@ -399,7 +399,7 @@ def test_a_reset_is_a_protocol_error() -> None:
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n{}", 200),
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{", 200),
         (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n{}", 200),
-        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"id": 7}')[:-9], 200),
+        (b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n" + gzip.compress(b'{"id": 7}', mtime=0)[:-9], 200),
         (b"garbage\r\n\r\n", None),
         (b"HTTP/1.1 2000 OK\r\n\r\n", None),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2, 3\r\n\r\n{}", None),
