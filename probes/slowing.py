@@ -78,6 +78,8 @@ def _thirds(parts: Sequence[np.ndarray]) -> tuple[float, float]:
 def _climbs(values: np.ndarray) -> float:
     """By how many standard errors values rise in turn, by their ranks."""
     n = len(values)
+    if float(np.ptp(values)) == 0.0:
+        return 0.0
     together = float(np.corrcoef(np.arange(n), normal_scores(values))[0, 1])
     return together * math.sqrt((n - 2) / max(1.0 - together**2, 1e-9))
 

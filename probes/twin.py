@@ -166,7 +166,7 @@ class Twin:
         return found[0], found[1], found[2]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=1)  # of a long job they fill 60 MB
 def _picks(seed: int, pairs: int, rows: Rows, calls: int, replicas: int) -> NDArray[np.int64]:
     """Which of the pairs each call takes, of shape (replicas, calls); one of another size or price takes the same."""
     rng, (at_once, alike) = np.random.default_rng(seed), rows

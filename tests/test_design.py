@@ -16,6 +16,7 @@ from probes.estimate import estimate
 from probes.observation import Observation, Outcome
 from probes.pricing import Step
 from probes.rates import rate_document
+from probes.safety import even_rate
 
 
 @pytest.mark.untraced
@@ -139,6 +140,16 @@ def test_what_a_last_step_leaves_is_used() -> None:
     assert design.steps[6].rate_per_s == pytest.approx((design.steps[4].rate_per_s * design.steps[5].rate_per_s) ** 0.5)
     assert len(world.seen) == 400
     assert design.sprinted
+
+
+@pytest.mark.untraced
+def test_steps_go_no_faster_than_twice_what_the_job_may() -> None:
+    """Where 53 calls fit the 31 of a first step might all come at once, at 500 a second: they go at half of what the job may do."""
+    world = World(BucketSettings.of(1165.0, 15.0, 22.0), Law(0.5, 0.25, spread=0.4), seed=655001)
+    design = Design((SELF,), 70)
+    world.carry_out(design)
+    safe = even_rate(world.law.twin(world.bucket), 1000, 0.05, replicas=300)
+    assert design.steps[0].rate_per_s == pytest.approx(0.5 * safe, rel=0.25)
 
 
 @pytest.mark.untraced

@@ -10,8 +10,11 @@ from worlds import SELF, Law, World, observed
 
 from probes.bucket import Bucket, BucketSettings
 from probes.calls import Call
+from probes.design import Design
 from probes.estimate import estimate
+from probes.jobs.rate_entries import _steady_per_s
 from probes.observation import Observation, Outcome
+from probes.pricing import Step
 from probes.slowing import (
     SURE,
     SURE_AT_ONCE,
@@ -194,3 +197,21 @@ def test_what_a_server_serves_while_calls_pile_up(calls: int, served: float | No
     """Sent eight a second and answered five a second from the third part on: five, where eight answers or more tell it."""
     seen = [observed(n / 8.0, n / (8.0 if n < calls // 3 else 5.0) + 2.0) for n in range(calls)]
     assert served_per_s(seen) == (None if served is None else pytest.approx(served))
+
+
+@pytest.mark.parametrize(
+    ("steps", "waits", "told"),
+    [((10.0, 20.0), True, 0.85 * 15.0), ((10.0, 20.0), False, 10.0), ((20.0,), False, 10.0), ((80.0,), False, 0.95 * 15.0)],
+)
+def test_the_pace_that_a_server_kept(steps: tuple[float, ...], waits: bool, told: float) -> None:
+    """It slowed down at the last step and answered 15/s then: a part of that where calls wait in front, else the step before or half."""
+    design, start = Design((SELF,)), 0.0
+    seen: list[Observation] = []
+    for rate in steps:
+        design.steps.append(Step(rate, len(seen), 40))
+        answered = min(rate, 15.0)
+        ends = [(start + n / rate, start + 0.4 + n / answered) for n in range(40)]
+        seen += [observed(sent, end, server_time_s=0.35 if waits else end - sent - 0.05) for sent, end in ends]
+        start = ends[-1][1] + 1.0
+    design.slowed_at = steps[-1]
+    assert _steady_per_s(design, seen) == pytest.approx(told)
