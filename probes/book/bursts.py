@@ -10,6 +10,8 @@ FIRST_ALONE, MOST_ALONE = 64, 8192
 STILL_BURSTS, MOST_DOUBLED = 3, 7
 """After so many bursts that left no trace in Remaining, twice as many calls start together; at most so many times."""
 UNBOUNDED = 1_000_000
+BOUNDED = 8
+"""However small a reservation two calls showed: a neighbour who came or went meanwhile, or jitter, makes them show too small a one."""
 
 
 class Answer(NamedTuple):
@@ -50,7 +52,9 @@ class Bursts:
             return 1
         if self.together and awaited:  # none is refilled before it told what it can
             return 0
-        return UNBOUNDED if bounded or self.doubled == MOST_DOUBLED else 2 << self.doubled
+        if self.doubled == MOST_DOUBLED:
+            return UNBOUNDED
+        return max(2 << self.doubled, BOUNDED if bounded else 0)
 
     def over(self) -> None:
         """No call is out whose answer could still tell something of the burst of now."""

@@ -8,10 +8,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from probes.book.bursts import UNBOUNDED, Answer, Bursts, Opening
+from probes.book.bursts import BOUNDED, UNBOUNDED, Answer, Bursts, Opening
 from probes.book.hearing import Standing
 from probes.book.lattice import Change, Steps, unit
-from probes.book.line import USUAL_OUTFLOW_PER_S, Line, Row, drawn
+from probes.book.line import COUNTED, USUAL_OUTFLOW_PER_S, Line, Row, drawn, multiple
 from probes.book.slowness import Slowness
 from probes.bucket import BucketSettings
 
@@ -94,7 +94,11 @@ class Learner:
 
     def most_together(self, *, awaited: bool) -> int:
         """How many calls may be out as far as learning goes; `awaited` as for `Bursts.most`."""
-        return UNBOUNDED if self.free or self.slow else self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
+        if self.slow:
+            return UNBOUNDED
+        if self.free:
+            return UNBOUNDED if len(self.rows) >= COUNTED else BOUNDED
+        return self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
 
     @property
     def finished(self) -> bool:
@@ -253,6 +257,9 @@ class Learner:
         if not self.explained[-1]:
             return self._begins_again()
         self.rows.append(Row(count, seconds, change))
+        if (many := multiple(self.rows)) > 1:
+            self.rows = [Row(row.reservations // many, row.seconds, row.change) for row in self.rows if row.reservations % many == 0]
+            self._begin(many * reservation, outflow)
         self._draw()
         return True
 

@@ -18,6 +18,9 @@ LEAST_FAR = 0.5
 FAR = 4.0
 """A row that is off by so many medians is left out, unless by less than the least (units)."""
 
+COUNTED, MULTIPLES_SHARE = 8, 0.9
+"""So many counts, and so large a share of them, tell that a reservation is a multiple of what was taken for one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -39,6 +42,14 @@ class Line:
 
     reservation: float
     outflow_per_s: float
+
+
+def multiple(rows: Sequence[Row]) -> int:
+    """How many of a line's reservations are one: 2 or 3 where nearly all counts are multiples of it (half of one fits all too), else 1."""
+    counts = [row.reservations for row in rows if row.reservations]
+    if len(counts) < COUNTED:
+        return 1
+    return next((many for many in (3, 2) if sum(count % many == 0 for count in counts) >= MULTIPLES_SHARE * len(counts)), 1)
 
 
 def drawn(rows: Sequence[Row], before: Line) -> tuple[Line, float]:

@@ -34,6 +34,8 @@ UNRESTED_CLIMB_FROM = 30
 """The same for pairs on top of those that fit, which lead further."""
 UNRESTED_GROWTH, GROWS_FROM = 3, 30
 """By so many the first of them grow, and by one more from there on: costs may have taken room for some more."""
+AMPLE, AMPLE_GROWTH = 30, 2
+"""Where so many bursts could still be made they grow by no more: refusals are scarcer than calls, and each tells of costs later."""
 SHORTEST_TRAIN_S = 10.0
 """A train lasts as long as the search may, and so long at least."""
 MARGIN = 10
@@ -104,11 +106,15 @@ class Climbing(Probing, ABC):
 
     def _growth(self, size: int) -> int:
         """By so many a burst grows, which may all be refused."""
-        if not self._rests:
-            return UNRESTED_GROWTH + (size >= GROWS_FROM)
         if self._settles:
             return max(1, min(2, self._spare - 1))
-        return FIRST_BURST if not size else 2 if size < 15 else 3 if size < 18 else 4
+        if not size:
+            return FIRST_BURST
+        if self._left > AMPLE * size:
+            return AMPLE_GROWTH
+        if not self._rests:
+            return UNRESTED_GROWTH + (size >= GROWS_FROM)
+        return 2 if size < 15 else 3 if size < 18 else 4
 
     def _climb(self, size: int, after_s: float, then: Step) -> Round | None:
         """`size` calls at once, then two at a time, each two when a refusal of the two before were known: no more than two are refused.

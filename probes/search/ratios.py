@@ -130,9 +130,13 @@ class Ratios:
         """Outflow over cost, calls/s."""
         return self.outflow_per_s / self.cost
 
-    def room(self, after_s: float, paid: int = 0) -> Floats:
-        """How many calls sent together `after_s` after the last event would be let through, for each draw; `paid` calls come meanwhile."""
-        level = np.maximum(0.0, self.level + paid * self.cost - self.outflow_per_s * after_s)
+    def room(self, after_s: float, paid: int = 0, over_s: float = 0.0) -> Floats:
+        """How many calls sent together would be let through, for each draw: `after_s` after the last event, and after `paid` calls more.
+
+        These begin after the rest and take `over_s`: a rest drains nothing of what is paid later.
+        """
+        rested = np.maximum(0.0, self.level - self.outflow_per_s * after_s)
+        level = np.maximum(0.0, rested + paid * self.cost - self.outflow_per_s * over_s)
         return np.maximum(0.0, np.ceil(self.mark - level) - 1.0)
 
 

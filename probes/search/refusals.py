@@ -92,16 +92,12 @@ class RefusalDesign(Climbing):
         rate = min(self._evenly(size), self.max_rate or FASTEST_PER_S)
         gap, step, most = float(np.quantile(times, 0.98)), max(1, size // 2), self._left // FILLINGS - size
         fill = 0
-        while ratios is not None and fill + step <= most and self._surely_fits(ratios, size, fill + step, rate, after_s + gap):
+        while ratios is not None and fill + step <= most and _surely_fits(ratios, size, fill + step, (fill + step) / rate + gap, after_s):
             fill += step
         self._climbs, self._next = False, self._volley
         self.bursts.append(Burst(size, len(self.seen)))
         offsets = [n / rate for n in range(fill)] + [(fill / rate + gap) * (fill > 0)] * size
         return self._in_turn(offsets[: self._left], after_s)
-
-    def _surely_fits(self, ratios: Ratios, size: int, before: int, rate: float, after_s: float) -> bool:
-        """Whether `size` calls still fit when `before` calls were paid for at `rate`."""
-        return bool(np.quantile(ratios.room(before / rate + after_s, before), MORE_SURELY) >= size)
 
     def _touched(self) -> Round | None:
         """After a train that was refused: rest until most of what was paid has drained, not all, then fill the bucket again.
@@ -168,3 +164,8 @@ class RefusalDesign(Climbing):
 
     def _read_last(self) -> Round | None:
         return self._touched() or self._reading(0.0, self._end)
+
+
+def _surely_fits(ratios: Ratios, size: int, before: int, over_s: float, after_s: float) -> bool:
+    """Whether `size` calls still fit when `before` calls were paid for over `over_s`, which began `after_s` after the last event."""
+    return bool(np.quantile(ratios.room(after_s, before, over_s), MORE_SURELY) >= size)
