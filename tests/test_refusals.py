@@ -26,7 +26,6 @@ from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
 from probes.simulator.settings import Service, SimulatorSettings
 
-
 SHORT = 200
 """Calls of a job whose rate is not looked at: it is replayed in a fraction of the time."""
 

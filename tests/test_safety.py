@@ -10,7 +10,6 @@ from probes.bucket import BucketSettings
 from probes.safety import FASTEST_PER_S, analytic_rate, elasticities, even_rate, workers
 from probes.twin import Twin
 
-
 FEW = 60
 """Replays of equal calls, which are all the same."""
 
@@ -37,7 +36,9 @@ def test_even_rate_of_equal_calls_by_outflow() -> None:
     # n calls pay 2 each, 10/s leaks: 2n - 10 n/r <= 550 for n = 1000
     assert even_rate(dear, 1000, 0.05, replicas=FEW) == pytest.approx(10 / (2 - 0.55), rel=0.02)
     assert even_rate(dear, 4000, 0.05, replicas=FEW) == pytest.approx(10 / (2 - 550 / 4000), rel=0.02)
-    assert even_rate(equal(2.0, 1e-4), 200, 0.05, replicas=FEW) == FASTEST_PER_S, "200 calls cost 400 and hardly overlap: they fit at any rate"
+    assert even_rate(equal(2.0, 1e-4), 200, 0.05, replicas=FEW) == FASTEST_PER_S, (
+        "200 calls cost 400 and hardly overlap: they fit at any rate"
+    )
 
 
 def test_a_short_job_of_dear_quick_calls_has_a_greatest_rate() -> None:
