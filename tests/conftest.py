@@ -11,6 +11,7 @@ from collections.abc import Generator
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -23,30 +24,28 @@ settings.register_profile("probes", deadline=None)  # the machine's other work i
 settings.load_profile("ci" if os.environ.get("CI") else "probes")
 
 
-TRACER = sys.gettrace()
-"""Of coverage, in the main thread; None where it is not measured."""
-execute = SourceFileLoader.exec_module
+def _trace_our_modules_only(tracer: Any) -> None:
+    """From now on only modules of ours are traced while they are imported: a tracer doubles the time of all that runs."""
+    execute = SourceFileLoader.exec_module
 
+    def traced(loader: SourceFileLoader, module: ModuleType) -> None:
+        before = sys.gettrace()
+        if threading.current_thread() is threading.main_thread():
+            sys.settrace(tracer if module.__name__.partition(".")[0] == "probes" else None)
+        try:
+            execute(loader, module)
+        finally:
+            sys.settrace(before)
 
-def traced(loader: SourceFileLoader, module: ModuleType) -> None:
-    """Executes a module as ever, traced only where it is ours: a tracer doubles the time of all that runs, and ours are few of many."""
-    before = sys.gettrace()
-    if threading.current_thread() is threading.main_thread():
-        sys.settrace(TRACER if module.__name__.partition(".")[0] == "probes" else None)
-    try:
-        execute(loader, module)
-    finally:
-        sys.settrace(before)
-
-
-if TRACER is not None:
     SourceFileLoader.exec_module = traced  # type: ignore[method-assign,assignment]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Collecting is not traced, but for our modules that it imports; a third of its time is left, and less in a fresh clone."""
+    """Collecting is not traced, but for our modules that it imports; coverage has begun by now, in a worker too."""
     tracer = sys.gettrace()
+    if tracer is not None:
+        _trace_our_modules_only(tracer)
     sys.settrace(None)
     try:
         if "PYTEST_XDIST_WORKER" in os.environ and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
