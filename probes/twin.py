@@ -112,7 +112,7 @@ class Twin:
         costs, times = self.draws(calls, replicas)
         jittery = self.jitter_s * rate_per_s > EVEN_ENOUGH
         if jittery or float(np.max(self.costs)) > self.bucket.up_front_cost:
-            late = self.jitter_s * np.random.default_rng(self.seed + 1).standard_normal(times.shape) if jittery else 0.0
+            late = self.jitter_s * _ways(self.seed + 1, *times.shape) if jittery else 0.0
             arrivals = np.broadcast_to(np.arange(calls) / rate_per_s + late, times.shape)
             return peaks(self.bucket, arrivals, arrivals + times, costs)
         return even_peaks(self.bucket, rate_per_s, costs, times)
@@ -162,7 +162,7 @@ class Twin:
             if flat.shape[1] > calls
             else np.broadcast_to(np.arange(flat.shape[1]), flat.shape)
         )
-        found = [np.take_along_axis(values.reshape(replicas, -1), first, axis=1) for values in (arrivals, departures, costs)]
+        found = [_picked(values.reshape(replicas, -1), first) for values in (arrivals, departures, costs)]
         return found[0], found[1], found[2]
 
 
@@ -176,6 +176,12 @@ def _picks(seed: int, pairs: int, rows: Rows, calls: int, replicas: int) -> NDAr
     starts = rng.integers(0, each, size=(replicas, math.ceil(calls / at_once)))
     places = ((starts[:, :, None] + np.arange(at_once)) % each).reshape(replicas, -1)[:, :calls]
     return places * alike + rng.integers(0, alike, size=places.shape)
+
+
+@lru_cache(maxsize=1)
+def _ways(seed: int, replicas: int, calls: int) -> Floats:
+    """How late each call arrives, in standard deviations: the same at every rate."""
+    return np.random.default_rng(seed).standard_normal((replicas, calls))
 
 
 def even_peaks(bucket: BucketSettings, rate_per_s: float, costs: Floats, times: Floats) -> Floats:
@@ -215,11 +221,20 @@ def levels_after(bucket: BucketSettings, arrivals: Floats, departures: Floats, c
     instants = np.concatenate([departures, arrivals], axis=1)
     amounts = np.concatenate([costs - bucket.up_front_cost, np.full(arrivals.shape, bucket.up_front_cost)], axis=1)
     order = np.argsort(instants, axis=1, kind="stable")
-    leaked = np.take_along_axis(instants, order, axis=1) * bucket.outflow_per_s
-    running = np.cumsum(np.take_along_axis(amounts, order, axis=1), axis=1)
-    before = np.concatenate([np.zeros((len(running), 1)), running[:, :-1]], axis=1)
-    lowest = np.minimum.accumulate(np.minimum(before, running) - leaked, axis=1)
-    return running - leaked - np.minimum(0.0, lowest), order >= calls
+    leaked = _picked(instants, order) * bucket.outflow_per_s
+    running = np.cumsum(_picked(amounts, order), axis=1)
+    lowest = np.minimum(running, 0.0)
+    np.minimum(running[:, 1:], running[:, :-1], out=lowest[:, 1:])
+    lowest -= leaked
+    np.minimum.accumulate(lowest, axis=1, out=lowest)
+    running -= leaked
+    running -= np.minimum(lowest, 0.0, out=lowest)
+    return running, order >= calls
+
+
+def _picked(values: Floats, columns: NDArray[np.int64]) -> Floats:
+    """`numpy.take_along_axis` of the last of two axes, in a fifth of the time."""
+    return np.asarray(values.take(columns + values.shape[1] * np.arange(len(values))[:, None]))
 
 
 def peaks(bucket: BucketSettings, arrivals: Floats, departures: Floats, costs: Floats) -> Floats:

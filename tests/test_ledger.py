@@ -819,6 +819,7 @@ class Silenced(Booked):
             self.book.answer(self.numbers.pop(call), now, refused=refused)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("heard", [0, 1, 2, 3, 4, 6, 9, 14, 30, 100])
 def test_headers_that_stop_hold_no_job_up(heard: int) -> None:
     """Wherever headers stop, also within a burst that was to tell the bucket, the job ends: within four times the oracle's after 30."""

@@ -126,6 +126,7 @@ def test_rehearsal_meets_the_forecast(more: dict[str, float]) -> None:
     assert told["seconds"] == pytest.approx(told["forecast_seconds"], rel=0.05)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("name", ["one_by_one", "even_rate", "workers"])
 def test_every_strategy_can_be_rehearsed(name: str) -> None:
     """Each strategy is carried out as it is told, not only the quickest."""

@@ -42,6 +42,8 @@ from probes.wording import rounded_down
 SCHEMA = json.loads((Path(job.__file__).parents[1] / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 SELF = Call("GET", "/api/v1/users/self")
 QUIET = Settings(quiet=True)
+SHORT = 300
+"""Calls of a job."""
 QUICK = SimulatorSettings(services={"*": Service(0.2, 0.3, cost_mean=0.6)}, slots=1000)
 
 
@@ -86,9 +88,13 @@ def rated(
     calls: tuple[Call, ...] = (SELF,),
     said: Settings = QUIET,
     append: Callable[[Run, Observation], None] = Run.append,
+    job_calls: int = SHORT,
     **more: Any,
 ) -> Asked:
-    """`rate` against the simulator in virtual time; `said` may let it talk, `append` is what becomes of an observation."""
+    """`rate` against the simulator in virtual time; `said` may let it talk, `append` is what becomes of an observation.
+
+    The rate is for a job of `job_calls`: a short one is replayed in a fraction of the time, and all but the numbers is the same.
+    """
     instance = place("test", **more)
     run = Run.create(tmp_path / "results", ["rate"], [instance])
     app = create_app(settings)
@@ -96,17 +102,17 @@ def rated(
     def make(one: Instance, folder: Run) -> Client:
         return Client(one, record=partial(append, folder), transport=in_process(app, 0.04, 0.001), origin_s=0.0)
 
-    asked = job.Asked(["test"], [], budget=budget)
+    asked = job.Asked(["test"], [], budget=budget, job=job_calls)
     measured = run_virtually(job.measure(said, instance, calls, asked, run, make))
     seen = list(run.observations())
-    documents = job.documents_of(measured, seen, calls, 1000, instance)
+    documents = job.documents_of(measured, seen, calls, job_calls, instance)
     return Asked(measured, run, seen, instance, documents)
 
 
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Asked:
     """What all that is asked by default comes to."""
-    return rated(tmp_path_factory.mktemp("plain"))
+    return rated(tmp_path_factory.mktemp("plain"), job_calls=1000)
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +211,7 @@ def test_weights(tmp_path: Path) -> None:
     assert mix["cost"]["value"] == pytest.approx(0.9 * often["cost"]["value"] + 0.1 * rare["cost"]["value"], rel=0.05)
     assert rare["safe"]["rate_per_s"]["value"] < 0.7 * mix["safe"]["rate_per_s"]["value"] < 0.9 * often["safe"]["rate_per_s"]["value"]
     assert one.told.text.startswith(f"test: {mix['call']}: go at {rounded_down(mix['safe']['rate_per_s']['low'])} calls/s")
-    planned = plan_job.do(Settings(config=None, quiet=True), one.run.folder, 1000, None, False)[0].document
+    planned = plan_job.do(Settings(config=None, quiet=True), one.run.folder, SHORT, None, False)[0].document
     even = next(strategy for strategy in planned["strategies"] if strategy["name"] == "even_rate")
     assert even["rate_per_s"] == pytest.approx(mix["safe"]["rate_per_s"]["low"], rel=0.02)
 
@@ -244,7 +250,7 @@ def right_or_unknown(entry: dict[str, Any]) -> bool:
 @pytest.mark.parametrize("cost", ["nan", "-3", "", "1e308"])
 def test_bad_cost_header(tmp_path: Path, cost: str) -> None:
     """A cost header that is nan, negative, absent or absurd on every third answer: said, and no wrong number."""
-    one = rated(tmp_path, header("X-Request-Cost", cost, 3))
+    one = rated(tmp_path, header("X-Request-Cost", cost, 3), 80)
     assert right_or_unknown(one.entry)
     assert "cost_missing" in one.signs
     assert one.entry["cost"]["value"] == pytest.approx(0.6, rel=0.2)
@@ -260,7 +266,7 @@ def test_cost_never_told(tmp_path: Path) -> None:
 @pytest.mark.untraced
 def test_remaining_jumps(tmp_path: Path) -> None:
     """Remaining that jumps by 600 on some answers ends in no wrong constant and in no refusal."""
-    one = rated(tmp_path, QUICK.changed(faults=(Fault("remaining_jump", every=9),)))
+    one = rated(tmp_path, QUICK.changed(faults=(Fault("remaining_jump", every=9),)), 80)
     assert right_or_unknown(one.entry)
     assert one.refused == 0
 
@@ -268,7 +274,7 @@ def test_remaining_jumps(tmp_path: Path) -> None:
 @pytest.mark.untraced
 def test_shared_token(tmp_path: Path) -> None:
     """A token whose bucket somebody else uses meanwhile: said, or no constant is wrong."""
-    one = rated(tmp_path, QUICK.changed(cross_traffic_per_s=3.0, cross_traffic_cost=1.5))
+    one = rated(tmp_path, QUICK.changed(cross_traffic_per_s=3.0, cross_traffic_cost=1.5), 70)
     assert "shared_token" in one.signs or right_or_unknown(one.entry)
 
 

@@ -22,6 +22,8 @@ from probes.rates import mix_document, rate_document, rate_documents, relative_e
 from probes.safety import BoundBy, even_rate, workers
 from probes.stats import Interval, student
 
+SHORT = 300
+"""Calls of a job whose numbers are not looked at: it is replayed in a fraction of the time."""
 SCHEMA = json.loads((Path(rates.__file__).parent / "schemas" / "rate-1.json").read_text(encoding="utf-8"))
 
 
@@ -49,6 +51,12 @@ def outflow() -> Estimate:
 def reservations() -> Estimate:
     """Reservations bind: cheap calls that take half a second."""
     return priced(World(law=Law(0.5, 0.1), seed=8))[0]
+
+
+@pytest.fixture(scope="module")
+def boundless() -> Estimate:
+    """Calls so quick and cheap that a job of a few of them may be sent at once."""
+    return priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)[0]
 
 
 @pytest.mark.untraced
@@ -96,7 +104,7 @@ def test_bound_by_outflow(outflow: Estimate) -> None:
 
 def test_bound_by_reservations(reservations: Estimate) -> None:
     """Cheap slow calls are bound by the reservations that they hold."""
-    document = valid(rate_document(reservations, SELF.name))
+    document = valid(rate_document(reservations, SELF.name, SHORT))
     assert document["safe"]["bound_by"] == "reservations"
     assert document["regime"] == "headers"
     assert document["server_time_s"]["value"] == pytest.approx(0.5 * np.exp(0.125), rel=0.1)
@@ -109,10 +117,9 @@ def test_longer_jobs_are_slower(outflow: Estimate) -> None:
     assert short > 1.3 * long
 
 
-def test_no_rate_is_refused() -> None:
+def test_no_rate_is_refused(boundless: Estimate) -> None:
     """A job that may be sent at once has no safe rate of its own: null, with the burst."""
-    found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
-    document = valid(rate_document(found, SELF.name, job_calls=5))
+    document = valid(rate_document(boundless, SELF.name, job_calls=5))
     assert document["safe"]["rate_per_s"] is None
     assert document["safe"]["burst"] == 11
     assert document["safe"]["in_flight"] == 5
@@ -127,10 +134,9 @@ def test_no_rate_is_refused() -> None:
         (Bounds(max_rate=3.0, slowed_at=20.0, steady_at=15.0), {"value": 3.0, "low": 3.0, "high": 3.0, "n": 0}, "ceiling"),
     ],
 )
-def test_what_binds_where_the_bucket_does_not(bounds: Bounds, rate: dict[str, float], bound_by: str) -> None:
+def test_what_binds_where_the_bucket_does_not(boundless: Estimate, bounds: Bounds, rate: dict[str, float], bound_by: str) -> None:
     """A job that the bucket lets through at any rate is still bound by a server that slows down, and by a configured ceiling."""
-    found, _ = priced(World(law=Law(0.01, 0.01), seed=9, rtt_s=0.02), 120)
-    safe = valid(rate_document(found, SELF.name, 5, bounds))["safe"]
+    safe = valid(rate_document(boundless, SELF.name, 5, bounds))["safe"]
     assert (safe["rate_per_s"], safe["bound_by"]) == (rate, bound_by)
 
 
@@ -145,7 +151,7 @@ def test_no_rate_is_recommended_far_above_a_pace_that_was_kept() -> None:
 
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
     """A configured ceiling below the bucket's rate binds: the rate is the ceiling, in flight and burst are bounded too."""
-    safe = valid(rate_document(reservations, SELF.name, 1000, Bounds(max_rate=1.0, max_in_flight=2)))["safe"]
+    safe = valid(rate_document(reservations, SELF.name, SHORT, Bounds(max_rate=1.0, max_in_flight=2)))["safe"]
     assert (safe["rate_per_s"]["value"], safe["bound_by"]) == (1.0, "ceiling")
     assert (safe["in_flight"], safe["burst"]) == (0, 1), "one call after another would be more than one a second"
     assert [bounds.workers(11, 0.5) for bounds in (Bounds(max_in_flight=2), Bounds(max_rate=8.0), Bounds(8.0, 3), Bounds())] == [
@@ -155,17 +161,17 @@ def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
         11,
     ]
     assert [bounds.burst(11) for bounds in (Bounds(max_in_flight=2), Bounds(max_rate=8.0), Bounds(0.5), Bounds())] == [2, 8, 1, 11]
-    free = rate_document(outflow, SELF.name, 1000, Bounds(max_rate=500.0, max_in_flight=200))
-    assert free == rate_document(outflow, SELF.name)
+    free = rate_document(outflow, SELF.name, SHORT, Bounds(max_rate=500.0, max_in_flight=200))
+    assert free == rate_document(outflow, SELF.name, SHORT)
 
 
 def test_latency_binds(outflow: Estimate) -> None:
     """A server that slows down before the bucket fills binds: the highest rate that was steady, at most the one that was not."""
-    safe = valid(rate_document(outflow, SELF.name, 1000, Bounds(slowed_at=2.0, steady_at=1.5)))["safe"]
+    safe = valid(rate_document(outflow, SELF.name, SHORT, Bounds(slowed_at=2.0, steady_at=1.5)))["safe"]
     assert safe["bound_by"] == "latency"
     assert safe["rate_per_s"] == {"value": 1.5, "low": 1.5, "high": 2.0, "n": safe["rate_per_s"]["n"]}
-    assert rate_document(outflow, SELF.name, 1000, Bounds(slowed_at=2.0))["safe"]["rate_per_s"]["value"] == 1.0
-    assert rate_document(outflow, SELF.name, 1000, Bounds(slowed_at=50.0, steady_at=40.0))["safe"]["bound_by"] == "outflow"
+    assert rate_document(outflow, SELF.name, SHORT, Bounds(slowed_at=2.0))["safe"]["rate_per_s"]["value"] == 1.0
+    assert rate_document(outflow, SELF.name, SHORT, Bounds(slowed_at=50.0, steady_at=40.0))["safe"]["bound_by"] == "outflow"
 
 
 def test_unknown_is_null() -> None:
@@ -240,7 +246,7 @@ def test_a_heavy_tail_widens_the_interval_and_is_said() -> None:
         world.opened((22, 0.1), (22, 0.2), (40, 0.12), (60, 0.09), (244, 0.07))
         found = estimate(world.seen)
         assert found is not None
-        told.append(rate_document(found, SELF.name))
+        told.append(rate_document(found, SELF.name, SHORT))
     signs = [[sign["kind"] for sign in entry["signs"]] for entry in told]
     assert signs == [[], ["heavy_tail"]]
 
@@ -255,7 +261,7 @@ def test_a_heavy_tail_has_a_wider_interval(outflow: Estimate) -> None:
     """The relative error behind a rate is 2.0 in place of 1.08 times the reckoned one where the tail falls like a power."""
     twin, costs = outflow.twin(SELF.name), 0.1 + 0.1 * np.random.default_rng(4).pareto(1.2, 400)
     assert twin is not None
-    told = [safe_rate(twin, outflow, kind(costs, np.full(400, 0.2)), 1000) for kind in (Prices, Light)]
+    told = [safe_rate(twin, outflow, kind(costs, np.full(400, 0.2)), SHORT) for kind in (Prices, Light)]
     errors = [relative_error(one[0]) for one in told if one is not None]
     assert errors[0] / errors[1] == pytest.approx(2.0 / 1.08)
     assert [one[0].value < math.sqrt(one[0].low * one[0].high) for one in told if one is not None] == [True, True]
@@ -279,7 +285,7 @@ def test_workers_where_latency_binds(outflow: Estimate) -> None:
 def test_a_mix_of_calls_some_of_which_have_no_price(outflow: Estimate) -> None:
     """A job of which more than a twentieth was never priced has no rate; of a smaller rest it is told all the same."""
     told = [
-        mix_document(outflow, {SELF.name: known, "GET /never": 1.0 - known}, 1000, Bounds())["safe"] is not None for known in (0.94, 0.96)
+        mix_document(outflow, {SELF.name: known, "GET /never": 1.0 - known}, SHORT, Bounds())["safe"] is not None for known in (0.94, 0.96)
     ]
     assert told == [False, True]
 
@@ -322,7 +328,7 @@ def test_a_rate_that_rests_on_an_unknown_outflow_is_not_told(outflow: Estimate) 
     covariance = outflow.fit.covariance.copy()
     covariance[2, 2] = math.inf
     unknown = dataclasses.replace(outflow, fit=dataclasses.replace(outflow.fit, covariance=covariance))
-    document = valid(rate_document(unknown, SELF.name))
+    document = valid(rate_document(unknown, SELF.name, SHORT))
     said = "What a job may pay depends on the outflow, and no header told it: the calls cost too little, or were too far apart."
     assert (document["safe"], document["signs"][-1]) == (None, {"kind": "rate_unclear", "says": said})
 
@@ -332,7 +338,7 @@ def test_a_rate_that_may_be_anything_is_not_told(outflow: Estimate) -> None:
     """Of 6 calls whose costs are hundreds of times apart none of the rates they allow is told."""
     costs, times = np.array([0.2, 0.3, 0.2, 0.25, 150.0, 0.2]), np.array([0.3, 0.4, 0.35, 0.3, 0.3, 0.4])
     wild = dataclasses.replace(outflow, prices={SELF.name: Prices(costs, times)})
-    document = rate_document(wild, SELF.name)
+    document = rate_document(wild, SELF.name, SHORT)
     assert (document["safe"], document["signs"][-1]["kind"]) == (None, "rate_unclear")
     assert document["signs"][-1]["says"].startswith("6 calls allow anything from ")
 

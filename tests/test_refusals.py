@@ -26,6 +26,9 @@ from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
 from probes.simulator.settings import Service, SimulatorSettings
 
+SHORT = 200
+"""Calls of a job whose rate is not looked at: it is replayed in a fraction of the time."""
+
 
 def probed(bucket: BucketSettings, service: Service, **more: object) -> RefusalDesign:
     design = RefusalDesign((SELF,), 400, **more)  # type: ignore[arg-type] # ceilings by name
@@ -66,7 +69,7 @@ def test_for_canvas_own_ratio_the_smaller_number_is_taken() -> None:
     """600 / 50 lets 12 through by the leak between the starts of a burst; 11 is what is promised."""
     design = probed(BucketSettings(), Service(0.4, 0.2, cost_mean=0.05))
     assert design.limit == 12
-    document = refusal_document(design, SELF.name, 1000, Bounds())
+    document = refusal_document(design, SELF.name, SHORT, Bounds())
     assert document["ratios"]["in_flight_limit"] == 11
     assert document["safe"]["burst"] == 11
 
@@ -186,7 +189,7 @@ def test_a_long_retry_after_ends_it() -> None:
         world.carry_out(design)
         told_at = [o.received_s or 0.0 for o in world.seen if o.outcome is Outcome.THROTTLED]
         after = [min([(o.sent_s or 0.0) - at for o in world.seen if (o.sent_s or 0.0) > at], default=1e9) for at in told_at]
-        signs = {sign["kind"]: sign["says"] for sign in refusal_document(design, SELF.name, 1000, Bounds())["signs"]}
+        signs = {sign["kind"]: sign["says"] for sign in refusal_document(design, SELF.name, SHORT, Bounds())["signs"]}
         assert signs.get("retry_after") == asked
         assert min(after) >= 20.0
         assert (min(after) == 1e9) is (asked is not None)
@@ -197,7 +200,7 @@ def test_nothing_is_told_when_all_is_refused() -> None:
     world = World(headers=False, answers=lambda _, fields: fields | {"status": 429, "outcome": Outcome.THROTTLED})
     design = RefusalDesign((SELF,), 400)
     world.carry_out(design)
-    document = refusal_document(design, SELF.name, 1000, Bounds())
+    document = refusal_document(design, SELF.name, SHORT, Bounds())
     assert document["ratios"] == {"in_flight_limit": None, "steady_calls_per_s": None}
     assert document["safe"] is None
     said = f"All {len(world.seen)} calls were refused: the token may be blocked, or its bucket full of another job's calls."
@@ -319,7 +322,7 @@ def test_refusals_that_no_bucket_makes() -> None:
     world._bucket = Windowed()  # type: ignore[assignment] # what it is asked
     design = RefusalDesign((SELF,), 400)
     world.carry_out(design)
-    document = refusal_document(design, SELF.name, 1000, Bounds())
+    document = refusal_document(design, SELF.name, SHORT, Bounds())
     assert (document["regime"], document["safe"]) == ("refusals", None)
     said = [sign["says"] for sign in document["signs"] if sign["kind"] == "unexplained_refusals"]
     assert len(said) == 1
@@ -380,6 +383,6 @@ def test_refusals_that_were_spent() -> None:
     world.carry_out(design)
     design.finish(world.seen)
     asked, met = 2 + len(world.seen), world.refused
-    (says,) = (sign["says"] for sign in refusal_document(design, SELF.name, 1000, Bounds())["signs"] if sign["kind"] == "refusals_spent")
+    (says,) = (sign["says"] for sign in refusal_document(design, SELF.name, SHORT, Bounds())["signs"] if sign["kind"] == "refusals_spent")
     assert met >= 5
     assert says == f"Asking stopped after {asked} of 400 calls: no more refusals are risked than the {met} that were met."

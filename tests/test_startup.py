@@ -46,3 +46,12 @@ def test_help_and_list_start_quickly(tmp_path: Path) -> None:
         if max(least["help"], least["list"]) <= MOST * least["five lines"]:
             return
     raise AssertionError(least)
+
+
+def test_the_command_line_of_httpx_is_left_out(tmp_path: Path) -> None:
+    """A command imports httpx without that library's own command line, which would bring three more."""
+    told = "import httpx; print(sys.modules['httpx._main'], httpx.AsyncClient.__name__)"
+    code = f"import sys\ntry: {PROBES}\nexcept SystemExit: pass\n{told}"
+    line = [sys.executable, "-c", code, "run", "reach", "-i", "nobody"]
+    ended = subprocess.run(line, check=False, cwd=tmp_path, capture_output=True, text=True)
+    assert ended.stdout == "None AsyncClient\n"

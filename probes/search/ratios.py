@@ -228,18 +228,30 @@ def likelihood(points: Floats, events: Events) -> tuple[Floats, Floats]:
     top, freed, noise = mark - 1.0, 1.0 - np.minimum(cost, 1.0), (cost * spread_of(cost)) ** 2
     level, found, variance = np.zeros(len(mark)), np.zeros(len(mark)), np.full(len(mark), SLACK**2)
     last = events.instants[0] if events.instants else 0.0
+    off = np.empty(len(mark))
     for now, kind, near in zip(events.instants, events.kinds, events.near, strict=True):
-        level = np.maximum(0.0, level - outflow * (now - last))
+        level -= np.multiply(outflow, now - last, out=off)
+        np.maximum(level, 0.0, out=level)
         last = now
         if kind == LEAVES:
-            level = np.maximum(0.0, level - 1.0 + cost)
-            variance = variance + noise
+            level -= 1.0
+            level += cost
+            np.maximum(level, 0.0, out=level)
+            variance += noise
             continue
-        off = np.maximum(0.0, level - near * freed - top) if kind == ARRIVES else np.maximum(0.0, top - level - near * freed)
+        arrives = kind == ARRIVES
+        np.subtract(level, top, out=off) if arrives else np.subtract(top, level, out=off)
+        if near:
+            off -= near * freed
+        np.maximum(off, 0.0, out=off)
         found -= np.minimum(0.5 * off * off / variance, DEAREST)
         # what an answer said holds from here on; only what was paid since can be off the next time
-        variance = np.where((off > 0.0) | (kind == REFUSED), SLACK**2, variance)
-        level = level - off + 1.0 if kind == ARRIVES else level + off
+        np.copyto(variance, SLACK**2, where=True if kind == REFUSED else off > 0.0)
+        if arrives:
+            level -= off
+            level += 1.0
+        else:
+            level += off
     return found, level
 
 
