@@ -31,6 +31,7 @@ NOBODY = ServerAccount()
 DIGITS = 7
 TIMEOUTS = {"connect": Outcome.CONNECT_TIMEOUT, "write": Outcome.WRITE_TIMEOUT, "read": Outcome.READ_TIMEOUT}
 PACKED = frozenset({"gzip", "deflate"})
+GZIP_OR_ZLIB, BARE_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 
 
 def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float, name: str | None = None) -> Answer:
@@ -43,7 +44,7 @@ def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float, na
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An observation and what a walk needs besides: headers with lower-case names, the body as it was sent (packed or not)."""
+    """An observation and what a walk needs besides: headers with lower-case names, the body unpacked."""
 
     observation: Observation
     headers: Mapping[str, str]
@@ -52,9 +53,8 @@ class Answer:
     def json(self) -> Any:
         """The parsed body, None when it is not JSON."""
         try:
-            packed = self.headers.get("content-encoding", "") in PACKED
-            return json.loads(zlib.decompress(self.body, 47) if packed else self.body)
-        except (ValueError, zlib.error):
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
             return None
 
 
@@ -181,11 +181,28 @@ class _Attempt:
         status, headers, body = _parts(response) if response is not None and whole else (None, {}, b"")
         if outcome is None:
             assert status is not None
-            outcome = self.wire.dialect.outcome(status, headers, _head(headers, body) if status >= 300 else body[:HEAD])
-        observation = self._observation(scenario, outcome, status, headers, ended)
+            body, broken = self._unpack(headers, body)
+            said = self.wire.dialect.outcome(status, headers, body[:HEAD])
+            outcome = broken if broken is not None and said is Outcome.OK else said
+        observation = self._observation(scenario, outcome, status, headers, ended, len(body))
         return Answer(observation, headers, body)
 
-    def _observation(self, scenario: str, outcome: Outcome, status: int | None, headers: dict[str, str], ended: float) -> Observation:
+    def _unpack(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, Outcome | None]:
+        """The body unpacked, and what is wrong with how it is packed; the instants are read before, as this takes our own time."""
+        most = self.wire.max_body_bytes
+        try:
+            body = _unpacked(headers.get("content-encoding", ""), body, most)
+        except zlib.error as error:
+            self.error = f"DecodingError: {error}"
+            return body, Outcome.PROTOCOL_ERROR
+        if len(body) <= most:
+            return body, None
+        self.error = f"more than {most} bytes"
+        return body[:most], Outcome.TOO_LARGE
+
+    def _observation(
+        self, scenario: str, outcome: Outcome, status: int | None, headers: dict[str, str], ended: float, size: int
+    ) -> Observation:
         dialect, call, origin = self.wire.dialect, self.call, self.origin_s
         quota = dialect.quota(headers) if headers else NOTHING
         account = dialect.server(headers) if headers else NOBODY
@@ -219,7 +236,7 @@ class _Attempt:
             round(first - self.written, DIGITS) if first and self.written else None,
             round(ended - first, DIGITS) if first and answered else None,
             self.reused,
-            len(self.response._body_buffer) if answered and self.response is not None else None,  # noqa: SLF001
+            size if answered else None,
             self.error,
         )
 
@@ -235,11 +252,22 @@ def _headers(response: _Response) -> dict[str, str]:
     return {key: one[1] if isinstance(one, tuple) else ", ".join(value for _, value in one) for key, one in dict.items(index)}
 
 
-def _head(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The start of the body, unpacked: what a refusal says."""
-    if headers.get("content-encoding", "") not in PACKED:
-        return body[:HEAD]
+def _unpacked(coding: str, body: bytes, most: int) -> bytes:
+    """The body as `coding` packs it, at most a byte more than `most`. Raises zlib.error where it is cut short or packed otherwise."""
+    how = coding.strip().lower()
+    if not body or how not in PACKED:
+        return body
     try:
-        return zlib.decompressobj(47).decompress(body, HEAD)
+        return _inflated(body, most, GZIP_OR_ZLIB)
     except zlib.error:
-        return body[:HEAD]
+        if how == "gzip":
+            raise
+        return _inflated(body, most, BARE_DEFLATE)  # some servers take the name by its word
+
+
+def _inflated(body: bytes, most: int, window_bits: int) -> bytes:
+    stream = zlib.decompressobj(window_bits)
+    whole = stream.decompress(body, most + 1)
+    if not stream.eof and len(whole) <= most:
+        raise zlib.error("the packed body ends too early")
+    return whole
