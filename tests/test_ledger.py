@@ -122,6 +122,16 @@ def test_a_lost_call_keeps_its_reservation() -> None:
     assert book.level_at(0.2) == pytest.approx(50.0 - 1.0 + 0.1, abs=0.01)
 
 
+def test_where_all_calls_are_lost_one_goes_ahead() -> None:
+    """The bucket has room for one call whatever became of ten lost ones; nothing is kept free for others then, but beside it there is."""
+    book = ledger()
+    for number in [book.send(0.0) for _ in range(10)]:
+        book.answer(number, 1.0, lost=True)
+    assert (book.level_at(1.0), book.reserve(1.0), book.wait_s(1.0)) == (pytest.approx(500.0), book.margin, 0.0)
+    book.send(1.0)
+    assert book.reserve(1.0) > book.margin
+
+
 def test_agreeing_headers_lower_the_book() -> None:
     """Five headers in a row that show less than the book free what a neighbour had reserved and has no more."""
     book = ledger()
