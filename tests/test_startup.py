@@ -46,3 +46,14 @@ def test_help_and_list_start_quickly(tmp_path: Path) -> None:
         if max(least["help"], least["list"]) <= MOST * least["five lines"]:
             return
     raise AssertionError(least)
+
+
+def test_help_that_nobody_reads() -> None:
+    """`probes --help | head -1` ends with 0 and says nothing on stderr, as other output does into a pipe that was closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBES, "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
