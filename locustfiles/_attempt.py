@@ -34,6 +34,12 @@ PACKED = frozenset({"gzip", "deflate"})
 GZIP_OR_ZLIB, BARE_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
 
 
+Parts = tuple[int | None, dict[str, str], bytes]
+NO_PARTS: Parts = (None, {}, b"")
+NO_REFUSALS = frozenset({Outcome.OK, Outcome.PROTOCOL_ERROR})
+"""What a status may say of an answer that is broken: then it is that. Any other says more than how the answer ended."""
+
+
 def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float, name: str | None = None) -> Answer:
     """Sends `call` once; `name` is what observations call it instead of its own name.
 
@@ -176,14 +182,14 @@ class _Attempt:
         return Outcome.PROTOCOL_ERROR
 
     def _answer(self, scenario: str, outcome: Outcome | None, ended: float) -> Answer:
-        response = self.response
-        whole = outcome in {None, Outcome.TOO_LARGE}
-        status, headers, body = _parts(response) if response is not None and whole else (None, {}, b"")
-        if outcome is None:
-            assert status is not None
-            body, broken = self._unpack(headers, body)
+        status, headers, body = _parts(self.response) if self.response is not None and outcome is not Outcome.CANCELLED else NO_PARTS
+        if status is not None and outcome is not Outcome.TOO_LARGE:
+            body, broken = self._unpack(headers, body) if outcome is None else (body, outcome)
             said = self.wire.dialect.outcome(status, headers, body[:HEAD])
-            outcome = broken if broken is not None and said is Outcome.OK else said
+            if outcome is not None and said in NO_REFUSALS:  # of an answer that broke off nothing else counts
+                status, headers, body = NO_PARTS
+            outcome = broken if broken is not None and said in NO_REFUSALS else said
+        assert outcome is not None
         observation = self._observation(scenario, outcome, status, headers, ended, len(body))
         return Answer(observation, headers, body)
 
@@ -241,8 +247,10 @@ class _Attempt:
         )
 
 
-def _parts(response: _Response) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers, body of a whole answer."""
+def _parts(response: _Response) -> Parts:
+    """Status, headers, body of an answer, as far as it came; none before its headers were whole."""
+    if not response.headers_complete or response.get_code() < 200:
+        return NO_PARTS
     return response.get_code(), _headers(response), bytes(response._body_buffer)  # noqa: SLF001
 
 

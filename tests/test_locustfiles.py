@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -403,13 +403,35 @@ def test_a_body_above_the_cap(server: Running) -> None:
     assert (seen.outcome, seen.status) == (Outcome.TOO_LARGE, 200)
 
 
-def packed_answer(status: bytes, body: bytes) -> Callable[[Any, Any], None]:
+def asked_of(answer: bytes) -> Answer:
+    """What becomes of a call that is answered so; then the server closes the connection."""
+
     def handle(connection: Any, _peer: Any) -> None:
         connection.recv(4096)
-        head = b"Content-Type: application/json\r\nContent-Encoding: gzip\r\nX-Rate-Limit-Remaining: 600.0\r\nContent-Length: %d\r\n\r\n"
-        connection.sendall(b"HTTP/1.1 " + status + b"\r\n" + head % len(body) + body)
+        connection.sendall(answer)
 
-    return handle
+    server = StreamServer(("127.0.0.1", 0), handle)
+    server.start()
+    wire = Wire(Instance("sim", f"http://127.0.0.1:{server.server_port}", Kind.SIMULATED), max_body_bytes=1000)
+    got = ask(wire, SELF, "load", 0.0, time.monotonic())
+    wire.close()
+    server.stop()
+    return got
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "told"),
+    [
+        (b"200 OK", Outcome.PROTOCOL_ERROR, None),
+        (b"429 Too Many Requests", Outcome.THROTTLED, 429),
+        (b"503 Service Unavailable", Outcome.MAINTENANCE, 503),
+    ],
+)
+def test_an_answer_cut_short(status: bytes, outcome: Outcome, told: int | None) -> None:
+    """What the status says counts before what broke afterwards: guards must hear of a refusal that was cut short."""
+    seen = asked_of(b"HTTP/1.1 " + status + b"\r\nX-Rate-Limit-Remaining: 12.5\r\nContent-Length: 99\r\n\r\n{").observation
+    assert (seen.outcome, seen.status, seen.remaining) == (outcome, told, 12.5 if told else None)
+    assert (seen.received_s is not None, seen.error) == (told is not None, "HTTPParseError: Incomplete response.")
 
 
 @pytest.mark.parametrize(
@@ -427,12 +449,8 @@ def packed_answer(status: bytes, body: bytes) -> Callable[[Any, Any], None]:
 )
 def test_packed_bodies(status: bytes, sent: bytes, outcome: Outcome, body: bytes | None) -> None:
     """A body is unpacked, up to the cap; one that is cut short or packed otherwise is no `ok`; a refusal stays one; budget headers stay."""
-    server = StreamServer(("127.0.0.1", 0), packed_answer(status, sent))
-    server.start()
-    wire = Wire(Instance("sim", f"http://127.0.0.1:{server.server_port}", Kind.SIMULATED), max_body_bytes=1000)
-    got = ask(wire, SELF, "load", 0.0, time.monotonic())
-    wire.close()
-    server.stop()
+    head = b"Content-Type: application/json\r\nContent-Encoding: gzip\r\nX-Rate-Limit-Remaining: 600.0\r\nContent-Length: %d\r\n\r\n"
+    got = asked_of(b"HTTP/1.1 " + status + b"\r\n" + head % len(sent) + sent)
     seen = got.observation
     assert (seen.outcome, seen.status, seen.remaining) == (outcome, int(status[:3]), 600.0)
     assert (got.body if body is not None else None, seen.size_bytes) == (body, len(got.body))
