@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ sys.path.insert(0, str(FILES))
 import gevent  # noqa: E402 # the folder of the locustfiles is on the path when Locust loads one, and only then
 from _attempt import Answer, ask  # noqa: E402
 from _book import Book, Member, even_shares  # noqa: E402
+from _byhand import settings  # noqa: E402
 from _dispatcher import Dispatcher  # noqa: E402
 from _engine import Engine  # noqa: E402
 from _gate import FlightGate, RateGate  # noqa: E402
@@ -32,6 +34,7 @@ from gevent.server import StreamServer  # noqa: E402
 
 from probes.calls import Call, parse  # noqa: E402
 from probes.config import Instance, Kind  # noqa: E402
+from probes.errors import UsageError  # noqa: E402
 from probes.guards import GuardLimits  # noqa: E402
 from probes.load.plan import LoadPlan  # noqa: E402
 from probes.observation import Observation, Outcome  # noqa: E402
@@ -401,6 +404,13 @@ def test_a_body_above_the_cap(server: Running) -> None:
     seen = ask(wire, parse("GET /api/v1/courses?per_page=5"), "load", 0.0, time.monotonic()).observation
     wire.close()
     assert (seen.outcome, seen.status) == (Outcome.TOO_LARGE, 200)
+
+
+@pytest.mark.parametrize(("master", "worker"), [(True, False), (False, True)])
+def test_a_bulk_job_is_not_shared(master: bool, worker: bool) -> None:  # a case of the table
+    """Each of several processes would send the whole job: every enrolment as often as there are workers."""
+    with pytest.raises(UsageError, match="bulk_enrollments runs in one process"):
+        settings("bulk_enrollments", Namespace(master=master), worker=worker)
 
 
 def asked_of(answer: bytes) -> Answer:
