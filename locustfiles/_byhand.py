@@ -145,8 +145,10 @@ def _calls(name: str, options: Namespace, instance: Instance) -> list[Call]:
 
 def _schedule(name: str, options: Namespace, duration_s: float) -> tuple[Spec, float]:
     if name == "ramp":
+        if not options.step > 0.0 or options.probes_from > options.rate:
+            raise UsageError(f"A ramp rises: --step above 0, not {options.step:g}, and --from no more than --rate {options.rate:g}.")
         hold_s = seconds(options.hold)
-        count = max(1, int((options.rate - options.probes_from) / options.step + 1e-9) + 1) if options.step > 0 else 1
+        count = int((options.rate - options.probes_from) / options.step + 1e-9) + 1
         rates = [options.probes_from + place * options.step for place in range(count)]
         return {"kind": "steps", "rates_per_s": rates, "each_s": hold_s}, hold_s * count
     if name == "burst":

@@ -21,7 +21,7 @@ sys.path.insert(0, str(FILES))
 import gevent  # noqa: E402 # the folder of the locustfiles is on the path when Locust loads one, and only then
 from _attempt import Answer, ask  # noqa: E402
 from _book import Book, Member, even_shares  # noqa: E402
-from _byhand import settings  # noqa: E402
+from _byhand import _schedule, settings  # noqa: E402
 from _dispatcher import Dispatcher  # noqa: E402
 from _engine import Engine  # noqa: E402
 from _gate import FlightGate, RateGate  # noqa: E402
@@ -411,6 +411,13 @@ def test_a_bulk_job_is_not_shared(master: bool, worker: bool) -> None:  # a case
     """Each of several processes would send the whole job: every enrolment as often as there are workers."""
     with pytest.raises(UsageError, match="bulk_enrollments runs in one process"):
         settings("bulk_enrollments", Namespace(master=master), worker=worker)
+
+
+@pytest.mark.parametrize(("first", "step"), [(5.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan"))])
+def test_a_ramp_that_does_not_rise(first: float, step: float) -> None:
+    """One that would begin faster than the rate asked for, or never come to it, is refused."""
+    with pytest.raises(UsageError, match="A ramp rises"):
+        _schedule("ramp", Namespace(rate=4.0, probes_from=first, step=step, hold="1s"), 60.0)
 
 
 def asked_of(answer: bytes) -> Answer:
