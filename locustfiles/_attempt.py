@@ -31,6 +31,13 @@ NOBODY = ServerAccount()
 DIGITS = 7
 TIMEOUTS = {"connect": Outcome.CONNECT_TIMEOUT, "write": Outcome.WRITE_TIMEOUT, "read": Outcome.READ_TIMEOUT}
 PACKED = frozenset({"gzip", "deflate"})
+GZIP_OR_ZLIB, BARE_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS
+
+
+Parts = tuple[int | None, dict[str, str], bytes]
+NO_PARTS: Parts = (None, {}, b"")
+NO_REFUSALS = frozenset({Outcome.OK, Outcome.PROTOCOL_ERROR})
+"""What a status may say of an answer that is broken: then it is that. Any other says more than how the answer ended."""
 
 
 def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float, name: str | None = None) -> Answer:
@@ -43,7 +50,7 @@ def ask(wire: Wire, call: Call, scenario: str, due_s: float, origin_s: float, na
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An observation and what a walk needs besides: headers with lower-case names, the body as it was sent (packed or not)."""
+    """An observation and what a walk needs besides: headers with lower-case names, the body unpacked."""
 
     observation: Observation
     headers: Mapping[str, str]
@@ -52,9 +59,8 @@ class Answer:
     def json(self) -> Any:
         """The parsed body, None when it is not JSON."""
         try:
-            packed = self.headers.get("content-encoding", "") in PACKED
-            return json.loads(zlib.decompress(self.body, 47) if packed else self.body)
-        except (ValueError, zlib.error):
+            return json.loads(self.body)
+        except (ValueError, RecursionError):
             return None
 
 
@@ -176,16 +182,33 @@ class _Attempt:
         return Outcome.PROTOCOL_ERROR
 
     def _answer(self, scenario: str, outcome: Outcome | None, ended: float) -> Answer:
-        response = self.response
-        whole = outcome in {None, Outcome.TOO_LARGE}
-        status, headers, body = _parts(response) if response is not None and whole else (None, {}, b"")
-        if outcome is None:
-            assert status is not None
-            outcome = self.wire.dialect.outcome(status, headers, _head(headers, body) if status >= 300 else body[:HEAD])
-        observation = self._observation(scenario, outcome, status, headers, ended)
+        status, headers, body = _parts(self.response) if self.response is not None and outcome is not Outcome.CANCELLED else NO_PARTS
+        if status is not None and outcome is not Outcome.TOO_LARGE:
+            body, broken = self._unpack(headers, body) if outcome is None else (body, outcome)
+            said = self.wire.dialect.outcome(status, headers, body[:HEAD])
+            if outcome is not None and said in NO_REFUSALS:  # of an answer that broke off nothing else counts
+                status, headers, body = NO_PARTS
+            outcome = broken if broken is not None and said in NO_REFUSALS else said
+        assert outcome is not None
+        observation = self._observation(scenario, outcome, status, headers, ended, len(body))
         return Answer(observation, headers, body)
 
-    def _observation(self, scenario: str, outcome: Outcome, status: int | None, headers: dict[str, str], ended: float) -> Observation:
+    def _unpack(self, headers: Mapping[str, str], body: bytes) -> tuple[bytes, Outcome | None]:
+        """The body unpacked, and what is wrong with how it is packed; the instants are read before, as this takes our own time."""
+        most = self.wire.max_body_bytes
+        try:
+            body = _unpacked(headers.get("content-encoding", ""), body, most)
+        except zlib.error as error:
+            self.error = f"DecodingError: {error}"
+            return body, Outcome.PROTOCOL_ERROR
+        if len(body) <= most:
+            return body, None
+        self.error = f"more than {most} bytes"
+        return body[:most], Outcome.TOO_LARGE
+
+    def _observation(
+        self, scenario: str, outcome: Outcome, status: int | None, headers: dict[str, str], ended: float, size: int
+    ) -> Observation:
         dialect, call, origin = self.wire.dialect, self.call, self.origin_s
         quota = dialect.quota(headers) if headers else NOTHING
         account = dialect.server(headers) if headers else NOBODY
@@ -219,13 +242,15 @@ class _Attempt:
             round(first - self.written, DIGITS) if first and self.written else None,
             round(ended - first, DIGITS) if first and answered else None,
             self.reused,
-            len(self.response._body_buffer) if answered and self.response is not None else None,  # noqa: SLF001
+            size if answered else None,
             self.error,
         )
 
 
-def _parts(response: _Response) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers, body of a whole answer."""
+def _parts(response: _Response) -> Parts:
+    """Status, headers, body of an answer, as far as it came; none before its headers were whole."""
+    if not response.headers_complete or response.get_code() < 200:
+        return NO_PARTS
     return response.get_code(), _headers(response), bytes(response._body_buffer)  # noqa: SLF001
 
 
@@ -235,11 +260,22 @@ def _headers(response: _Response) -> dict[str, str]:
     return {key: one[1] if isinstance(one, tuple) else ", ".join(value for _, value in one) for key, one in dict.items(index)}
 
 
-def _head(headers: Mapping[str, str], body: bytes) -> bytes:
-    """The start of the body, unpacked: what a refusal says."""
-    if headers.get("content-encoding", "") not in PACKED:
-        return body[:HEAD]
+def _unpacked(coding: str, body: bytes, most: int) -> bytes:
+    """The body as `coding` packs it, at most a byte more than `most`. Raises zlib.error where it is cut short or packed otherwise."""
+    how = coding.strip().lower()
+    if not body or how not in PACKED:
+        return body
     try:
-        return zlib.decompressobj(47).decompress(body, HEAD)
+        return _inflated(body, most, GZIP_OR_ZLIB)
     except zlib.error:
-        return body[:HEAD]
+        if how == "gzip":
+            raise
+        return _inflated(body, most, BARE_DEFLATE)  # some servers take the name by its word
+
+
+def _inflated(body: bytes, most: int, window_bits: int) -> bytes:
+    stream = zlib.decompressobj(window_bits)
+    whole = stream.decompress(body, most + 1)
+    if not stream.eof and len(whole) <= most:
+        raise zlib.error("the packed body ends too early")
+    return whole

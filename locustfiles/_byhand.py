@@ -23,6 +23,8 @@ from probes.errors import UsageError
 from probes.guards import GuardLimits, refuse_above_ceilings, refuse_unless_allowed, refuse_writes
 from probes.runs import OBSERVATIONS, Run
 
+ALONE = "bulk_enrollments"
+"""The job that ends when all of it was sent: no two processes may share it."""
 USERS = 64
 STOP_S = "60"
 """Locust moves users when a worker comes or goes: those that must stop finish their request first."""
@@ -59,7 +61,7 @@ OWN: dict[str, tuple[tuple[str, dict[str, Any]], ...]] = {
         ("--every", {"default": "60s", "help": "From one burst to the next."}),
         ("--count", {"type": int, "default": 1, "help": "How many bursts."}),
     ),
-    "bulk_enrollments": (("--course", {"default": "", "help": "The course whose active enrolments are inactivated."}),),
+    ALONE: (("--course", {"default": "", "help": "The course whose active enrolments are inactivated."}),),
 }
 
 
@@ -76,6 +78,8 @@ def arguments(name: str) -> Callable[..., None]:
 
 def settings(name: str, options: Namespace, *, worker: bool) -> LoadSettings:
     """The settings that the words make, and a run folder for what is measured (a worker has none). Raises ProbesError."""
+    if name == ALONE and (options.master or worker):
+        raise UsageError(f"{ALONE} runs in one process, as each would send all of the job: leave out --master, --worker and --processes.")
     instance = _instance(load(Path(options.probes_config) if options.probes_config else None), options.instance)
     calls = _calls(name, options, instance)
     spec, duration_s = _schedule(name, options, seconds(options.probes_for or "60s"))
@@ -84,7 +88,7 @@ def settings(name: str, options: Namespace, *, worker: bool) -> LoadSettings:
     check(spec)
     refuse_unless_allowed(instance, options.production or None)
     refuse_writes(instance, calls)
-    if name == "bulk_enrollments":
+    if name == ALONE:
         refuse_writes(instance, [Call("DELETE", "/api/v1/courses/1/enrollments/1?task=inactivate")])
     refuse_above_ceilings(instance, peak_per_s(spec), None)
     users = options.num_users or USERS
@@ -141,15 +145,17 @@ def _calls(name: str, options: Namespace, instance: Instance) -> list[Call]:
 
 def _schedule(name: str, options: Namespace, duration_s: float) -> tuple[Spec, float]:
     if name == "ramp":
+        if not options.step > 0.0 or options.probes_from > options.rate:
+            raise UsageError(f"A ramp rises: --step above 0, not {options.step:g}, and --from no more than --rate {options.rate:g}.")
         hold_s = seconds(options.hold)
-        count = max(1, int((options.rate - options.probes_from) / options.step + 1e-9) + 1) if options.step > 0 else 1
+        count = int((options.rate - options.probes_from) / options.step + 1e-9) + 1
         rates = [options.probes_from + place * options.step for place in range(count)]
         return {"kind": "steps", "rates_per_s": rates, "each_s": hold_s}, hold_s * count
     if name == "burst":
         every_s = seconds(options.every)
         return {"kind": "burst", "size": options.size, "every_s": every_s, "count": options.count}, every_s * options.count
     kind = getattr(options, "arrivals", "even")
-    return {"kind": kind, "rate_per_s": options.rate}, 1e9 if name == "bulk_enrollments" else duration_s
+    return {"kind": kind, "rate_per_s": options.rate}, 1e9 if name == ALONE else duration_s
 
 
 def _limits(options: Namespace, instance: Instance) -> GuardLimits:

@@ -134,7 +134,8 @@ def _enrollments_by_user(roster: Roster) -> defaultdict[str, list[Item]]:
 
 
 def _channel(one: Item) -> str:
-    return f"{one.get('type')} {one.get('address')} ({one.get('workflow_state')})"
+    words = [str(one[key]) for key in ("type", "address") if one.get(key) is not None]
+    return " ".join([*words, f"({one.get('workflow_state')})"])
 
 
 def _is_active_mail(one: Item) -> bool:

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
 import sys
-import threading
 from collections.abc import Generator
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -24,37 +18,6 @@ settings.register_profile("probes", deadline=None)  # the machine's other work i
 settings.load_profile("ci" if os.environ.get("CI") else "probes")
 
 
-def _trace_our_modules_only(tracer: Any) -> None:
-    """From now on only modules of ours are traced while they are imported: a tracer doubles the time of all that runs."""
-    execute = SourceFileLoader.exec_module
-
-    def traced(loader: SourceFileLoader, module: ModuleType) -> None:
-        before = sys.gettrace()
-        if threading.current_thread() is threading.main_thread():
-            sys.settrace(tracer if module.__name__.partition(".")[0] == "probes" else None)
-        try:
-            execute(loader, module)
-        finally:
-            sys.settrace(before)
-
-    SourceFileLoader.exec_module = traced  # type: ignore[method-assign,assignment]
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
-    """Collecting is not traced, but for our modules that it imports; coverage has begun by now, in a worker too."""
-    tracer = sys.gettrace()
-    if tracer is not None:
-        _trace_our_modules_only(tracer)
-    sys.settrace(None)
-    try:
-        if "PYTEST_XDIST_WORKER" in os.environ and session.config.args_source is pytest.Config.ArgsSource.TESTPATHS:
-            _imported_in_turn()
-        return (yield)
-    finally:
-        sys.settrace(tracer)
-
-
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """The process that hands tests out to workers runs none of our code, and is not traced either."""
@@ -65,16 +28,6 @@ def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, objec
         return (yield)
     finally:
         sys.settrace(tracer)
-
-
-def _imported_in_turn() -> None:
-    """Each worker imports the tests from another place on: in a fresh clone each compiles a part of them, and finds the rest compiled."""
-    worker, workers = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw")), int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
-    names = sorted(path.stem for path in Path(__file__).parent.glob("test_*.py"))
-    first = worker * len(names) // workers
-    for name in names[first:] + names[:first]:
-        with contextlib.suppress(Exception):  # it is told when it is collected
-            importlib.import_module(name)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -72,3 +72,10 @@ def test_a_burst_that_took_the_last_refusal_tells_the_limit_all_the_same() -> No
     assert (len(world.seen), design.limit) == (45, None)
     design.finish(world.seen)
     assert (design.limit, design.exact) == (11, True)
+
+
+def test_bursts_grow_by_two_where_calls_are_ample() -> None:
+    """With 2,000 calls to spend bursts of 15 calls and more grow by two too; 28 fit, the first refused burst meets two refusals."""
+    design, rounds = climbed(many(mark=700.0), budget=2000)
+    assert [len(calls) for calls in rounds[:12]] == [5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27]
+    assert ([refused(calls) for calls in rounds], design.limit) == ([*[0] * 12, 2, 0, 2], 28)

@@ -798,6 +798,20 @@ def test_the_best_page_size_is_the_greatest_of_those_as_cheap() -> None:
     assert best.advice == "Ask for per_page=100."
 
 
+def test_the_best_page_size_is_one_that_is_given() -> None:
+    """Where per_page=100 brings 50, as on old installations, 50 is named."""
+    pages = [page(size, items=min(size, 50), per_page=min(size, 50)) for size in (1, 50, 100) for _ in range(3)]
+    (best,) = [f for f in judged(seen(page(None, total=260), *pages)) if f.kind == "best_page_size"]
+    assert best.advice == "Ask for per_page=50."
+
+
+def test_the_total_is_the_greatest_that_was_seen() -> None:
+    """A list without any next link came with 10 items, and with 26 where more were asked for: these are all, as far as it shows."""
+    found = judged(seen(page(None, total=10), page(100, items=26, per_page=100, total=26)))
+    (size,) = [f for f in found if f.kind == "page_size"]
+    assert size.says.startswith("'/api/v1/courses' at test gives 10 items a page of 26 in all unless asked for more")
+
+
 @pytest.mark.parametrize(
     ("query", "less"),
     [

@@ -15,6 +15,7 @@ from bench.limiter import known, unknown
 from probes.book.bursts import Bursts
 from probes.book.lattice import Change, Steps, unit
 from probes.book.ledger import Ledger
+from probes.book.line import Row, multiple
 from probes.book.neighbours import EXPECTED_PER_S, Neighbours
 from probes.book.overdue import Overdue
 from probes.book.overtaking import Overtaking
@@ -120,6 +121,16 @@ def test_a_lost_call_keeps_its_reservation() -> None:
     book.answer(book.send(0.0), 0.1, cost=0.0, remaining=600.0)
     book.answer(book.send(0.1), 0.2)
     assert book.level_at(0.2) == pytest.approx(50.0 - 1.0 + 0.1, abs=0.01)
+
+
+def test_where_all_calls_are_lost_one_goes_ahead() -> None:
+    """The bucket has room for one call whatever became of ten lost ones; nothing is kept free for others then, but beside it there is."""
+    book = ledger()
+    for number in [book.send(0.0) for _ in range(10)]:
+        book.answer(number, 1.0, lost=True)
+    assert [book.level_at(1.0), book.reserve(1.0), book.wait_s(1.0)] == pytest.approx([500.0, book.margin, 0.0])
+    book.send(1.0)
+    assert book.reserve(1.0) > book.margin
 
 
 def test_agreeing_headers_lower_the_book() -> None:
@@ -739,6 +750,24 @@ def test_a_unit_that_nothing_fits() -> None:
     assert unit([Change(0.1, 37.0 * step**1.5) for step in range(1, 30)], 600.0) is None
     changes = [Change(0.1, 50.0 * step - 1.0) for step in (1, -1, 2, -1, 1, 3, -2, 1, -1, 1)]
     assert unit(changes, 600.0) == pytest.approx(50.0, rel=0.03)
+
+
+def test_half_a_reservation_is_found_out() -> None:
+    """Counts that are nearly all even, or threefold, tell of a reservation twice or three times as large; others, or few, of none."""
+    assert multiple([Row(count, 0.1, 25.0 * count) for count in (-2, 0, -2, 2, 4, -2, 0, -2, -2, 6, 2, 3)]) == 2
+    assert multiple([Row(count, 0.1, 17.0 * count) for count in (-3, 3, 6, -3, 0, -3, 3, -3, -6)]) == 3
+    assert multiple([Row(count, 0.1, 50.0 * count) for count in (-1, 0, -2, 2, 4, -2, 0, -2, -2, 1, 2)]) == 1
+    assert multiple([Row(-2, 0.1, -100.0)] * 7) == 1
+
+
+@pytest.mark.untraced
+@pytest.mark.parametrize(("seed", "rtt_s", "jitter_s", "most"), [(413031, 0.0, 0.0, 1), (410022, 0.15, 0.03, 2), (411053, 0.0, 0.0, 4)])
+def test_what_a_neighbour_falsifies_lets_no_storm_loose(seed: int, rtt_s: float, jitter_s: float, most: int) -> None:
+    """Where three calls a second of others made half a reservation, or a tiny one, fit what was seen, few calls go until more is known."""
+    case = FAMILIES["wide"](seed).changed(others="calls", rtt_s=rtt_s, jitter_s=jitter_s)
+    book = unknown(case)
+    assert Booked(case, book).run().refused <= most
+    assert book.settings.up_front_cost == pytest.approx(case.bucket.up_front_cost, rel=0.03)
 
 
 def test_how_far_answers_overtake_is_learnt() -> None:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ sys.path.insert(0, str(FILES))
 import gevent  # noqa: E402 # the folder of the locustfiles is on the path when Locust loads one, and only then
 from _attempt import Answer, ask  # noqa: E402
 from _book import Book, Member, even_shares  # noqa: E402
+from _byhand import _schedule, settings  # noqa: E402
 from _dispatcher import Dispatcher  # noqa: E402
 from _engine import Engine  # noqa: E402
 from _gate import FlightGate, RateGate  # noqa: E402
@@ -28,15 +30,18 @@ from _settings import LoadSettings, of_document  # noqa: E402
 from _wire import Wire  # noqa: E402
 from _work import Inactivation, Mix, Walk, next_page  # noqa: E402
 from bench.server import Running, running  # noqa: E402
+from gevent.server import StreamServer  # noqa: E402
 
 from probes.calls import Call, parse  # noqa: E402
 from probes.config import Instance, Kind  # noqa: E402
+from probes.errors import UsageError  # noqa: E402
 from probes.guards import GuardLimits  # noqa: E402
 from probes.load.plan import LoadPlan  # noqa: E402
 from probes.observation import Observation, Outcome  # noqa: E402
 
 SELF = parse("GET /api/v1/users/self")
 ORIGIN = "http://127.0.0.1:5"
+PACKED = gzip.compress(b'{"id": 7}', mtime=0)
 
 
 def observation(**more: Any) -> Observation:
@@ -146,14 +151,6 @@ def test_the_bulk_job_needs_its_list_whole(body: bytes, link: str) -> None:
 def test_calls_of_one_kind_have_one_name(call: str, name: str) -> None:
     """Pages and ids are no part of a call's name: a report has a row for each kind, not for each page."""
     assert Walk((SELF,), ORIGIN).name(parse(call)) == Inactivation("1", ORIGIN).name(parse(call)) == name
-
-
-def test_packed_answers_are_read() -> None:
-    """A body may be packed; one that is no JSON is None."""
-    packed = Answer(observation(), {"content-encoding": "gzip"}, gzip.compress(b'{"id": 3}'))
-    assert packed.json() == {"id": 3}
-    assert Answer(observation(), {}, b"<html>").json() is None
-    assert Answer(observation(), {"content-encoding": "gzip"}, b"{}").json() is None
 
 
 def test_the_rate_gate() -> None:
@@ -407,6 +404,74 @@ def test_a_body_above_the_cap(server: Running) -> None:
     seen = ask(wire, parse("GET /api/v1/courses?per_page=5"), "load", 0.0, time.monotonic()).observation
     wire.close()
     assert (seen.outcome, seen.status) == (Outcome.TOO_LARGE, 200)
+
+
+@pytest.mark.parametrize(("master", "worker"), [(True, False), (False, True)])
+def test_a_bulk_job_is_not_shared(master: bool, worker: bool) -> None:  # a case of the table
+    """Each of several processes would send the whole job: every enrolment as often as there are workers."""
+    with pytest.raises(UsageError, match="bulk_enrollments runs in one process"):
+        settings("bulk_enrollments", Namespace(master=master), worker=worker)
+
+
+@pytest.mark.parametrize(("first", "step"), [(5.0, 1.0), (1.0, 0.0), (1.0, -1.0), (1.0, float("nan"))])
+def test_a_ramp_that_does_not_rise(first: float, step: float) -> None:
+    """One that would begin faster than the rate asked for, or never come to it, is refused."""
+    with pytest.raises(UsageError, match="A ramp rises"):
+        _schedule("ramp", Namespace(rate=4.0, probes_from=first, step=step, hold="1s"), 60.0)
+
+
+def asked_of(answer: bytes) -> Answer:
+    """What becomes of a call that is answered so; then the server closes the connection."""
+
+    def handle(connection: Any, _peer: Any) -> None:
+        connection.recv(4096)
+        connection.sendall(answer)
+
+    server = StreamServer(("127.0.0.1", 0), handle)
+    server.start()
+    wire = Wire(Instance("sim", f"http://127.0.0.1:{server.server_port}", Kind.SIMULATED), max_body_bytes=1000)
+    got = ask(wire, SELF, "load", 0.0, time.monotonic())
+    wire.close()
+    server.stop()
+    return got
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome", "told"),
+    [
+        (b"200 OK", Outcome.PROTOCOL_ERROR, None),
+        (b"429 Too Many Requests", Outcome.THROTTLED, 429),
+        (b"503 Service Unavailable", Outcome.MAINTENANCE, 503),
+    ],
+)
+def test_an_answer_cut_short(status: bytes, outcome: Outcome, told: int | None) -> None:
+    """What the status says counts before what broke afterwards: guards must hear of a refusal that was cut short."""
+    seen = asked_of(b"HTTP/1.1 " + status + b"\r\nX-Rate-Limit-Remaining: 12.5\r\nContent-Length: 99\r\n\r\n{").observation
+    assert (seen.outcome, seen.status, seen.remaining) == (outcome, told, 12.5 if told else None)
+    assert (seen.received_s is not None, seen.error) == (told is not None, "HTTPParseError: Incomplete response.")
+
+
+@pytest.mark.parametrize(
+    ("status", "sent", "outcome", "body"),
+    [
+        (b"200 OK", PACKED, Outcome.OK, b'{"id": 7}'),
+        (b"200 OK", PACKED[:-9], Outcome.PROTOCOL_ERROR, PACKED[:-9]),
+        (b"200 OK", b"{}", Outcome.PROTOCOL_ERROR, b"{}"),
+        (b"200 OK", gzip.compress(b"0" * 1001, mtime=0), Outcome.TOO_LARGE, b"0" * 1000),
+        (b"200 OK", b"", Outcome.OK, b""),
+        (b"429 Too Many Requests", PACKED[:-9], Outcome.THROTTLED, PACKED[:-9]),
+        (b"403 Forbidden", gzip.compress(b"403 Forbidden (Rate Limit Exceeded)", mtime=0), Outcome.THROTTLED, None),
+    ],
+    ids=["whole", "cut", "not packed", "too large", "empty", "refusal cut", "refusal packed"],
+)
+def test_packed_bodies(status: bytes, sent: bytes, outcome: Outcome, body: bytes | None) -> None:
+    """A body is unpacked, up to the cap; one that is cut short or packed otherwise is no `ok`; a refusal stays one; budget headers stay."""
+    head = b"Content-Type: application/json\r\nContent-Encoding: gzip\r\nX-Rate-Limit-Remaining: 600.0\r\nContent-Length: %d\r\n\r\n"
+    got = asked_of(b"HTTP/1.1 " + status + b"\r\n" + head % len(sent) + sent)
+    seen = got.observation
+    assert (seen.outcome, seen.status, seen.remaining) == (outcome, int(status[:3]), 600.0)
+    assert (got.body if body is not None else None, seen.size_bytes) == (body, len(got.body))
+    assert (seen.error is None) is (outcome in {Outcome.OK, Outcome.THROTTLED} and sent != PACKED[:-9])
 
 
 def test_a_killed_user_leaves_its_record(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from probes.observation import Outcome
 from probes.safety import even_rate
 from probes.scenarios import Options, scenario
 from probes.search.ratio_rates import drawn, least_off, refusal_document, steady_rate
-from probes.search.ratios import events_of, likelihood, network_by_refusals_s, ratios_of
+from probes.search.ratios import Ratios, events_of, likelihood, network_by_refusals_s, ratios_of
 from probes.search.refusals import RefusalDesign
 from probes.simulator.app import create_app
 from probes.simulator.network import DelayedTransport
@@ -254,6 +254,12 @@ def test_a_mark_that_answers_exclude_is_not_among_the_draws() -> None:
 def test_the_rate_that_is_least_off(rates: list[float], value: float) -> None:
     """A true rate of 1 weighs twice as much as one of 2: so the mean relative error is least."""
     assert least_off(np.array(rates)) == pytest.approx(value, rel=0.02)
+
+
+def test_a_rest_drains_nothing_that_is_paid_after_it() -> None:
+    """Ten of twelve reservations are paid, 0.5 drain a second: 30 s empty it, and 8 calls paid after that over 2 s leave room for eight."""
+    ratios = Ratios(np.array([12.0]), np.array([0.5]), np.array([0.5]), np.array([10.0]), 0.0)
+    assert [float(ratios.room(*how)[0]) for how in ((0.0,), (6.0,), (30.0,), (30.0, 8, 2.0), (0.0, 2, 2.0))] == [1.0, 4.0, 11.0, 8.0, 1.0]
 
 
 def test_nothing_is_known_without_a_refusal() -> None:

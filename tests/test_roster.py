@@ -68,7 +68,10 @@ CHANNELS = {
         {"id": 502, "type": "sms", "address": "+4670", "workflow_state": "active", "position": 2},
     ],
     "10000000000003": [],
-    "9": [{"id": 503, "type": "email", "address": "nine@x.example", "workflow_state": "active", "position": 1}],
+    "9": [
+        {"id": 503, "type": "email", "address": "nine@x.example", "workflow_state": "active", "position": 1},
+        {"id": 504, "type": "push", "address": None, "workflow_state": "active", "position": 2},
+    ],
 }
 
 
@@ -196,7 +199,7 @@ def test_a_workbook(school: School, tmp_path: Path) -> None:
         book = archive.read("xl/workbook.xml").decode()
         sheets = [archive.read(f"xl/worksheets/sheet{number}.xml").decode() for number in range(1, 7)]
     assert re.findall(r'<sheet name="(\w+)"', book) == ["About", "Users", "Students", "Enrollments", "Channels", "Sections"]
-    assert [sheet.count("<row ") for sheet in sheets] == [12, 5, 4, 6, 5, 3]
+    assert [sheet.count("<row ") for sheet in sheets] == [12, 5, 4, 6, 6, 3]
     assert all("<f>" not in sheet for sheet in sheets)
     assert "<t>=Physics</t>" in sheets[0]
     assert "<v>10000000000003</v>" in sheets[1]
@@ -245,11 +248,12 @@ def test_channels_that_nobody_may_read(school: School, status: int) -> None:
 
 
 def test_channels_of_one_user_that_may_not_be_read(school: School) -> None:
-    """One user's channels may be unknown while the others' are read."""
+    """One user's channels may be unknown while the others' are read; one without an address is told without."""
     school.forbid("/api/v1/users/2/communication_channels")
     code, out, said = school()
     assert code == 0
-    assert [one["channels_of_user"] for one in persons(out)][:2] == ["email ada@x.example (active)", "unknown"]
+    told = [one["channels_of_user"] for one in persons(out)]
+    assert told == ["email ada@x.example (active)", "unknown", "", "email nine@x.example (active), push (active)"]
     assert said.splitlines()[0] == "channels: unknown: needs permission to see them, for 1 of 4 users."
 
 

@@ -55,3 +55,14 @@ def test_the_command_line_of_httpx_is_left_out(tmp_path: Path) -> None:
     line = [sys.executable, "-c", code, "run", "reach", "-i", "nobody"]
     ended = subprocess.run(line, check=False, cwd=tmp_path, capture_output=True, text=True)
     assert ended.stdout == "None AsyncClient\n"
+
+
+def test_help_that_nobody_reads() -> None:
+    """`probes --help | head -1` ends with 0 and says nothing on stderr, as other output does into a pipe that was closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-c", PROBES, "--help"], stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30, check=False
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")

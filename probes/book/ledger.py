@@ -77,9 +77,10 @@ class Ledger(Reconciled):
     def reserve(self, now_s: float) -> float:
         """Units kept free below the mark: the margin, and what neighbours may have taken unseen, at most two fifths of the mark.
 
-        After a refusal one call goes ahead as soon as the bucket has room for it, to see how things stand.
+        After a refusal, or once all that was out is lost, one call goes ahead as soon as the bucket has room for it, to see how things
+        stand.
         """
-        if self.retreat.in_a_row and not self.out:
+        if not self.out and (self.retreat.in_a_row or self.overdue.doubtful(self.settings.up_front_cost)):
             return self.margin
         if not (self.known or self.learner.free):  # two together, then bursts that are sized with caution
             return self.margin

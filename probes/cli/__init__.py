@@ -123,6 +123,10 @@ def main() -> None:
         raise SystemExit(int(ExitCode.INTERRUPTED)) from None
     except BrokenPipeError:
         raise SystemExit(int(ExitCode.DONE)) from None
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # typer and rich, who print the help, call that a failure
+            raise SystemExit(int(ExitCode.DONE)) from None
+        raise
     except OSError as error:
         from probes.cli.options import drop_output
 

@@ -45,8 +45,8 @@ def _row(instance: str, call: str, seen: Sequence[Numbered]) -> dict[str, Any]:
         "max_per_page": _greatest(facts, given),
         "style": next((style for style in styles if style != "none"), styles[0] if styles else None),
         "has_last": any(firsts) if firsts else None,
-        "total": totals[0] if totals else None,
-        "sizes": _sizes(good, totals[0] if totals else None),
+        "total": max(totals, default=None),
+        "sizes": _sizes(good, max(totals, default=None)),
         "n": len(good),
         "source": {
             "where": {"instance": instance, "scenario": "pagination", "facts.list": call.partition(" ")[2]},

@@ -40,7 +40,7 @@ def sizes(good: Sequence[Observation]) -> tuple[int | None, int | None]:
 
 def _sizes(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:
     default, greatest = sizes(good)
-    total = next((o.facts["total"] for o in good if o.facts.get("total") is not None), None)
+    total = max((seen for o in good if (seen := o.facts.get("total")) is not None), default=None)
     if default is None and greatest is None:
         says = (
             f"'{path}' at {name} shows no page size: "
@@ -131,7 +131,8 @@ class _Length:
     def of(cls, pages: Sequence[Observation]) -> _Length:
         """From pages that hold items and took a time."""
         costs = tuple(o.cost / o.facts["items"] for o in pages if o.cost is not None)
-        return cls(max(o.facts["per_page_asked"] for o in pages), tuple((o.flight_s or 0.0) / o.facts["items"] for o in pages), costs)
+        sizes = (min(o.facts["per_page_asked"], o.facts.get("per_page") or GREATEST) for o in pages)  # more than is given need not be asked
+        return cls(max(sizes), tuple((o.flight_s or 0.0) / o.facts["items"] for o in pages), costs)
 
     @property
     def line(self) -> str:

@@ -28,6 +28,8 @@ SURELY = 0.1
 """Odds that a volley meets a refusal; its size follows what the answers allow."""
 MORE_SURELY = 0.02
 """Odds that even calls fill the bucket sooner than they should: all that are on their way are refused then."""
+FEW_SHARE = 1 / 3
+"""Of the calls that fit into an empty bucket; volleys of fewer are little faster than the bucket drains."""
 FILL = 40.0
 """Calls whose cost drains between two touches of the mark: the outflow is then known to about one in so many."""
 DRAINED_SHARE = 0.6
@@ -77,11 +79,18 @@ class RefusalDesign(Climbing):
         """As many at once as surely fit, again and again as soon as all are back; after a refusal as after a train."""
         ratios = self._ratios()
         rest = network_by_refusals_s(self.seen) if after_s is None else after_s
-        usual, worst = np.quantile(ratios.room(rest), (SURELY, MORE_SURELY)) if ratios is not None else (0.0, 0.0)
+        usual, worst = self._room(ratios, rest)
         if after_s is None and (self._refused(self._latest()) or self._left < 1.5 * (self.limit or 0) or usual < 3.0):
             return self._touched() if self._refused(self._latest()) else self._reading(0.0, self._read_on)
         # all but those that may still be refused fit more surely: what costs as much as it reserves leaves no room at all
         return self._volleys(max(3, int(min(usual, worst + max(1, self._spare - 1)))), rest, ratios)
+
+    def _room(self, ratios: Ratios | None, after_s: float) -> tuple[float, float]:
+        """Calls that fit, usually and more surely; where they are few, and hardly fill the bucket any more, at even odds and usually."""
+        if ratios is None:
+            return 0.0, 0.0
+        surest, sure, even = np.quantile(ratios.room(after_s), (MORE_SURELY, SURELY, 0.5))
+        return (even, sure) if 3.0 <= sure < FEW_SHARE * (self.limit or 0) else (sure, surest)
 
     def _volleys(self, size: int, after_s: float, ratios: Ratios | None) -> Round | None:
         """A volley; before it, where more calls are left, even calls that surely fit: they fill the bucket, the volley shows how far."""
