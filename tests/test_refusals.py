@@ -145,6 +145,17 @@ def test_a_large_budget_fills_the_bucket_of_quick_calls_by_trains_before_volleys
     assert float(np.median(ratios.steady_per_s)) == pytest.approx(20.7 / 3.0, rel=0.2)
 
 
+@pytest.mark.untraced
+def test_volleys_go_on_after_a_reading_that_was_refused() -> None:
+    """Nine quick calls fit: a burst of ten that reads the room is refused in part, and what is left goes in volleys, not in a slow train."""
+    world = random_world(705037, headers=False)
+    design = RefusalDesign((SELF,), 150)
+    world.carry_out(design)
+    last = max(number for number, o in enumerate(world.seen) if o.outcome is Outcome.THROTTLED)
+    assert (design.limit, design.trains, world.refused, last < 75) == (9, [], 3, True)
+    assert [size for size, first in design.bursts if first > last] == [8, *[9] * 7, 8]
+
+
 def test_nothing_is_added_while_a_refusal_would_be_known_late() -> None:
     """Where no answer tells the server's time, and no connection was made, bursts grow as for quick calls."""
     world = World(BucketSettings(615.0, 820.0, 8.0, 40.0), Law(1.3, 3.0), rtt_s=0.1, headers=False, runtime=False, seed=5)

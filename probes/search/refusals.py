@@ -18,7 +18,9 @@ from probes.search.probing import LARGEST_BURST, SHORTEST_REST_S, Burst, most_at
 from probes.search.ratios import Ratios, network_by_refusals_s, served
 
 WORTH_VOLLEYS = 6
-"""Calls that fit from which volleys fill the bucket quicker than a train that waits for refusals to be known."""
+"""Calls that fit from which volleys may fill the bucket quicker than a train that waits for refusals to be known."""
+ENOUGH_VOLLEYS = 4
+"""As many full ones must be left to go on with them after a reading."""
 FILLINGS = 8
 """Of the calls left one in so many goes into the next volley and the calls before it, or as many as make the volley."""
 TRAIN_SHARE = 0.35
@@ -55,10 +57,15 @@ class RefusalDesign(Climbing):
     # -- does cost fill the bucket
 
     def _first_train(self) -> Round | None:
-        slow, quick, rest = min(self._quick, self._slow), self._quick, self._rest_s(self.bursts[-1].size)
-        if slow < 0.7 * quick and (self.limit or 0) >= WORTH_VOLLEYS:
+        slow, rest = min(self._quick, self._slow), self._rest_s(self.bursts[-1].size)
+        if self._outruns:
             return self._volley(rest)
         return self._train(slow, self._share(slow), rest, self._faster)
+
+    @property
+    def _outruns(self) -> bool:
+        """Whether volleys fill the bucket quicker than a train that waits for refusals to be known."""
+        return self._slow < 0.7 * self._quick and (self.limit or 0) >= WORTH_VOLLEYS
 
     def _share(self, rate: float) -> float:
         """Calls of the next of several trains: a part of those, and of the time, that are left."""
@@ -168,6 +175,9 @@ class RefusalDesign(Climbing):
         return self._larger(self._read_drained) or self._last_train()
 
     def _last_train(self) -> Round | None:
+        """What is left goes evenly, or in volleys where these fill the bucket quicker and some could still be made."""
+        if self._outruns and self._left > ENOUGH_VOLLEYS * (self.limit or 0):
+            return self._volley(network_by_refusals_s(self.seen))
         count = self._left - (self.limit or 0) - 1
         return self._train(self._quick, count, 0.0, self._read_last) if count > MARGIN else None
 
