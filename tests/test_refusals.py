@@ -147,7 +147,7 @@ def test_a_large_budget_fills_the_bucket_of_quick_calls_by_trains_before_volleys
 
 @pytest.mark.untraced
 def test_volleys_go_on_after_a_reading_that_was_refused() -> None:
-    """Nine quick calls fit: a burst of ten that reads the room is refused in part, and what is left goes in volleys, not in a slow train."""
+    """Nine quick calls fit: a burst of ten that reads the room is refused in part; what is left goes in volleys, not in a slow train."""
     world = random_world(705037, headers=False)
     design = RefusalDesign((SELF,), 150)
     world.carry_out(design)
