@@ -7,6 +7,9 @@ that asks so few calls can be closer in the mean of many buckets, but by knowing
 from __future__ import annotations
 
 import argparse
+import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +27,28 @@ def held(there: Place, calls: int) -> tuple[float, int]:
     return even_rate(told, JOB, ODDS) / even_rate(truth, JOB, ODDS) - 1.0, workers(told, JOB, ODDS) - workers(truth, JOB, ODDS)
 
 
-def family(name: str, seeds: range, calls: int) -> None:
-    """One line: how far the rate is off, and in how many of the buckets the number in flight is exact."""
+def family(name: str, seeds: range, calls: int) -> dict[str, Any]:
+    """How far the rate is off (shares of it), and in what share of the buckets the number in flight is exact, or off by one."""
     found = [held(place(name, seed), calls) for seed in seeds]
     errors, off = np.array([error for error, _ in found]), np.array([error for _, error in found])
-    print(
-        f"{name:8s} {len(found)} buckets, {calls} calls: rate off {np.median(np.abs(errors)):.1%} (median), "
-        f"{np.quantile(np.abs(errors), 0.95):.1%} (95th), more than 5 % over {np.mean(errors > 0.05):.1%}; "
-        f"in flight exact {np.mean(off == 0):.0%}, off by one {np.mean(np.abs(off) == 1):.0%}",
-        flush=True,
+    return {
+        "family": name,
+        "buckets": len(found),
+        "calls": calls,
+        "rate_off": dict(zip(("median", "p95"), np.quantile(np.abs(errors), (0.5, 0.95)).tolist(), strict=True)),
+        "over_by_5_percent": float(np.mean(errors > 0.05)),
+        "in_flight_exact": float(np.mean(off == 0)),
+        "in_flight_off_by_one": float(np.mean(np.abs(off) == 1)),
+    }
+
+
+def said(row: dict[str, Any]) -> str:
+    """One line of the table."""
+    rate = row["rate_off"]
+    return (
+        f"{row['family']:8s} {row['buckets']} buckets, {row['calls']} calls: "
+        f"rate off {rate['median']:.1%} (median), {rate['p95']:.1%} (95th), more than 5 % over {row['over_by_5_percent']:.1%}; "
+        f"in flight exact {row['in_flight_exact']:.0%}, off by one {row['in_flight_off_by_one']:.0%}"
     )
 
 
@@ -43,8 +59,14 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=400, help="calls whose cost and server time are known")
     parser.add_argument("--first", type=int, default=0, help="seed of the first bucket")
     given = parser.parse_args()
+    rows = []
     for name in ("wide", "canvas"):
-        family(name, range(given.first, given.first + given.runs), given.calls)
+        rows.append(family(name, range(given.first, given.first + given.runs), given.calls))
+        print(said(rows[-1]), flush=True)
+    out = Path("results")
+    out.mkdir(exist_ok=True)
+    told = {"bench": "floor", "first_seed": given.first, "rows": rows}
+    (out / "bench-floor.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
