@@ -94,11 +94,9 @@ class Learner:
 
     def most_together(self, *, awaited: bool) -> int:
         """How many calls may be out as far as learning goes; `awaited` as for `Bursts.most`."""
-        if self.slow:
+        if self.slow or (self.free and len(self.rows) >= COUNTED):
             return UNBOUNDED
-        if self.free:
-            return UNBOUNDED if len(self.rows) >= COUNTED else BOUNDED
-        return self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
+        return BOUNDED if self.free else self.bursts.most(bounded=self.bound < math.inf, awaited=awaited)
 
     @property
     def finished(self) -> bool:
