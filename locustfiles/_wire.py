@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import sys
 import time
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -19,7 +20,19 @@ from probes.config import Instance
 from probes.dialects import Dialect, dialect
 
 USER_AGENT = f"canvas-probes/{__version__} (load)"
-poll = monkey.get_original("select", "poll")
+
+if sys.platform == "win32":  # which has no poll; its select takes any socket
+    wait: Any = monkey.get_original("select", "select")
+
+    def _readable(number: int) -> bool:
+        return bool(wait([number], [], [], 0)[0])
+else:
+    poll: Any = monkey.get_original("select", "poll")
+
+    def _readable(number: int) -> bool:
+        watch = poll()
+        watch.register(number, select.POLLIN)
+        return bool(watch.poll(0))
 
 
 class Wire:
@@ -67,9 +80,9 @@ class Wire:
 
     def connect(self, timeout_s: float) -> tuple[Any, float, float]:
         """(connection, seconds to connect, seconds of TLS). Raises OSError."""
-        began = time.monotonic()
+        began = time.perf_counter()
         connection = gevent.socket.create_connection((self._host, self._port), timeout_s)
-        connected = time.monotonic()
+        connected = time.perf_counter()
         connection.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
         if self._tls is None:
             return connection, connected - began, 0.0
@@ -78,7 +91,7 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        return secure, connected - began, time.monotonic() - connected
+        return secure, connected - began, time.perf_counter() - connected
 
     def return_socket(self, connection: Any) -> None:
         """The parser hands back a connection that can be used again."""
@@ -104,8 +117,6 @@ class Wire:
 def _quiet(connection: Any) -> bool:
     """Whether a kept connection is open and nothing waits in it: a server that closed it has made it readable."""
     try:
-        watch = poll()
-        watch.register(connection.fileno(), select.POLLIN)
-        return not watch.poll(0)
+        return not _readable(connection.fileno())
     except (OSError, ValueError):
         return False

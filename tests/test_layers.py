@@ -19,7 +19,7 @@ LONGEST = 300
 LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "words": (
         1,
-        frozenset("errors observation bucket book schedule arrivals pace calls guards stats wording extensions clock instants".split()),
+        frozenset("errors observation bucket book schedule arrivals pace calls guards stats wording extensions clock instants system".split()),
     ),
     "known": (2, frozenset("words tokens config ceilings addresses buckets dialects explain runs".split())),
     "edges": (

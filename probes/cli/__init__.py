@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from probes import __version__
 from probes.cli import ask, demo, export, listing, load, rate, simulate, tell
+from probes.system import interrupt
 
 
 def _say_version(asked: bool) -> None:  # typer calls it so
@@ -78,7 +79,7 @@ def _once_more(told: sys.UnraisableHookArgs) -> None:
     if not issubclass(told.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(told)
         return
-    again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    again = threading.Timer(0.05, interrupt)
     again.daemon = True
     again.start()
 

@@ -62,14 +62,14 @@ def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:
 
 def with_more(measured: Measured, work: Callable[[], None], *, as_json: bool) -> Measured:
     """`measured` with the seconds that `work` took; with --json an interrupt ends that alone, as what was measured stands."""
-    start, stopped = time.monotonic(), None
+    start, stopped = time.perf_counter(), None
     try:
         work()
     except KeyboardInterrupt as stop:
         if not as_json:
             raise
         stopped = stop
-    return dataclasses.replace(measured, seconds=measured.seconds + time.monotonic() - start, stopped=stopped)
+    return dataclasses.replace(measured, seconds=measured.seconds + time.perf_counter() - start, stopped=stopped)
 
 
 def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:

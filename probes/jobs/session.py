@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from probes import clock
 from probes.config import Config, Instance, load
 from probes.dialects import dialect
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError
@@ -143,7 +144,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     Of tasks that fail together each with a ProbesError the first error is raised.
     """
     try:
-        return asyncio.run(main)
+        return clock.run(main)
     except BaseExceptionGroup as errors:
         known, others = errors.split(ProbesError)
         if known is None or others is not None:
