@@ -61,6 +61,11 @@ class Run:
         return cls(folder, _manifest_of(folder))
 
     @property
+    def place(self) -> str:
+        """The folder as documents and commands to copy have it: with slashes, which all systems, shells and languages take."""
+        return self.folder.as_posix()
+
+    @property
     def started_at(self) -> str | None:
         """When the run started, UTC, ISO 8601; None where its manifest does not say."""
         return utc(self.manifest.get("started_at"))

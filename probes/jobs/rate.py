@@ -86,7 +86,7 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     write_report(run)
     single, mix = [one for one in documents if "mix" not in one], [one for one in documents if "mix" in one]
     told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
-    document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
+    document = {"schema": SCHEMA, "run": run.place, "instance": instance.name, **told}
     return Told(document, answer_text(instance.name, documents, spent, found, run), found, run.unkept)
 
 

@@ -80,7 +80,7 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
         yield run
     except (KeyboardInterrupt, asyncio.CancelledError):
         run.finish("interrupted")
-        settings.say(f"Interrupted. What was measured is kept in {run.folder}: probes report {quoted(str(run.folder))}")
+        settings.say(f"Interrupted. What was measured is kept in {run.folder}: probes report {quoted(run.place)}")
         raise
     except GuardStop as stop:
         run.finish(f"guard: {stop}")
