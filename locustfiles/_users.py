@@ -22,6 +22,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from locust.user.task import LOCUST_STATE_RUNNING
 
 from probes.errors import ExitCode, ProbesError
+from probes.system import keep_time
 from probes.tokens import redact
 
 Load = Local | Master | Worker
@@ -64,6 +65,7 @@ def install(name: str, work: MakeWork = mix) -> None:
     if Process.name is not None:
         return
     Process.name, Process.work = name, work
+    keep_time()
     if told() is not None:
         _parent.attend()
     os.environ.setdefault(WAIT_VARIABLE, "0.05")

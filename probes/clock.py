@@ -13,6 +13,8 @@ import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from probes.system import keep_time
+
 if sys.platform == "win32":
     from asyncio import ProactorEventLoop as SystemLoop
 else:
@@ -34,7 +36,8 @@ class Loop(SystemLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """`asyncio.run` in such a loop."""
+    """`asyncio.run` in such a loop, whose timers are as punctual as the system can be."""
+    keep_time()
     with asyncio.Runner(loop_factory=Loop) as runner:
         return runner.run(main)
 

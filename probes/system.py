@@ -1,11 +1,10 @@
-"""What one operating system does otherwise than the others: files that are appended to and replaced, ports, processes, signals."""
+"""What one operating system does otherwise than the others: files that are appended to and replaced, timers, ports, processes, signals."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
+    import socket
 
 BINARY: int = getattr(os, "O_BINARY", 0)
 """Without it Windows writes each end of a line as two bytes."""
@@ -49,11 +49,24 @@ def replace(draft: Path, path: Path) -> None:
             return
 
 
+def keep_time() -> None:
+    """From now on timers of this process wake within a millisecond or two, which on Windows they do every 16 ms unless asked.
+
+    So late a loop would be taken for a busy machine, and a load for one that could not keep its rate.
+    """
+    if sys.platform == "win32":
+        import ctypes
+
+        ctypes.WinDLL("winmm").timeBeginPeriod(1)
+
+
 def claim(listener: socket.socket) -> None:
     """Before it is bound: a port that was just left can be taken at once, one that is in use cannot.
 
     What lets the first on other systems lets two processes share a port on Windows, which allows the first by itself.
     """
+    import socket
+
     if sys.platform == "win32":
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
     else:
