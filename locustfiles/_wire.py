@@ -10,6 +10,7 @@ import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import certifi
 import gevent.socket
 import gevent.ssl
 from gevent import monkey
@@ -44,7 +45,7 @@ class Wire:
         self.dialect: Dialect = dialect(instance.dialect)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = gevent.ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = _tls() if parts.scheme == "https" else None
         self.max_body_bytes = max_body_bytes
         self._idle: list[Any] = []
         self._heads: dict[tuple[str, str], bytes] = {}
@@ -112,6 +113,13 @@ class Wire:
             f"Host: {netloc}\r\nUser-Agent: {USER_AGENT}\r\nAccept: {self.dialect.accept}\r\nAccept-Encoding: gzip, deflate\r\n"
             f"{authorization}"
         )
+
+
+def _tls() -> Any:
+    """TLS that trusts whom the system does, and certifi as `probes.transport.tls`."""
+    context = gevent.ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
 
 
 def _quiet(connection: Any) -> bool:

@@ -90,7 +90,7 @@ OWNERS: dict[str, frozenset[str]] = {
 """Which modules may import a heavy or foreign library; numpy is anybody's."""
 ANYBODYS = frozenset({"numpy"})
 
-LOCUSTFILES_MAY = frozenset({"locust", "gevent", "geventhttpclient", "msgpack", "flask", "orjson"})
+LOCUSTFILES_MAY = frozenset({"certifi", "locust", "gevent", "geventhttpclient", "msgpack", "flask", "orjson"})
 
 
 def _sources(folder: str) -> list[Path]:
