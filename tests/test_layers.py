@@ -21,7 +21,7 @@ ANYWHERE_ELSE: dict[str, str] = {
     **dict.fromkeys("os.kill os.killpg os.getppid os.O_APPEND os.O_BINARY signal.SIGKILL socket.SO_REUSEADDR".split(), _SYSTEM),
     **dict.fromkeys(".add_signal_handler start_new_session= creationflags=".split(), _SYSTEM),
     **dict.fromkeys(".add_reader .add_writer pass_fds= preexec_fn= os.fork os.symlink select.select select.poll".split(), _NOWHERE),
-    **dict.fromkeys(["tempfile.NamedTemporaryFile", "time.monotonic"], _NOWHERE),
+    **dict.fromkeys(["tempfile.NamedTemporaryFile", "time.monotonic", "datetime.fromtimestamp"], _NOWHERE),
     "asyncio.run": _NOWHERE,
     "select.POLLIN": _WIRE,
 }

@@ -47,7 +47,8 @@ def run_load(
     path = run.folder / OBSERVATIONS
     offset = path.stat().st_size if path.exists() else 0
     origin = time.perf_counter() if origin_s is None else origin_s
-    with tempfile.TemporaryDirectory(prefix="canvas-probes-") as folder:
+    # on Windows a process that was killed may hold it a moment longer
+    with tempfile.TemporaryDirectory(prefix="canvas-probes-", ignore_cleanup_errors=True) as folder:
         child = Child(plan, path.resolve(), origin, Path(folder))
         interrupted = _watched(child, progress, stop)
         if child.last is None:
