@@ -2,7 +2,7 @@
 #
 #   make demo        the whole job against three simulated instances: no account, no network
 #   make test        all tests, with branch coverage
-#   make check       lint, format, types, layers
+#   make check       lint, format, types (what differs on Windows as there, too), layers
 #   make tools       promtool, Prometheus, Pushgateway, blackbox_exporter, Chromium for the tests that use them (Debian)
 #   make bench-rate  safe rates on random buckets, in virtual time; bench-load: arrivals, guards, throughput; bench-NAME: tests/bench/NAME.py
 #   make bench       the first two
@@ -39,6 +39,7 @@ check: $(READY)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 probes/system.py probes/clock.py locustfiles/_wire.py
 	@$(BIN)/python -m pytest -q tests/test_layers.py
 
 tools:

@@ -71,7 +71,7 @@ class _Response(HTTPSocketPoolResponse):
 
     def _on_message_begin(self) -> None:
         if not self.first_s:
-            self.first_s = time.monotonic()
+            self.first_s = time.perf_counter()
         super()._on_message_begin()
 
     def _on_message_complete(self) -> None:
@@ -107,7 +107,7 @@ class _Attempt:
 
     def __init__(self, wire: Wire, call: Call, due_s: float, origin_s: float, name: str) -> None:
         self.wire, self.call, self.due_s, self.origin_s, self.name = wire, call, due_s, origin_s, name
-        self.began = time.monotonic()
+        self.began = time.perf_counter()
         self.sent: float | None = None
         self.written: float | None = None
         self.connect_s: float | None = None
@@ -128,7 +128,7 @@ class _Attempt:
         except BaseException:  # noqa: BLE001 # the greenlet is killed: the request was sent, so it has its line; the engine ends the greenlet
             outcome = Outcome.CANCELLED
             self._close()
-        return self._answer(scenario, outcome, time.monotonic())
+        return self._answer(scenario, outcome, time.perf_counter())
 
     def _exchange(self) -> None:
         wire, timeout_s = self.wire, self.wire.instance.timeout_s
@@ -139,13 +139,13 @@ class _Attempt:
             self.connect_s = self.tls_s = None
             connection, self.connect_s, self.tls_s = wire.connect(timeout_s)
         connection.settimeout(timeout_s)
-        self.stage, self.sent = "write", time.monotonic()
+        self.stage, self.sent = "write", time.perf_counter()
         try:
             connection.sendall(wire.request(self.call))
         except BaseException:
             connection.close()
             raise
-        self.stage, self.written = "read", time.monotonic()
+        self.stage, self.written = "read", time.perf_counter()
         pool: Any = wire  # it takes back the connection as geventhttpclient's own pool would
         with gevent.Timeout(timeout_s, TimeoutError("the answer was not whole in time")):
             self.response = _Response(connection, pool, block_size=BLOCK, method=self.call.method)

@@ -101,7 +101,7 @@ def settings(name: str, options: Namespace, *, worker: bool) -> LoadSettings:
         max_in_flight=min(users, instance.max_in_flight or users),
         limits=_limits(options, instance),
         observations=run.folder / OBSERVATIONS if run else None,
-        origin_s=time.monotonic(),
+        origin_s=time.perf_counter(),
         scenario=f"load.{name}",
         by_hand=True,
         options={"course": getattr(options, "course", "")},

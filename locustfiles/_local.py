@@ -11,6 +11,7 @@ from typing import Any
 import gevent
 import orjson
 from _engine import INTERRUPTED, Engine
+from _parent import wish
 from _records import Appender, unwritten
 from _settings import LoadSettings
 from _web import show
@@ -18,7 +19,7 @@ from _work import Work
 from locust.env import Environment
 
 from probes.arrivals import arrivals
-from probes.guards import GuardName, Stop
+from probes.guards import GuardName
 
 FLUSH_S = 0.1
 REPORT_S = 0.25
@@ -29,7 +30,7 @@ LEAD_S = 0.05
 
 
 class Reporter:
-    """Tells the parent how it goes: one JSON line at a time into the pipe it left open; nobody listens when there is no parent."""
+    """Tells the parent how it goes, one JSON line at a time; nobody listens when there is no parent."""
 
     def __init__(self, settings: LoadSettings) -> None:
         self._handle = settings.report_fd
@@ -126,8 +127,9 @@ class Local:
     def _watch(self) -> None:
         while self._going() and not self._done():
             gevent.sleep(WATCH_S)
-            if parent_gone(self.settings):
-                self.engine.stop(Stop(GuardName.PARENT, "The process that started the load has gone."))
+            stop = wish(self.settings)
+            if stop is not None:
+                self.engine.stop(stop)
         self._ended_s = self.settings.now()
         self.engine.drain(self._patience())
         self._over = True
@@ -150,8 +152,3 @@ class Local:
             self.engine.close()
             return self.settings.instance.timeout_s + 5.0
         return AFTER_INTERRUPT_S if stop.guard in {GuardName.INTERRUPTED, GuardName.PARENT} else AFTER_GUARD_S
-
-
-def parent_gone(settings: LoadSettings) -> bool:
-    """Whether the process that started this one has ended."""
-    return settings.parent_pid is not None and os.getppid() != settings.parent_pid

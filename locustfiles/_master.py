@@ -18,7 +18,8 @@ import gevent
 import orjson
 from _book import Book, Member
 from _engine import INTERRUPTED
-from _local import AFTER_GUARD_S, AFTER_INTERRUPT_S, REPORT_S, Reporter, parent_gone
+from _local import AFTER_GUARD_S, AFTER_INTERRUPT_S, REPORT_S, Reporter
+from _parent import wish
 from _records import Appender, Tally, unwritten
 from _settings import LoadSettings
 from locust.env import Environment
@@ -107,8 +108,8 @@ class Master:
 
     def _start(self) -> None:
         """Due times are shared out from the first one on, so all workers that Locust knows are heard first, if they soon speak."""
-        end = time.monotonic() + GREETING_S
-        while len(self.book.live()) < self._runner.worker_count and time.monotonic() < end:
+        end = time.perf_counter() + GREETING_S
+        while len(self.book.live()) < self._runner.worker_count and time.perf_counter() < end:
             gevent.sleep(0.01)
         if self._over:
             return
@@ -184,8 +185,9 @@ class Master:
         alone_s: float | None = None
         while not self._over and self.stopping is None and not self._done():
             gevent.sleep(0.02)
-            if parent_gone(self.settings):
-                self.stop(Stop(GuardName.PARENT, "The process that started the load has gone."))
+            stop = wish(self.settings)
+            if stop is not None:
+                self.stop(stop)
             now = self.settings.now()
             alone_s = None if self.book.live() else alone_s or now
             if alone_s is not None and now - alone_s > 10.0:
@@ -209,8 +211,8 @@ class Master:
         if stop is not None and stop.guard in {GuardName.INTERRUPTED, GuardName.PARENT}:
             patience = AFTER_INTERRUPT_S
         self._runner.send_message("probes_finish", {"patience_s": patience})
-        end = time.monotonic() + patience + FINAL_S
-        while self.book.live() and time.monotonic() < end:
+        end = time.perf_counter() + patience + FINAL_S
+        while self.book.live() and time.perf_counter() < end:
             gevent.sleep(0.02)
             self.book.silence(self.settings.now())
         self._over = True

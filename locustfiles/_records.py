@@ -14,6 +14,7 @@ import orjson
 from probes.arrivals import LATE_S
 from probes.guards import GuardName, Stop
 from probes.observation import Observation, Outcome
+from probes.system import appending
 from probes.tokens import redact
 
 RECENT = 400
@@ -28,7 +29,7 @@ class Appender:
     """Appends ready lines to `observations.jsonl`; several processes may. Raises OSError when it cannot be written."""
 
     def __init__(self, path: Path) -> None:
-        self._handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        self._handle = appending(path)
 
     def __call__(self, data: bytes) -> None:
         """Writes `data` whole."""

@@ -24,7 +24,7 @@ TOKEN_VARIABLE = "CANVAS_PROBES_TOKEN"  # noqa: S105 # the variable's name, not 
 class LoadSettings:
     """One load as its processes know it.
 
-    Times in seconds. `origin_s` is the reading of CLOCK_MONOTONIC at which the run started; `grace_s` how long after the schedule's end
+    Times in seconds. `origin_s` is what `time.perf_counter()` said when the run started; `grace_s` how long after the schedule's end
     requests that are late may still be sent; `requests` how many calls to send in all, None for as many as the schedule holds. In a
     closed loop there is no schedule: each of `max_in_flight` users sends its next call when its last has returned. `worker` is true in a
     process that takes its due times from a master.
@@ -49,7 +49,7 @@ class LoadSettings:
 
     def now(self) -> float:
         """Seconds since the run's start."""
-        return time.monotonic() - self.origin_s
+        return time.perf_counter() - self.origin_s
 
 
 def told() -> LoadSettings | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import _byhand
+import _parent
 import _web
 import gevent
 from _local import Local, Reporter
@@ -21,6 +22,7 @@ from locust.runners import MasterRunner, WorkerRunner
 from locust.user.task import LOCUST_STATE_RUNNING
 
 from probes.errors import ExitCode, ProbesError
+from probes.system import keep_time
 from probes.tokens import redact
 
 Load = Local | Master | Worker
@@ -63,6 +65,9 @@ def install(name: str, work: MakeWork = mix) -> None:
     if Process.name is not None:
         return
     Process.name, Process.work = name, work
+    keep_time()
+    if told() is not None:
+        _parent.attend()
     os.environ.setdefault(WAIT_VARIABLE, "0.05")
     events.init_command_line_parser.add_listener(_byhand.arguments(name))
     events.init.add_listener(_on_init)

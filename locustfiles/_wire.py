@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import json
 import select
+import sys
 import time
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import certifi
 import gevent.socket
 import gevent.ssl
 from gevent import monkey
@@ -19,7 +21,19 @@ from probes.config import Instance
 from probes.dialects import Dialect, dialect
 
 USER_AGENT = f"canvas-probes/{__version__} (load)"
-poll = monkey.get_original("select", "poll")
+
+if sys.platform == "win32":  # which has no poll; its select takes any socket
+    wait: Any = monkey.get_original("select", "select")
+
+    def _readable(number: int) -> bool:
+        return bool(wait([number], [], [], 0)[0])
+else:
+    poll: Any = monkey.get_original("select", "poll")
+
+    def _readable(number: int) -> bool:
+        watch = poll()
+        watch.register(number, select.POLLIN)
+        return bool(watch.poll(0))
 
 
 class Wire:
@@ -31,7 +45,7 @@ class Wire:
         self.dialect: Dialect = dialect(instance.dialect)
         self._host = parts.hostname or ""
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
-        self._tls = gevent.ssl.create_default_context() if parts.scheme == "https" else None
+        self._tls = _tls() if parts.scheme == "https" else None
         self.max_body_bytes = max_body_bytes
         self._idle: list[Any] = []
         self._heads: dict[tuple[str, str], bytes] = {}
@@ -67,9 +81,9 @@ class Wire:
 
     def connect(self, timeout_s: float) -> tuple[Any, float, float]:
         """(connection, seconds to connect, seconds of TLS). Raises OSError."""
-        began = time.monotonic()
+        began = time.perf_counter()
         connection = gevent.socket.create_connection((self._host, self._port), timeout_s)
-        connected = time.monotonic()
+        connected = time.perf_counter()
         connection.setsockopt(gevent.socket.IPPROTO_TCP, gevent.socket.TCP_NODELAY, 1)
         if self._tls is None:
             return connection, connected - began, 0.0
@@ -78,7 +92,7 @@ class Wire:
         except BaseException:
             connection.close()
             raise
-        return secure, connected - began, time.monotonic() - connected
+        return secure, connected - began, time.perf_counter() - connected
 
     def return_socket(self, connection: Any) -> None:
         """The parser hands back a connection that can be used again."""
@@ -101,11 +115,16 @@ class Wire:
         )
 
 
+def _tls() -> Any:
+    """TLS that trusts whom the system does, and certifi as `probes.transport.tls`."""
+    context = gevent.ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context
+
+
 def _quiet(connection: Any) -> bool:
     """Whether a kept connection is open and nothing waits in it: a server that closed it has made it readable."""
     try:
-        watch = poll()
-        watch.register(connection.fileno(), select.POLLIN)
-        return not watch.poll(0)
+        return not _readable(connection.fileno())
     except (OSError, ValueError):
         return False

@@ -9,8 +9,9 @@ from typing import Any
 
 import gevent
 from _engine import INTERRUPTED, Engine
-from _local import AFTER_INTERRUPT_S, parent_gone
+from _local import AFTER_INTERRUPT_S
 from _master import machine
+from _parent import gone
 from _settings import LoadSettings
 from _web import show
 from _work import MakeWork
@@ -51,7 +52,7 @@ class Worker:
 
     def welcome(self, data: dict[str, Any]) -> None:
         """The master's time: its own reading where both are one machine, else by the quickest of some questions (as NTP does)."""
-        now = time.monotonic()
+        now = time.perf_counter()
         trip = now - data["asked"]
         self._offsets.append((trip, now - trip / 2.0 - data["now"]))
         if self.engine is not None:
@@ -107,8 +108,8 @@ class Worker:
             return
         self.engine.stop(INTERRUPTED)
         self._leaving = True
-        end = time.monotonic() + SETTLE_S
-        while time.monotonic() < end:  # leases that are on their way come in yet, and go back as well
+        end = time.perf_counter() + SETTLE_S
+        while time.perf_counter() < end:  # leases that are on their way come in yet, and go back as well
             self._report(self._leftover())
             gevent.sleep(0.05)
         self.engine.drain(LEAVE_S)
@@ -118,7 +119,7 @@ class Worker:
     def _greet(self) -> None:
         while self.engine is None and not self._final:
             if self._environment.runner is not None:
-                self._environment.runner.send_message("probes_hello", {"asked": time.monotonic()})
+                self._environment.runner.send_message("probes_hello", {"asked": time.perf_counter()})
             gevent.sleep(0.05)
 
     def _build(self, origin_s: float) -> None:
@@ -150,7 +151,7 @@ class Worker:
     def _report_loop(self) -> None:
         while not self._final:
             gevent.sleep(REPORT_S)
-            if parent_gone(self._settings) and self._environment.runner is not None:
+            if gone(self._settings) and self._environment.runner is not None:
                 self._environment.runner.quit()
                 return
             self._report()

@@ -36,7 +36,7 @@ class Admission:
         return self._sent()
 
     def _sent(self) -> Self:
-        self._sent_s = time.monotonic()
+        self._sent_s = time.perf_counter()
         return self
 
     def reads_body(self, status: int) -> bool:
@@ -48,7 +48,7 @@ class Admission:
         if self._passes_by:
             self._limiter.hosts.passed(self._host, status, headers)
             return
-        seconds = time.monotonic() - self._sent_s
+        seconds = time.perf_counter() - self._sent_s
         self._limiter.release(self._ticket, **self._limiter.hosts.answered(self._host, seconds, status, headers, body))
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:

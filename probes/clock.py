@@ -1,17 +1,54 @@
-"""An event loop whose clock jumps to the next timer: hours of waiting in milliseconds, every timer exact.
+"""Which clock instants are read from: `time.perf_counter()`, everywhere; and event loops that go by it, or by one that jumps.
 
-For applications in this process only (httpx over its ASGI transport, the simulator): while a real socket or a thread is outstanding the
-clock would jump past it. Code under it must read `loop.time()`.
+On Linux and macOS it is the clock of `time.monotonic()`, which on Windows, before Python 3.13, stands still for 16 ms at a time. All
+processes of a machine agree on it. Code in an event loop reads `loop.time()`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import selectors
+import sys
+import time
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from probes.system import keep_time
+
+if sys.platform == "win32":
+    from asyncio import ProactorEventLoop as SystemLoop
+else:
+    from asyncio import SelectorEventLoop as SystemLoop
+
 T = TypeVar("T")
+
+
+class Loop(SystemLoop):
+    """The system's own event loop, whose `time()` is `time.perf_counter()`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._clock_resolution = time.get_clock_info("perf_counter").resolution  # no timer comes before its time by more
+
+    def time(self) -> float:
+        """Seconds of the clock that everything is measured by."""
+        return time.perf_counter()
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """`asyncio.run` in such a loop, whose timers are as punctual as the system can be."""
+    keep_time()
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
+
+
+def now_s() -> float:
+    """The instant, wherever this is asked: in a thread, in a loop of anybody's; in a virtual loop its own."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        return time.perf_counter()
+    return loop.time() if isinstance(loop, VirtualLoop) else time.perf_counter()
 
 
 class _JumpingSelector(selectors.DefaultSelector):
@@ -31,7 +68,11 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """An asyncio loop in virtual time; `time()` starts at 0."""
+    """An event loop whose clock jumps to the next timer: hours of waiting in milliseconds, every timer exact. `time()` starts at 0.
+
+    For applications in this process only (httpx over its ASGI transport, the simulator): while a real socket or a thread is outstanding
+    the clock would jump past it.
+    """
 
     def __init__(self) -> None:
         self._jumping = _JumpingSelector()

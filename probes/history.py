@@ -142,7 +142,7 @@ def document(folder: Path) -> dict[str, Any]:
     changed.sort(key=lambda one: str(one["changes"][-1]["since"]), reverse=True)
     return {
         "schema": SCHEMA,
-        "folder": str(folder),
+        "folder": folder.as_posix(),
         "runs": [{key: one[key] for key in ("run", "started_at", "ended", "command", "observations")} for one in told],
         "skipped": skipped,
         "series": series,
@@ -159,13 +159,13 @@ def _documents(folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, str]]
         try:
             found = _report_of(path)
         except ProbesError as error:
-            skipped.append({"run": str(path), "why": str(error)})
+            skipped.append({"run": path.as_posix(), "why": str(error)})
             continue
         if found["started_at"] and found["observations"]:
             told.append(found)
         else:
             skipped.append(
-                {"run": str(path), "why": "it holds no observation" if found["started_at"] else "it does not say when it started"}
+                {"run": path.as_posix(), "why": "it holds no observation" if found["started_at"] else "it does not say when it started"}
             )
     return sorted(told, key=lambda one: str(one["started_at"])), skipped
 
@@ -181,7 +181,7 @@ def _report_of(path: Path) -> dict[str, Any]:
                 and all("p50_interval" in row for row in found["latency"])
                 and {"observations", "ended", "command", "started_at"} <= set(found)
             ):
-                return {**found, "run": str(path), "started_at": utc(found["started_at"])}
+                return {**found, "run": path.as_posix(), "started_at": utc(found["started_at"])}
     except (OSError, ValueError, KeyError, TypeError):
         pass
     return report_document(Run.open(path))

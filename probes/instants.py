@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def instant(seconds: float) -> datetime:
+    """Seconds since 1970 as a point of time. `datetime.fromtimestamp` asks the system, and Windows knows no year after 3000.
+
+    Raises OverflowError beyond the year 9999.
+    """
+    return EPOCH + timedelta(seconds=seconds)
 
 
 def seconds_of(text: Any) -> float | None:

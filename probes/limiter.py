@@ -13,7 +13,6 @@ import asyncio
 import math
 import os
 import threading
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +23,7 @@ from probes.book.learner import CAUTIOUS_OUTFLOW_PER_S, CAUTIOUS_SHARE
 from probes.book.ledger import Ledger
 from probes.bucket import CANVAS, BucketSettings
 from probes.buckets import bucket_of_run, ceilings_of_run, together_of_run, warns_of_run
+from probes.clock import now_s
 from probes.errors import RunFolderError, UsageError
 from probes.hosts import Hosts
 from probes.pace import Pace
@@ -35,14 +35,6 @@ if TYPE_CHECKING:
 
 SHORTEST_WAIT_S = 0.001
 """The first in the queue looks at the book no more often than this."""
-
-
-def _now() -> float:
-    """Seconds by the running loop's clock (virtual in tests), else by the monotonic clock, which is the same one."""
-    try:
-        return asyncio.get_running_loop().time()
-    except RuntimeError:
-        return time.monotonic()
 
 
 class Limiter:
@@ -62,7 +54,7 @@ class Limiter:
         known: bool = True,
         max_in_flight: int | None = None,
         max_rate: float | None = None,
-        clock: Callable[[], float] = _now,
+        clock: Callable[[], float] = now_s,
     ) -> None:
         _refuse_nonsense(high_water_mark, outflow_per_s, up_front_cost, margin, max_in_flight, max_rate)
         settings = BucketSettings.of(high_water_mark, outflow_per_s, up_front_cost)

@@ -14,6 +14,7 @@ from typing import Any
 from probes.config import Instance
 from probes.errors import RunFolderError
 from probes.observation import Observation, plain
+from probes.system import appending, replace
 from probes.tokens import redact
 
 SCHEMA = "probes.run/1"
@@ -60,6 +61,11 @@ class Run:
         return cls(folder, _manifest_of(folder))
 
     @property
+    def place(self) -> str:
+        """The folder as documents and commands to copy have it: with slashes, which all systems, shells and languages take."""
+        return self.folder.as_posix()
+
+    @property
     def started_at(self) -> str | None:
         """When the run started, UTC, ISO 8601; None where its manifest does not say."""
         return utc(self.manifest.get("started_at"))
@@ -75,7 +81,7 @@ class Run:
         """Writes ready lines in one system call; several processes may append to one file."""
         data = redact("".join(lines)).encode()
         try:
-            handle = os.open(self.folder / OBSERVATIONS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            handle = appending(self.folder / OBSERVATIONS)
             try:
                 while data:
                     data = data[os.write(handle, data) :]
@@ -135,8 +141,8 @@ def write_atomically(path: Path, text: str) -> None:
     """Writes `path` so that a reader sees the old text or the new, never half of one."""
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        replace(draft, path)
     except OSError:
         draft.unlink(missing_ok=True)
         raise

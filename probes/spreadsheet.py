@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.errors import ProbesError
+from probes.system import replace
 from probes.tokens import redact
 
 MOST_ROWS = 1_048_575
@@ -48,7 +49,7 @@ def write_workbook(path: Path, sheets: Mapping[str, Rows], made_at: datetime | N
         for (name, rows), title in zip(sheets.items(), names, strict=True):
             _write_sheet(book, title, rows, name)
         book.close()
-        draft.replace(path)
+        replace(draft, path)
     except (OSError, XlsxWriterException) as error:
         draft.unlink(missing_ok=True)
         # xlsxwriter hides the system's error in its own

@@ -104,6 +104,11 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         todo += [cause.__cause__, cause.__context__, *(cause.exceptions if isinstance(cause, BaseExceptionGroup) else ())]
 
 
+def tls() -> ssl.SSLContext:
+    """TLS that trusts whom certifi, or SSL_CERT_FILE, names, on every system: Python of python.org knows nobody on macOS by itself."""
+    return httpx.create_ssl_context()
+
+
 Connect = Callable[[ssl.SSLContext, float], httpx.AsyncBaseTransport]
 """Makes a transport of one direct connection: the TLS it speaks, and how many seconds it is kept when idle."""
 
@@ -132,7 +137,7 @@ class Slots:
         self.proxy = None if shared is not None else proxy_of(instance.url)
         self._shared = shared
         secure = instance.url.startswith("https:") and shared is None
-        self._context = httpx.create_ssl_context() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context = tls() if secure else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._limit = limit
         self._taken = 0
         _load_backend()

@@ -57,7 +57,7 @@ class TaskWaiter(Waiter):
 
     def there(self) -> bool:
         """Not while its loop stands still, or is held up; one that was closed is found out when it is woken."""
-        deaf = self._woken_s is not None and time.monotonic() - self._woken_s > DEAF_S
+        deaf = self._woken_s is not None and time.perf_counter() - self._woken_s > DEAF_S
         return self.loop.is_closed() or (self.loop.is_running() and not deaf)
 
     def wake(self) -> bool:
@@ -65,7 +65,7 @@ class TaskWaiter(Waiter):
         if self.loop.is_closed():
             return False
         if self._woken_s is None:
-            self._woken_s = time.monotonic()
+            self._woken_s = time.perf_counter()
             return self._call()
         return True
 

@@ -27,7 +27,7 @@ CONSTANTS = ("high_water_mark", "maximum", "outflow_per_s", "up_front_cost")
 
 
 def read(path: Path) -> tuple[SimulatorSettings, list[dict[str, Any]]]:
-    head, *calls = (json.loads(line) for line in path.read_text().splitlines())
+    head, *calls = (json.loads(line) for line in path.read_text(encoding="utf-8").splitlines())
     assert head["calls"] == len(calls)
     return SimulatorSettings(bucket=BucketSettings().scaled(**{key: float(head[key]) for key in CONSTANTS})), calls
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from probes.clock import run_virtually
+from probes.clock import now_s, run, run_virtually
 
 
 def test_hours_pass_in_no_time() -> None:
@@ -81,3 +81,16 @@ def test_callbacks_from_threads_are_seen() -> None:
         return await asyncio.wait_for(done, 10.0)
 
     assert run_virtually(handed_in()) == "here"
+
+
+def test_one_clock_everywhere() -> None:
+    """Loops of ours, loops of others and threads tell the same instant, that of `perf_counter`; a virtual loop tells its own."""
+
+    async def told() -> tuple[float, float]:
+        return asyncio.get_running_loop().time(), now_s()
+
+    before = time.perf_counter()
+    instants = [*run(told()), asyncio.run(told())[1], now_s(), time.perf_counter()]
+    assert before <= instants[0]
+    assert instants == sorted(instants)
+    assert run_virtually(told()) == (0.0, 0.0)

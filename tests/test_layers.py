@@ -16,10 +16,23 @@ import pytest
 ROOT = Path(__file__).parent.parent
 LONGEST = 300
 
+_SYSTEM, _CLOCK, _WIRE, _NOWHERE = "probes/system.py", "probes/clock.py", "locustfiles/_wire.py", "no module"
+ANYWHERE_ELSE: dict[str, str] = {
+    **dict.fromkeys("os.kill os.killpg os.getppid os.O_APPEND os.O_BINARY signal.SIGKILL socket.SO_REUSEADDR".split(), _SYSTEM),
+    **dict.fromkeys(".add_signal_handler start_new_session= creationflags=".split(), _SYSTEM),
+    **dict.fromkeys(".add_reader .add_writer pass_fds= preexec_fn= os.fork os.symlink select.select select.poll".split(), _NOWHERE),
+    **dict.fromkeys(["tempfile.NamedTemporaryFile", "time.monotonic", "datetime.fromtimestamp"], _NOWHERE),
+    "asyncio.run": _NOWHERE,
+    "select.POLLIN": _WIRE,
+}
+"""What Windows lacks or does otherwise: the module that may use it."""
+MODULES = frozenset(name.partition(".")[0] for name in ANYWHERE_ELSE)
 LAYERS: dict[str, tuple[int, frozenset[str]]] = {
     "words": (
         1,
-        frozenset("errors observation bucket book schedule arrivals pace calls guards stats wording extensions clock instants".split()),
+        frozenset(
+            "errors observation bucket book schedule arrivals pace calls guards stats wording extensions clock instants system".split()
+        ),
     ),
     "known": (2, frozenset("words tokens config ceilings addresses buckets dialects explain runs".split())),
     "edges": (
@@ -77,7 +90,7 @@ OWNERS: dict[str, frozenset[str]] = {
 """Which modules may import a heavy or foreign library; numpy is anybody's."""
 ANYBODYS = frozenset({"numpy"})
 
-LOCUSTFILES_MAY = frozenset({"locust", "gevent", "geventhttpclient", "msgpack", "flask", "orjson"})
+LOCUSTFILES_MAY = frozenset({"certifi", "locust", "gevent", "geventhttpclient", "msgpack", "flask", "orjson"})
 
 
 def _sources(folder: str) -> list[Path]:
@@ -95,13 +108,18 @@ def _module(path: Path) -> str:
 
 
 @cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def _imports(path: Path) -> tuple[tuple[int, str], ...]:
     """(line, dotted name) of every import that can run; those under `if TYPE_CHECKING` cannot."""
     return tuple(_imported(path))
 
 
 def _imported(path: Path) -> Iterator[tuple[int, str]]:
-    todo: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    todo: list[ast.AST] = [_tree(path)]
     while todo:
         node = todo.pop()
         if _is_type_checking(node):
@@ -227,6 +245,25 @@ def test_locustfiles_know_words_and_known_only() -> None:
             elif top not in sys.stdlib_module_names | LOCUSTFILES_MAY | beside | {"locustfiles"}:
                 wrong.append(f"{path.relative_to(ROOT)}:{line}: {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_systems_differ_in_one_module_only() -> None:
+    """What Windows lacks or does otherwise is asked of `system`, and the time of `clock`: no other module uses what they stand for."""
+    wrong = []
+    for path in (*_sources("probes"), *_sources("locustfiles")):
+        where = str(path.relative_to(ROOT))
+        for node in ast.walk(_tree(path)):
+            name = _dotted(node)
+            if ANYWHERE_ELSE.get(name, where) != where:
+                wrong.append(f"{where}:{getattr(node, 'lineno', '?')}: {name} belongs to {ANYWHERE_ELSE[name]}")
+    assert not wrong, "\n".join(wrong)
+
+
+def _dotted(node: ast.AST) -> str:
+    """`os.kill`; `.add_reader` of anything that is no module; `pass_fds=` of a call."""
+    if isinstance(node, ast.Attribute):
+        return f"{node.value.id}.{node.attr}" if isinstance(node.value, ast.Name) and node.value.id in MODULES else f".{node.attr}"
+    return f"{node.arg}=" if isinstance(node, ast.keyword) else ""
 
 
 def test_modules_stay_short() -> None:

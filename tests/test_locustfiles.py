@@ -374,6 +374,33 @@ def test_settings_travel(tmp_path: Path) -> None:
     assert (settings.schedule, settings.max_in_flight, settings.origin_s) == (plan.schedule, 64, 1.5)
 
 
+WISHES = f"""
+import json, os, sys, time
+sys.path.insert(0, {str(FILES)!r})
+import _parent
+from _settings import LoadSettings
+from probes.guards import GuardLimits
+settings = LoadSettings(None, (), {{}}, 1.0, 1, GuardLimits(), None, 0.0, parent_pid=os.getppid())
+said = os.dup(1)
+_parent.attend()
+print("talk")
+os.write(said, json.dumps(str(_parent.wish(settings))).encode() + b"\\n")
+while (stop := _parent.wish(settings)) is None:
+    time.sleep(0.01)
+os.write(said, stop.guard.value.encode())
+"""
+
+
+@pytest.mark.parametrize(("word", "guard"), [(b"end\n", b"interrupted"), (b"", b"parent")])
+def test_the_parent_is_heard_through_stdin(word: bytes, guard: bytes) -> None:
+    """While stdin is open and silent a load goes on; a word on it ends the load, and so does its end; what is printed is no report."""
+    child = subprocess.Popen([sys.executable, "-c", WISHES], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert child.stdout is not None
+    assert child.stdout.readline() == b'"None"\n'
+    out, err = child.communicate(word, timeout=20)
+    assert (out, err) == (guard, b"talk\n")
+
+
 def test_one_attempt(server: Running) -> None:
     """One request gives one observation with its phases; the second reuses the connection; a body is sent as JSON."""
     wire = Wire(Instance("sim", server.url, Kind.SIMULATED, secret="a-token"))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import os
 import pty
 import re
@@ -10,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from probes.cli import speak_utf8
 from probes.jobs.session import Settings
-from probes.jobs.terminal import progress, table, watched
+from probes.jobs.terminal import json_line, progress, table, watched
 
 SHOWN = """
 import sys, time
@@ -126,3 +128,17 @@ def test_silence(quiet: bool, term: str) -> None:
 def test_an_unknown_total() -> None:
     """Without a total the count goes on."""
     assert "4/?" in on_a_terminal(total=None)[1]
+
+
+def test_data_are_utf8_whatever_the_code_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Into a file or a pipe goes UTF-8 where the system's code page is another; where PYTHONIOENCODING chose it, JSON is ASCII."""
+    there = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(there, encoding="cp1252"))
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    speak_utf8()
+    assert json_line({"name": "Zoë"}) == r'{"name": "Zo\u00eb"}'
+    monkeypatch.delenv("PYTHONIOENCODING")
+    speak_utf8()
+    sys.stdout.write(json_line({"name": "Zoë 王"}))
+    sys.stdout.flush()
+    assert there.getvalue() == '{"name": "Zoë 王"}'.encode()

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from probes import __version__
 from probes.cli import ask, demo, export, listing, load, rate, simulate, tell
+from probes.system import interrupt
 
 
 def _say_version(asked: bool) -> None:  # typer calls it so
@@ -78,7 +79,7 @@ def _once_more(told: sys.UnraisableHookArgs) -> None:
     if not issubclass(told.exc_type, KeyboardInterrupt):
         sys.__unraisablehook__(told)
         return
-    again = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+    again = threading.Timer(0.05, interrupt)
     again.daemon = True
     again.start()
 
@@ -97,6 +98,15 @@ def stand_in_for_closed_streams() -> None:
         sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 # for as long as the process lives
 
 
+def speak_utf8() -> None:
+    """What goes to a file or to another program is UTF-8, as JSON must be (RFC 8259); Windows would take a code page of old.
+
+    PYTHONIOENCODING has the last word.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty() and "PYTHONIOENCODING" not in os.environ:
+        sys.stdout.reconfigure(encoding="utf-8", errors=sys.stdout.errors)
+
+
 def leave_out_what_nobody_asks_for() -> None:
     """Of httpx its own command line, whose libraries take a third of the time that httpx takes to start.
 
@@ -110,6 +120,7 @@ def main() -> None:
     from probes.errors import ExitCode, ProbesError
 
     stand_in_for_closed_streams()
+    speak_utf8()
     heed_signals()
     leave_out_what_nobody_asks_for()
     try:

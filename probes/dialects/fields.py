@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from probes.instants import instant
+
 GREATEST = 1e9
 """Numbers beyond this are garbage, not budgets."""
 LONGEST_S = 31 * 86400.0
@@ -89,7 +91,7 @@ def moment(text: str) -> datetime | None:
 
 
 def _of_epoch(stamp: float) -> datetime:
-    return datetime.fromtimestamp(stamp / 1000.0 if stamp >= 1e11 else stamp, UTC)
+    return instant(stamp / 1000.0 if stamp >= 1e11 else stamp)
 
 
 def _until(then: datetime | None, headers: Mapping[str, str], here: datetime | None = None) -> float | None:

@@ -86,7 +86,7 @@ class Door:
         self.context: ssl.SSLContext | None = None if config.tls is None else context(config.tls)
         self.config: WebConfig = config
         self._stamps: _Stamps = stamps
-        self._tokens, self._counted_s = float(config.burst), time.monotonic()
+        self._tokens, self._counted_s = float(config.burst), time.perf_counter()
 
     def look(self) -> None:
         """Takes the file anew when it, or a file that it names, has changed."""
@@ -112,7 +112,7 @@ class Door:
         """Whether the rate limit lets one more request pass; counts it."""
         if not self.config.interval_s:
             return True
-        now = time.monotonic()
+        now = time.perf_counter()
         self._tokens = min(float(self.config.burst), self._tokens + (now - self._counted_s) / self.config.interval_s)
         self._counted_s = now
         if self._tokens < 1.0:

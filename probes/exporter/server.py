@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+import sys
 from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from probes.errors import ProbesError, UsageError
 from probes.exporter.exporter import Exporter
 from probes.exporter.site import application
 from probes.exporter.tls import has_name
+from probes.system import claim, heed
 
 if TYPE_CHECKING:
     from probes.exporter.door import Door
@@ -59,7 +61,7 @@ def listener(address: Address) -> socket.socket:
         opened = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise ProbesError(f"{address} cannot be used: {error.strerror}.") from None
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    claim(opened)
     try:
         opened.bind((address.host, address.port))
         opened.listen(BACKLOG)
@@ -202,7 +204,8 @@ def _signals(server: _Server, exporter: Exporter) -> list[int]:
         reloads.add(task)
         task.add_done_callback(reloads.discard)
 
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    heed(loop, signal.SIGTERM, stop)
+    heed(loop, signal.SIGINT, interrupt)
+    if sys.platform != "win32":
+        heed(loop, signal.SIGHUP, reload)
     return interrupted

@@ -39,13 +39,16 @@ def context(tls: Tls) -> ssl.SSLContext:
 
 
 def _certify(made: ssl.SSLContext, tls: Tls) -> None:
-    """OpenSSL takes files only: what the web-config holds as text goes through one that nobody else may read, and is gone at once."""
+    """OpenSSL takes files only: what the web-config holds as text goes through one that nobody else may read, and is gone at once.
+
+    It stands in a folder of its own (mode 0700), as Windows lets nobody read a temporary file that is open.
+    """
     certificate, key = _text(tls.cert, tls.cert_file), _text(tls.key, tls.key_file)
-    with tempfile.NamedTemporaryFile("w", suffix=".pem") as both:  # mode 0600
-        both.write(f"{key}\n{certificate}\n")
-        both.flush()
+    with tempfile.TemporaryDirectory() as folder:
+        both = Path(folder) / "both.pem"
+        both.write_text(f"{key}\n{certificate}\n", encoding="utf-8")
         try:
-            made.load_cert_chain(both.name, password=_no_password)
+            made.load_cert_chain(both, password=_no_password)
         except (ssl.SSLError, ValueError):
             where = tls.cert_file or "cert"
             raise ConfigError(

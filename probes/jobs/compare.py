@@ -70,7 +70,7 @@ def compare(
         with reckoning(settings, folder):
             folder.finish(how_ended(halt or stop or refused))
             pairs, found = conclude(folder)
-    document = {"schema": SCHEMA, "run": str(folder.folder), "pairs": pairs, "stopped": cut_short(halt or stop) or next(iter(ended), None)}
+    document = {"schema": SCHEMA, "run": folder.place, "pairs": pairs, "stopped": cut_short(halt or stop) or next(iter(ended), None)}
     text = "\n".join([*_lines(pairs), "", f"Report: {folder.folder / 'report.html'}"])
     return Told(document, text, found, folder.unkept), to_raise(halt, folder) or stop or refused
 

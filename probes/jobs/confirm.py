@@ -121,7 +121,7 @@ def _loaded(settings: Settings, plan: LoadPlan, run: Run) -> LoadOutcome:
     """Runs one load and notes it in the run."""
     with live(settings) as progress:
         outcome = run_load(plan, run, progress=progress, origin_s=run.origin_s)
-    told = {"instance": plan.instance.name, **outcome.document(str(run.folder))}
+    told = {"instance": plan.instance.name, **outcome.document(run.place)}
     run.keep(loads=[*run.manifest.get("loads", []), told])
     return outcome
 

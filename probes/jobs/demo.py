@@ -129,9 +129,7 @@ def text(folder: Run, rates: Sequence[dict[str, Any]], found: Sequence[findings.
     lines += [_line(entry) for entry in rates]
     worth = [finding for finding in found if finding.severity.rank > 0]
     lines += ["", "What deserves attention:", *(f"  {run.told_line(finding)}" for finding in worth)] if worth else []
-    return "\n".join(
-        [*lines, "", f"Report: {folder.folder / 'report.html'}", f"Next: probes plan {folder.folder} -i {CONFIRMED} --calls 10000"]
-    )
+    return "\n".join([*lines, "", f"Report: {folder.place}/report.html", f"Next: probes plan {folder.place} -i {CONFIRMED} --calls 10000"])
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -67,7 +67,7 @@ def diagnose(
         with reckoning(settings, folder):
             folder.finish(how_ended(halt or stop))
             entries, found = conclude(folder, instances, calls, around, workers, total, timeout_s, halted=cut_short(halt))
-    document = {"schema": SCHEMA, "run": str(folder.folder), "instances": entries, "stopped": cut_short(halt or stop)}
+    document = {"schema": SCHEMA, "run": folder.place, "instances": entries, "stopped": cut_short(halt or stop)}
     return Told(document, _text(entries, folder), found, folder.unkept), to_raise(halt, folder) or stop
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from probes.clock import run
 from probes.config import Instance, load
 from probes.errors import UsageError
 from probes.exporter.exporter import Exporter
@@ -43,7 +43,7 @@ def export(
 
     door = _door(web_config, settings)
     with listener(address) as opened:
-        asyncio.run(serve(lambda: Exporter(read, timed, results, say=settings.say, door=door), opened, ready))
+        run(serve(lambda: Exporter(read, timed, results, say=settings.say, door=door), opened, ready))
 
 
 def _door(path: Path | None, settings: Settings) -> Door | None:

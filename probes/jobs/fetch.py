@@ -77,7 +77,7 @@ def fetch(settings: Settings, path: str, name: str, *, every_page: bool, line: C
     instance, path = one_instance(settings, name), heard(path)
     asked = _sized(own_path(path, instance), instance, settings) if every_page else own_path(path, instance)
     with open_run(settings, ["fetch", without_secrets(asked)], [instance]) as folder:
-        fetched = Fetched(str(folder.folder), asked, next=asked)
+        fetched = Fetched(folder.place, asked, next=asked)
         try:
             with _bar(settings, fetched) as bar:
                 stop, halt = run_until(settings, folder, _walked(fetched, instance, folder, every_page, settings, line, bar), None)
@@ -139,7 +139,7 @@ def _go_on(settings: Settings, fetched: Fetched, name: str) -> str:
     if fetched.count == 0 or fetched.next is None or fetched.next != without_secrets(fetched.next):
         return ""
     instance = f" -i {shlex.quote(name)}" if name else ""
-    config = f" --config {shlex.quote(str(settings.config))}" if settings.config else ""
+    config = f" --config {shlex.quote(settings.config.as_posix())}" if settings.config else ""
     return f"\nGo on with: probes fetch {shlex.quote(fetched.next)}{instance}{config} --all"
 
 

@@ -79,14 +79,14 @@ def do(settings: Settings, asked: Asked) -> tuple[Told, GuardStop | CredentialsE
         settings.say(f"Loading {instance.name} ({instance.url}), {_aim(plan)}; in flight at most {plan.in_flight}.")
         with live(settings) as progress:
             outcome, interrupt = _loaded(settings, plan, run, progress)
-        document = outcome.document(str(run.folder))
+        document = outcome.document(run.place)
         with reckoning(settings, run):
             run.keep(loads=[{"instance": instance.name, **document}])
             stop = interrupt or credentials_refused(list(run.observations())) or _stop(outcome, run)
             run.keep(findings=[finding.document() for finding in findings(instance.name, outcome)])
             run.finish(f"failed: {run.unkept}" if stop is None and run.unkept else how_ended(stop))
             found = told_findings(write_report(run))
-    return Told(document, text(instance.name, outcome, str(run.folder)), found, run.unkept), run.interrupt or stop
+    return Told(document, text(instance.name, outcome, run.place), found, run.unkept), run.interrupt or stop
 
 
 def _loaded(
@@ -178,7 +178,7 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     if outcome.stopped_by is not None:
         by = "" if outcome.stopped_by == GuardName.FOLDER else f" by guard '{outcome.stopped_by}'"
         lines.append(f"  stopped{by}: {outcome.why}")
-    return "\n".join([*lines, f"Report: {folder}/report.html", f"Next: probes history {quoted(str(Path(folder).parent))}"])
+    return "\n".join([*lines, f"Report: {folder}/report.html", f"Next: probes history {quoted(Path(folder).parent.as_posix())}"])
 
 
 def _limit(outcome: LoadOutcome) -> str:

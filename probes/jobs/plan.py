@@ -170,7 +170,7 @@ def text(
     if notes:
         lines += ["", *(f"Note: {note}" for note in notes)]
     meant = f', instance="{name}"' if several else ""
-    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder}"{meant})'])
+    return "\n".join([*lines, "", f'Next: limiter = probes.Limiter.from_run("{folder.as_posix()}"{meant})'])
 
 
 def _estimate(run: Run, instance: str | None) -> tuple[Sequence[Observation], Estimate]:

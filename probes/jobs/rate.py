@@ -62,14 +62,14 @@ def _raise_unknown(stopped: Stop | None, seen: Sequence[Observation]) -> None:
 
 def with_more(measured: Measured, work: Callable[[], None], *, as_json: bool) -> Measured:
     """`measured` with the seconds that `work` took; with --json an interrupt ends that alone, as what was measured stands."""
-    start, stopped = time.monotonic(), None
+    start, stopped = time.perf_counter(), None
     try:
         work()
     except KeyboardInterrupt as stop:
         if not as_json:
             raise
         stopped = stop
-    return dataclasses.replace(measured, seconds=measured.seconds + time.monotonic() - start, stopped=stopped)
+    return dataclasses.replace(measured, seconds=measured.seconds + time.perf_counter() - start, stopped=stopped)
 
 
 def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], measured: Measured) -> Told:
@@ -86,7 +86,7 @@ def concluded(run: Run, instance: Instance, documents: list[dict[str, Any]], mea
     write_report(run)
     single, mix = [one for one in documents if "mix" not in one], [one for one in documents if "mix" in one]
     told: dict[str, Any] = {"calls": single, "mix": mix[0] if mix else None, "spent": spent}
-    document = {"schema": SCHEMA, "run": str(run.folder), "instance": instance.name, **told}
+    document = {"schema": SCHEMA, "run": run.place, "instance": instance.name, **told}
     return Told(document, answer_text(instance.name, documents, spent, found, run), found, run.unkept)
 
 

@@ -28,16 +28,14 @@ def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
     if any(contradicted(one) for one in documents):
         return f"probes rate -i {quoted(name)} --confirm"
     if any("window" in one for one in documents):
-        return f"probes report {quoted(str(run.folder))}"
+        return f"probes report {quoted(run.place)}"
     told = [one for one in documents if one["safe"]]
     failed = [str(one["call"]) for one in documents if _shown([one], "no_answer")]
     if told and failed:
         return f"probes diagnose -i {quoted(name)} --call '{failed[0]}'"
     if any(one["regime"] != "unthrottled" and not _under_a_ceiling(one) for one in told):
-        return f"probes plan {quoted(str(run.folder))} --calls 10000"
-    return (
-        f"probes report {quoted(str(run.folder))}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {quoted(name)}"
-    )
+        return f"probes plan {quoted(run.place)} --calls 10000"
+    return f"probes report {quoted(run.place)}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {quoted(name)}"
 
 
 def _under_a_ceiling(document: dict[str, Any]) -> bool:

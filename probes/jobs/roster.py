@@ -106,7 +106,7 @@ def _told(settings: Settings, roster: Roster, instance: Instance, folder: Run, x
 def _document(roster: Roster, instance: Instance, folder: Run, persons: list[dict[str, Any]], xlsx: Path | None) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
-        "run": str(folder.folder),
+        "run": folder.place,
         "instance": instance.name,
         "course": roster.course_id,
         "complete": not roster.broken and roster.stopped is None,

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from probes import clock
 from probes.config import Config, Instance, load
 from probes.dialects import dialect
 from probes.errors import CredentialsError, GuardStop, ProbesError, RunFolderError
@@ -79,7 +80,7 @@ def open_run(settings: Settings, command: list[str], instances: Sequence[Instanc
         yield run
     except (KeyboardInterrupt, asyncio.CancelledError):
         run.finish("interrupted")
-        settings.say(f"Interrupted. What was measured is kept in {run.folder}: probes report {quoted(str(run.folder))}")
+        settings.say(f"Interrupted. What was measured is kept in {run.folder}: probes report {quoted(run.place)}")
         raise
     except GuardStop as stop:
         run.finish(f"guard: {stop}")
@@ -143,7 +144,7 @@ def run_async(main: Coroutine[Any, Any, T]) -> T:
     Of tasks that fail together each with a ProbesError the first error is raised.
     """
     try:
-        return asyncio.run(main)
+        return clock.run(main)
     except BaseExceptionGroup as errors:
         known, others = errors.split(ProbesError)
         if known is None or others is not None:

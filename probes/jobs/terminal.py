@@ -5,6 +5,7 @@ Progress shows on a terminal only, never with `--quiet`; NO_COLOR and TERM=dumb 
 
 from __future__ import annotations
 
+import codecs
 import io
 import json
 import os
@@ -149,10 +150,11 @@ def _cell(value: Any) -> str:
 
 
 def json_line(document: Any) -> str:
-    """`document` as JSON on one line that stdout can carry: what its encoding cannot, as half an emoji, stands as JSON's own escape."""
-    text = json.dumps(document, ensure_ascii=False)
+    """`document` as JSON on one line: letters beyond ASCII where stdout is UTF-8, else, and for half an emoji, JSON's own escapes."""
+    encoding = codecs.lookup(sys.stdout.encoding or "utf-8").name
+    text = json.dumps(document, ensure_ascii=encoding != "utf-8")
     try:
-        text.encode(sys.stdout.encoding or "utf-8")
+        text.encode(encoding)
     except UnicodeEncodeError:
         return json.dumps(document)
     return text

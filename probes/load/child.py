@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import select
+import queue
 import tempfile
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from probes.runs import OBSERVATIONS, Run
 START_S = 30.0
 """Locust is up and its users are there within this time, or something is wrong."""
 POLL_S = 0.1
+STDOUT = 1
 SPAN_S = 1.5
 """Rates of the progress are taken over this much time."""
 
@@ -36,7 +38,7 @@ def run_load(
     origin_s: float | None = None,
     stop: Callable[[], bool] | None = None,
 ) -> LoadOutcome:
-    """Runs `plan`; its observations land in `run`, their times count from `origin_s`, the run's start on the clock of `time.monotonic()`.
+    """Runs `plan`; its observations land in `run`, their times count from `origin_s`, the run's start by `time.perf_counter()`.
 
     `progress` hears a few times a second how it goes; `stop` is asked as often whether to end early (for callers that run this in a
     thread, where Ctrl-C does not arrive). Ctrl-C ends the child at once, keeps what it measured and raises Interrupted, or
@@ -44,8 +46,9 @@ def run_load(
     """
     path = run.folder / OBSERVATIONS
     offset = path.stat().st_size if path.exists() else 0
-    origin = time.monotonic() if origin_s is None else origin_s
-    with tempfile.TemporaryDirectory(prefix="canvas-probes-") as folder:
+    origin = time.perf_counter() if origin_s is None else origin_s
+    # on Windows a process that was killed may hold it a moment longer
+    with tempfile.TemporaryDirectory(prefix="canvas-probes-", ignore_cleanup_errors=True) as folder:
         child = Child(plan, path.resolve(), origin, Path(folder))
         interrupted = _watched(child, progress, stop)
         if child.last is None:
@@ -81,27 +84,18 @@ class Child:
     def __init__(self, plan: LoadPlan, path: Path, origin_s: float, folder: Path) -> None:
         self.plan = plan
         self.last: dict[str, Any] | None = None
-        self._started = time.monotonic()
-        self._pending = b""
+        self._started = time.perf_counter()
         self._history: deque[tuple[float, int, int]] = deque(maxlen=40)
-        self._reports, write = os.pipe()
-        try:
-            more = {"observations": str(path), "origin_s": origin_s, "parent_pid": os.getpid(), "report_fd": write}
-            (folder / "load.json").write_text(json.dumps(plan.document(**more)), encoding="utf-8")
-            self.processes = Processes(plan, folder, write)
-        except BaseException:
-            os.close(self._reports)
-            raise
-        finally:
-            os.close(write)
+        more = {"observations": str(path), "origin_s": origin_s, "parent_pid": os.getpid(), "report_fd": STDOUT}
+        (folder / "load.json").write_text(json.dumps(plan.document(**more)), encoding="utf-8")
+        self.processes = Processes(plan, folder)
+        self._reports: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        threading.Thread(target=self._receive, daemon=True).start()
 
     def watch(self, progress: Hear | None, stop: Callable[[], bool] | None) -> None:
         """Reads reports until the first process has ended; kills all when they outlive their time."""
         asked = False
-        while True:
-            ready, _, _ = select.select([self._reports], [], [], POLL_S)
-            if ready and not self._read(progress):
-                break
+        while self._read(progress, POLL_S):
             if not asked and stop is not None and stop():
                 asked = True
                 self.processes.terminate()
@@ -112,16 +106,27 @@ class Child:
     def end(self) -> None:
         """The processes are gone when this returns, and what they still said is heard."""
         self.processes.end()
-        while self._read(None):
+        while self._read(None, END_S):
             pass
-        os.close(self._reports)
 
-    def _read(self, progress: Hear | None) -> bool:
-        data = os.read(self._reports, 1 << 20)
-        *lines, self._pending = (self._pending + data).split(b"\n")
-        for line in lines:
+    def _receive(self) -> None:
+        """In a thread, as Windows cannot wait for a pipe and for a time. An empty line is the end."""
+        with self.processes.reports as reports:
+            for line in reports:
+                self._reports.put(line)
+        self._reports.put(b"")
+
+    def _read(self, progress: Hear | None, most_s: float) -> bool:
+        """Hears the next report, if one comes within `most_s`; False once there are no more."""
+        try:
+            line = self._reports.get(timeout=most_s)
+        except queue.Empty:
+            return True
+        if line.endswith(b"\n"):  # a last one may be cut short by a kill
             self._hear(json.loads(line), progress)
-        return bool(data)
+        elif not line:
+            self._reports.put(b"")  # for who asks again
+        return bool(line)
 
     def _hear(self, report: dict[str, Any], progress: Hear | None) -> None:
         if report["kind"] == "port":
@@ -155,4 +160,4 @@ class Child:
         plan = self.plan
         start = START_S + PER_WORKER_S * plan.workers
         longest = start + plan.duration_s + plan.grace_s + 2.0 * plan.instance.timeout_s + END_S
-        return time.monotonic() - self._started > (start if self.last is None else longest)
+        return time.perf_counter() - self._started > (start if self.last is None else longest)

@@ -1,10 +1,12 @@
-"""The processes of a load: Locust, or its master and workers. Each is its own session, so that Ctrl-C reaches them through us only."""
+"""The processes of a load: Locust, or its master and workers. Ctrl-C reaches them through us only.
+
+Their stdin is how they find out that we have gone, and the stdout of the first how it goes.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import probes
 from probes.load.plan import LoadPlan
+from probes.system import APART, end, kill
 from probes.tokens import redact
 
 FILE_VARIABLE = "CANVAS_PROBES_LOAD"
@@ -33,25 +36,27 @@ def locustfiles() -> Path:
 
 
 class Processes:
-    """Started with the settings in `folder`/load.json; `report_fd` is where the first of them says how it goes."""
+    """Started with the settings in `folder`/load.json; `reports` is what the first of them says, a line each time."""
 
-    def __init__(self, plan: LoadPlan, folder: Path, report_fd: int) -> None:
+    def __init__(self, plan: LoadPlan, folder: Path) -> None:
         self._plan = plan
         self._folder = folder
         self._environment = _environment(plan, folder / "load.json")
         self._workers: list[subprocess.Popen[bytes]] = []
         self.killed = False
-        self._main = self._start(_main_words(plan), "main.log", (report_fd,))
+        self._main = self._start(_main_words(plan), "main.log", subprocess.PIPE)
+        assert self._main.stdout is not None
+        self.reports = self._main.stdout
 
     def start_workers(self, port: int) -> None:
         """Starts the workers, once the master has said at which port it listens."""
         words = ["--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
-        self._workers = [self._start(words, f"worker-{place}.log", ()) for place in range(self._plan.workers)]
+        self._workers = [self._start(words, f"worker-{place}.log", subprocess.DEVNULL) for place in range(self._plan.workers)]
 
     def terminate(self) -> None:
         """Asks for an end at once; what was measured is kept. A master tells its workers."""
         if self._main.poll() is None:
-            self._main.terminate()
+            end(self._main)
 
     def end(self) -> None:
         """All processes are gone when this returns: asked first, all killed when one does not go."""
@@ -60,24 +65,27 @@ class Processes:
 
     def wait(self) -> None:
         """Waits for those that have said their last word; kills those that do not go."""
-        self._waited(_kill)
+        self._waited(kill)
 
     def _waited(self, late: Callable[[subprocess.Popen[bytes]], None]) -> None:
         """Waits for each; a process that outlives its time goes to `late`."""
-        deadline = time.monotonic() + END_S
+        deadline = time.perf_counter() + END_S
         for process in (self._main, *self._workers):
             try:
-                process.wait(max(0.1, deadline - time.monotonic()))
+                process.wait(max(0.1, deadline - time.perf_counter()))
             except subprocess.TimeoutExpired:
                 late(process)
+            assert process.stdin is not None
+            with contextlib.suppress(OSError):  # a word that it did not hear any more
+                process.stdin.close()
             if process is self._main:  # a worker that its master did not reach any more hears it from us
-                deadline = min(deadline, time.monotonic() + LEFT_S)
+                deadline = min(deadline, time.perf_counter() + LEFT_S)
 
     def kill(self) -> None:
         """Ends all hard; at most the last report interval of records is lost."""
         self.killed = True
         for process in (self._main, *self._workers):
-            _kill(process)
+            kill(process)
 
     def complaint(self) -> str:
         """The last line that a process said on stderr."""
@@ -87,7 +95,7 @@ class Processes:
                 return redact(lines[-1][:300])
         return f"Locust ended with exit code {self._main.returncode} and said nothing."
 
-    def _start(self, words: list[str], log: str, keep: tuple[int, ...]) -> subprocess.Popen[bytes]:
+    def _start(self, words: list[str], log: str, stdout: int) -> subprocess.Popen[bytes]:
         file = locustfiles() / f"{self._plan.locustfile}.py"
         common = ["--headless", "--only-summary", "--loglevel", "ERROR", "--exit-code-on-error", "0"]
         with (self._folder / log).open("wb") as stderr:
@@ -95,11 +103,10 @@ class Processes:
                 [sys.executable, "-m", "locust", "-f", str(file), *common, *words],
                 env=self._environment,
                 cwd=self._folder,  # no locust.conf of the user's takes part
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
+                stdout=stdout,
                 stderr=stderr,
-                pass_fds=keep,
-                start_new_session=True,
+                **APART,
             )
 
 
@@ -121,9 +128,3 @@ def _environment(plan: LoadPlan, settings: Path) -> dict[str, str]:
     if token is not None:
         kept[TOKEN_VARIABLE] = token
     return {**kept, FILE_VARIABLE: str(settings)}
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()

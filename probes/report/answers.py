@@ -174,7 +174,9 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
     if len(names) > 1 and not document["comparisons"]:
         both = " ".join(f"-i {shlex.quote(name)}" for name in names[:4])
         steps.append(("Compare them in interleaved blocks: differences of separate runs may be chance.", f"probes compare {both}"))
-    steps.append(("See whether anything changed since earlier runs.", f"probes history {shlex.quote(str(Path(document['run']).parent))}"))
+    steps.append(
+        ("See whether anything changed since earlier runs.", f"probes history {shlex.quote(Path(document['run']).parent.as_posix())}")
+    )
     return [{"says": says, "command": command} for says, command in steps]
 
 

@@ -6,13 +6,12 @@ import csv
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from probes.errors import ProbesError, RunFolderError
-from probes.instants import seconds_of
+from probes.instants import instant, seconds_of
 from probes.observation import plain
 from probes.report import tables
 from probes.report.formats import check_formats
@@ -113,5 +112,5 @@ def _write_xlsx(path: Path, document: dict[str, Any]) -> Path:
     sheets = {table.title: tables.flat(table) for table in tables.tables(document).values()}
     run = [{"field": key, "value": document[key]} for key in ("run", "tool", "started_at", "ended", "observations", "seconds")]
     begun_s = seconds_of(document["started_at"])
-    write_workbook(path, {"Run": run, **sheets}, None if begun_s is None else datetime.fromtimestamp(begun_s, UTC))
+    write_workbook(path, {"Run": run, **sheets}, None if begun_s is None else instant(begun_s))
     return path

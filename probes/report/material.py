@@ -39,7 +39,7 @@ def _document(run: Run, aggregate: Aggregate) -> dict[str, Any]:
     rates = facts.rates(manifest) if isinstance(manifest.get("rates"), list) else _rates(aggregate)
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "run": str(run.folder),
+        "run": run.place,
         "tool": str(manifest.get("tool") or _tool()),
         "command": facts.words(run),
         "started_at": run.started_at,

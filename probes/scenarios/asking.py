@@ -6,12 +6,12 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from probes.calls import Call, Round
+from probes.dialects.fields import moment
 from probes.errors import GuardStop
 from probes.observation import NETWORK_OUTCOMES, Observation, Outcome
 
@@ -142,10 +142,8 @@ def unreadable(answer: Answer, *, promised: bool) -> str:
 
 def server_clock_s(answer: Answer) -> float | None:
     """The server's clock by its Date header, seconds since 1970; None where it sends none."""
-    try:
-        return parsedate_to_datetime(answer.headers["date"]).timestamp()
-    except (KeyError, ValueError, TypeError):
-        return None
+    when = moment(answer.headers.get("date", ""))
+    return None if when is None else when.timestamp()
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ from probes.config import Instance, guessed_kind
 from probes.observation import Observation, Outcome
 from probes.scenarios.asking import get, record_of, scalar
 from probes.scenarios.base import Options, Scenario
+from probes.transport import tls
 
 if TYPE_CHECKING:
     from probes.client import Answer, Client
@@ -101,7 +102,7 @@ async def certificate_days(instance: Instance) -> float | None:
     parts = urlsplit(instance.url)
     with contextlib.suppress(OSError, ssl.SSLError, ValueError, TimeoutError):
         async with asyncio.timeout(HANDSHAKE_TIMEOUT_S):
-            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=ssl.create_default_context())
+            _, writer = await asyncio.open_connection(parts.hostname, parts.port or 443, ssl=tls())
         certificate = writer.get_extra_info("peercert") or {}
         writer.close()
         with contextlib.suppress(OSError, ssl.SSLError):

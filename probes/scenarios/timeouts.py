@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from probes.calls import Call
+from probes.instants import instant
 from probes.observation import Observation, Outcome
 from probes.scenarios.asking import get, server_clock_s
 from probes.scenarios.base import Options, Scenario
@@ -45,7 +45,7 @@ async def observe(client: Client, options: Options) -> AsyncIterator[Observation
 
 def _clock(answer: Answer) -> dict[str, Any]:
     seconds = server_clock_s(answer)
-    return {} if seconds is None else {"at": datetime.fromtimestamp(seconds, UTC).isoformat()}
+    return {} if seconds is None else {"at": instant(seconds).isoformat()}
 
 
 async def _alive(client: Client, call: Call) -> Observation:

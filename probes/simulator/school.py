@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import random
 from collections import defaultdict
-from datetime import UTC, datetime
 from typing import Any
 
+from probes.instants import instant
 from probes.simulator.people import DAY_S, Channel, Course, Enrollment, Person, Section, Term
 from probes.simulator.settings import EPOCH_S, SimulatorSettings
 
@@ -87,7 +87,7 @@ class School:
         """That instant as Canvas writes it; None for None."""
         if at_s is None:
             return None
-        return datetime.fromtimestamp(int(self.epoch_s + at_s), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return instant(int(self.epoch_s + at_s)).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def enroll(self, course_id: int, section_id: int, user_id: int, kind: str, state: str, now_s: float) -> Enrollment:
         """A new enrolment record."""

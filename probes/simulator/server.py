@@ -16,8 +16,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from probes.clock import run
 from probes.errors import ProbesError
 from probes.simulator.settings import SimulatorSettings
+from probes.system import APART, claim, orphaned
 
 if TYPE_CHECKING:
     import uvicorn
@@ -68,7 +70,7 @@ class Served:
         from probes.simulator.settings_file import as_table
 
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "probes.simulator.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            [sys.executable, "-m", "probes.simulator.server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, **APART
         )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -112,14 +114,14 @@ def serve(settings: SimulatorSettings, port: int, ready: Callable[[int], None], 
     if settings.epoch_s is None:
         settings = settings.changed(epoch_s=float(int(time.time())))
     with _listening(port) as listener:
-        asyncio.run(_run(Server(_config(settings)), listener, ready, stop))
+        run(_run(Server(_config(settings)), listener, ready, stop))
 
 
 def _listening(port: int) -> socket.socket:
     """A socket bound to `port`. Raises ProbesError when it is taken."""
     # the protocol is named because asyncio sets TCP_NODELAY only then; without it every answer waits 40 ms for an acknowledgement
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    claim(listener)
     try:
         listener.bind((HOST, port))
     except (OSError, OverflowError) as error:
@@ -180,12 +182,12 @@ def _child() -> None:
 def _watch(parent: int, stop: threading.Event) -> None:
     """Sets `stop` when stdin ends; a second thread looks whether the parent still lives, as its other children may hold the pipe open."""
 
-    def orphaned() -> None:
-        while os.getppid() == parent:
+    def look() -> None:
+        while not orphaned(parent):
             time.sleep(WATCH_S)
         stop.set()
 
-    threading.Thread(target=orphaned, daemon=True).start()
+    threading.Thread(target=look, daemon=True).start()
     while os.read(0, 4096):
         pass
     stop.set()
