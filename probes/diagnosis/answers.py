@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 from probes.diagnosis.base import OF_PROXY, Cause, argued
-from probes.diagnosis.signs import BARRING, by_call, sentences, share, titles
+from probes.diagnosis.signs import BARRING, by_call, is_downtime, of_no_application, sentences, share, titles
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.wording import plural, quoted, times
 
-QUOTED = 3
-"""Request ids that are quoted of calls that failed."""
+OTHER_SCHEMES = ("basic", "digest", "negotiate", "ntlm")
+"""How servers and proxies ask for another login than the token of an application (WWW-Authenticate)."""
+LOGIN = re.compile(r"\b(?:login|logon|signin|sign_in|sso|saml2?|adfs|idp|cas|shibboleth|oauth2?|auth)\b", re.IGNORECASE)
+"""Words in addresses of login pages."""
+FORBIDDEN, QUOTED = 403, 3
+"""The status of a refusal; and how many request ids are quoted of calls that failed."""
 
 
 def inside(symptoms: Symptoms) -> Iterator[str]:
@@ -40,6 +45,8 @@ def credentials(symptoms: Symptoms) -> Iterator[Cause]:
         against.append(f"the very same call was answered {times(again)} after that: a token does not go bad and good again")
     sure = 0.6 if again else 0.8 if good else 0.98
     says, advice = _no_token(symptoms, relevant) if symptoms.around.tokenless else _bad_token(symptoms, relevant, at_times=again > 0)
+    if challenge and challenge.partition(" ")[0].lower() in OTHER_SCHEMES and not any(o.request_id for o in relevant):
+        says, advice = _other_login(symptoms, relevant, challenge.partition(" ")[0])
     yield Cause("credentials", sure, says, argued(signs, against), advice)
 
 
@@ -58,6 +65,18 @@ def _no_token(symptoms: Symptoms, refused: Sequence[Observation]) -> tuple[str, 
     )
 
 
+def _other_login(symptoms: Symptoms, refused: Sequence[Observation], scheme: str) -> tuple[str, str]:
+    """(what it says, advice) where a login of another kind stands before the application."""
+    name = symptoms.instance
+    return (
+        f"{name} wants a user and a password ({scheme}) on {share(refused, symptoms)} (401): a web server or proxy before Canvas asks.",
+        (
+            "A new token does not help: what asks does not read tokens. Ask whoever runs the instance to let calls with a token past its "
+            "login, or from which addresses it does."
+        ),
+    )
+
+
 def _bad_token(symptoms: Symptoms, refused: Sequence[Observation], *, at_times: bool) -> tuple[str, str]:
     """(what it says, advice) where the token that was sent is refused, always or `at_times`."""
     says = f"{symptoms.instance} refused the token on {share(refused, symptoms)} (401)"
@@ -72,6 +91,7 @@ def _bad_token(symptoms: Symptoms, refused: Sequence[Observation], *, at_times: 
 def permission(symptoms: Symptoms) -> Iterator[Cause]:
     """The token is good and may not make the job's call."""
     bad = [o for o in symptoms.having(Outcome.FORBIDDEN) if o.call in symptoms.job.calls and not o.facts.get("html")]
+    bad = [o for o in bad if not (o.status == FORBIDDEN and of_no_application(symptoms, o))]
     at_times = [o for o in bad if o.call in symptoms.working]
     if at_times:
         yield _refused_at_times(symptoms, at_times)
@@ -127,7 +147,7 @@ def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
     if not bad:
         return
     pages = sum(bool(o.facts.get("html")) for o in bad)
-    nowhere = not symptoms.identified and not symptoms.working
+    nowhere = not any(o.request_id or o.ok for o in symptoms.seen if o.facts.get("phase") != "health")
     said = "were answered by a web page" + ("" if nowhere else ": the path is no part of the API")
     places = sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})
     signs = [*by_call(bad), *([f"{pages} {said}"] if pages else []), *titles(bad), *(f"sent on to {place}" for place in places)]
@@ -142,14 +162,20 @@ def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
 def _misdirected(symptoms: Symptoms) -> list[Observation]:
     """Calls of the job to which came that nothing is there, or a web page that no edge put in the place of data."""
     kinds = (Outcome.NOT_FOUND, Outcome.REDIRECTED, Outcome.CLIENT_ERROR)
-    bad = [o for o in symptoms.of_job if o.outcome in kinds and o.status not in (*BARRING, OF_PROXY)]
-    pages = [o for o in symptoms.of_job if o.outcome is Outcome.PROTOCOL_ERROR and o.facts.get("html")]
+    bad = [o for o in symptoms.of_job if o.outcome in kinds and o.status not in (*BARRING, OF_PROXY) and not is_downtime(o)]
+    pages = [o for o in symptoms.of_job if o.outcome is Outcome.PROTOCOL_ERROR and o.facts.get("html") and not is_downtime(o)]
     return bad + [o for o in pages if o.call not in symptoms.working and (o.request_id or not symptoms.identified)]
 
 
 def _no_api(symptoms: Symptoms, bad: Sequence[Observation], places: Sequence[str]) -> tuple[str, str]:
     """(what it says, advice) where nothing that came was of an application: another site, or a login page before it, on any path."""
     name = symptoms.instance
+    if places and "://" in places[0] and LOGIN.search(places[0]):
+        says = f"A login catches calls to {name}: it sent on {share(bad, symptoms)} to {places[0]}, and answered none."
+        return says, (
+            "The token never reached the API, and the path is not at fault: a single sign-on or a network's login before it wants a "
+            f"browser. Ask whoever runs {name}, or the network you are in, to let calls to /api/v1 with a token past it."
+        )
     if places:
         says = f"The address is wrong, or something on the way catches calls: {name} sent on {share(bad, symptoms)} to {places[0]}."
         if "://" not in places[0]:
