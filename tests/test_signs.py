@@ -109,9 +109,10 @@ def test_a_login_that_catches_all_calls() -> None:
 
 
 def test_a_limit_of_the_edge() -> None:
-    """429 as a web page is a limit before the application: the token's bucket is not what is full."""
-    seen = [*alone(4, **APP), *alone(1, 9.0, status=429, outcome=Outcome.THROTTLED, facts={"html": True}, retry_after_s=30.0)]
-    assert causes(seen)["throttle"].advice.startswith("Send fewer calls a minute")
+    """429 as a web page, or without a request id, is a limit before the application: the token's bucket is not what is full."""
+    for facts in ({"html": True}, {}):
+        seen = [*alone(4, **APP), *alone(1, 9.0, status=429, outcome=Outcome.THROTTLED, facts=facts, retry_after_s=30.0)]
+        assert causes(seen)["throttle"].advice.startswith("Send fewer calls at once and a minute")
     assert "probes.Limiter" in causes(alone(2, status=429, outcome=Outcome.THROTTLED))["throttle"].advice
 
 
@@ -206,3 +207,36 @@ def test_late_in_a_crowd() -> None:
         "for: they came to 3 of those made 4 at once; to none of 10 calls made alone",
     )
     assert remarks(seen, JOB) == []
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [GONE, {"status": 502, "outcome": Outcome.GATEWAY_ERROR}, {"status": 403, "outcome": Outcome.FORBIDDEN}],
+    ids=["503", "502", "403"],
+)
+def test_a_health_page_alone(bad: dict[str, Any]) -> None:
+    """What becomes of the health page stops no job whose calls are answered."""
+    health = made(scenario="diagnose", call="GET /health_check.json", facts={"phase": "health"}, **bad)
+    assert causes([health, *alone(4, **APP)]) == {}
+    assert list(causes([health, *alone(2, **bad)])) != []
+
+
+def test_an_answer_quicker_than_a_connection() -> None:
+    """A connection that takes far longer than the quickest answer is no long way: its first address may not answer."""
+    cold = {"reused": False, "connect_s": 0.27}
+    found = causes([*alone(8, flight_s=0.1), *alone(2, 9.0, flight_s=0.1, **cold)])["network"]
+    assert "a new connection takes 0.27 s, n = 2, though an answer came in 0.10 s: the first address of the name may not" in found.says
+    assert found.advice.startswith("See which addresses the name has")
+    assert "round trip" in causes([*alone(8, flight_s=0.3), *alone(2, 9.0, flight_s=0.3, **cold)])["network"].says
+
+
+def test_a_record_that_is_not_there() -> None:
+    """404 as data is a path that is known and an id that is not; as a web page, or from elsewhere, it may be the path."""
+    gone = {"status": 404, "outcome": Outcome.NOT_FOUND}
+    found = causes(
+        [*alone(4, **APP), *alone(2, 9.0, call="GET /x", facts={"said": "does not exist"}, **gone, **APP)], Job((SELF, "GET /x"))
+    )
+    assert found["wrong_url"].says == "What is asked for is not there: test knows the path and has no such record, on 2 of 6 requests."
+    assert found["wrong_url"].evidence[-1] == "for: the answer says: does not exist"
+    page = causes([*alone(4, **APP), *alone(2, 9.0, call="GET /x", facts={"html": True}, **gone, **APP)], Job((SELF, "GET /x")))
+    assert page["wrong_url"].says.startswith("The address is wrong")

@@ -151,8 +151,15 @@ def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
     said = "were answered by a web page" + ("" if nowhere else ": the path is no part of the API")
     places = sorted({str(o.facts["location"]) for o in bad if o.facts.get("location")})
     signs = [*by_call(bad), *([f"{pages} {said}"] if pages else []), *titles(bad), *(f"sent on to {place}" for place in places)]
+    signs += sentences(bad)
     says = f"The address is wrong: {symptoms.instance} has nothing for it at {share(bad, symptoms)}."
     advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {quoted(symptoms.instance)}"
+    if all(o.outcome is Outcome.NOT_FOUND and o.request_id and not o.facts.get("html") for o in bad):
+        says = f"What is asked for is not there: {symptoms.instance} knows the path and has no such record, on {share(bad, symptoms)}."
+        advice = (
+            "Check the id, and whether this is the instance that has it: beta and test know nothing that was made after their last "
+            f"refresh, and what was deleted is gone. {advice}"
+        )
     if nowhere and (pages or places):
         says, advice = _no_api(symptoms, bad, places)
     sure = 0.95 if pages or any(o.outcome is Outcome.REDIRECTED for o in bad) else 0.85

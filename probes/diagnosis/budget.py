@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from probes.bucket import CANVAS
 from probes.diagnosis.base import Cause, argued
+from probes.diagnosis.signs import of_no_application
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.signatures import Regime
@@ -67,11 +68,11 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
             "token is blocked. Ask whoever runs the instance to raise it."
         )
         return Cause("throttle", 0.99, says, argued(signs), advice)
-    if refused[0].status == TOO_MANY and all(o.facts.get("html") for o in refused) and not levels:
-        signs.append("they are web pages without a request id: something before the application counts, perhaps by address")
+    if refused[0].status == TOO_MANY and not levels and all(o.facts.get("html") or of_no_application(symptoms, o) for o in refused):
+        signs.append("they carry no request id: something before the application counts, perhaps by address or by connections")
         advice = (
-            "Send fewer calls a minute, and wait after a refusal as long as it asks. The token's bucket is not what is full: ask whoever "
-            "runs the edge to let this job's address or token through."
+            "Send fewer calls at once and a minute, and wait after a refusal as long as it asks. The token's bucket is not what is full: "
+            "ask whoever runs the edge to let this job's address or token through."
         )
         return Cause("throttle", 0.95, says, argued(signs), advice)
     advice = (

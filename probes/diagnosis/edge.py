@@ -57,12 +57,18 @@ def _in_its_place(symptoms: Symptoms) -> list[Observation]:
     """Gateway errors; refusals and pages that no application made, where others are its own; or pages of 403 where nothing else came."""
     ids = symptoms.identified
     barred = not ids and not symptoms.good
-    pages = [o for o in symptoms.seen if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
+    pages = [o for o in symptoms.of_calls if o.facts.get("html") and o.outcome in (Outcome.PROTOCOL_ERROR, Outcome.FORBIDDEN)]
     pages = [o for o in pages if not is_downtime(o)]
-    refused = [o for o in symptoms.having(Outcome.FORBIDDEN) if o not in pages and of_no_application(symptoms, o) and o.status == 403]
+    refused = [
+        o
+        for o in symptoms.of_calls
+        if o.outcome is Outcome.FORBIDDEN and o not in pages and of_no_application(symptoms, o) and o.status == 403
+    ]
     placed = [o for o in pages if (ids and not o.request_id) or o.call in symptoms.working or (barred and o.outcome is Outcome.FORBIDDEN)]
-    barriers = [o for o in symptoms.seen if not o.ok and is_barrier(o) and o not in placed]
-    return symptoms.having(Outcome.GATEWAY_ERROR) + placed + [o for o in refused if o not in barriers] + barriers
+    barriers = [o for o in symptoms.of_calls if not o.ok and is_barrier(o) and o not in placed]
+    return (
+        [o for o in symptoms.of_calls if o.outcome is Outcome.GATEWAY_ERROR] + placed + [o for o in refused if o not in barriers] + barriers
+    )
 
 
 def _spoilt(symptoms: Symptoms) -> Iterator[Cause]:
@@ -117,8 +123,8 @@ def _held(symptoms: Symptoms) -> Iterator[Cause]:
 
 def maintenance(symptoms: Symptoms) -> Iterator[Cause]:
     """503 from the load balancer, or pages that call themselves so; not where only a crowd met it: that is too much at once."""
-    named = [o for o in symptoms.seen if not o.ok and o.status != UNAVAILABLE and o.request_id is None and is_downtime(o)]
-    bad = [o for o in symptoms.having(Outcome.MAINTENANCE) if not is_barrier(o)] + named
+    named = [o for o in symptoms.of_calls if not o.ok and o.status != UNAVAILABLE and o.request_id is None and is_downtime(o)]
+    bad = [o for o in symptoms.of_calls if o.outcome is Outcome.MAINTENANCE and not is_barrier(o)] + named
     if not bad or only_together(symptoms, bad):
         return
     waits = [o.retry_after_s for o in bad if o.retry_after_s is not None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -79,6 +80,11 @@ class Symptoms:
         return [o for o in self.seen if o.ok and o.facts.get("phase") != "health"]
 
     @cached_property
+    def of_calls(self) -> tuple[Observation, ...]:
+        """All that was seen but the health page where calls were answered: what becomes of that page alone stops no job."""
+        return tuple(o for o in self.seen if o.facts.get("phase") != "health") if self.good else self.seen
+
+    @cached_property
     def identified(self) -> bool:
         """Whether an answer carried a request id, so that those which carry none were made before the application."""
         return any(o.request_id for o in self.seen)
@@ -112,6 +118,11 @@ class Symptoms:
     def round_trip_s(self) -> float | None:
         """One round trip by the TCP handshakes; behind a proxy they tell the way to the proxy only, so None. None where none was seen."""
         return median(self.connects_s) if self.connects_s and self.around.proxy is None else None
+
+    @cached_property
+    def quickest_s(self) -> float:
+        """The shortest time from a request to its answer: one round trip is within it."""
+        return min((o.flight_s for o in self.answered if o.flight_s is not None), default=math.inf)
 
     @cached_property
     def unexplained_s(self) -> list[float]:

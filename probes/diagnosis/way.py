@@ -17,6 +17,9 @@ UNSTEADY_S = 0.5
 TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
 LEAST_LATE, LATE_SHARE = 3, 0.05
 """So many calls that stand on the way, and such a share of all, are more than chance."""
+NEAR_SHARE = 0.7
+"""An answer that came within such a share of what a connection takes shows that it is no round trip that takes so long."""
+FIRST_ADDRESS = "the first address of the name may not answer (IPv6 that leads nowhere)"
 LEAST_LEFT, LEAST_TAIL = 4, 12
 """So many calls tell a median, and so many the slowest of ten."""
 LATE_BODIES, LATE_BODIES_SHARE = 3, 0.1
@@ -57,6 +60,8 @@ def _costly(symptoms: Symptoms, failures: Sequence[str], slow: Sequence[tuple[st
     says = f"The way to {symptoms.instance} costs the job {'its answers' if failures else 'its time'}: {signs[0]}."
     sure = surer(max(effect for _, effect in slow), 1.0, max(4, len(symptoms.unexplained_s))) if slow else 0.9
     advice = "Try from another network; run the job near the instance, keep connections open, send several calls at once."
+    if slow and FIRST_ADDRESS in slow[0][0]:
+        advice = "See which addresses the name has and which of them answers: curl -4 and curl -6; keep connections open meanwhile."
     if ends and all(_NO_WAY.search(end) for end in ends):
         advice = "This machine knows no way there: see whether it is online, and whether a VPN has to be up; then try from another network."
     return Cause("network", sure, says, argued(signs, _well(symptoms) if failures else ()), advice)
@@ -97,7 +102,10 @@ def _far(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
     """A long round trip by the handshakes; where none was seen, much time of each call outside the server."""
     left, trip = symptoms.unexplained_s, symptoms.round_trip_s
     if trip is not None:
-        if trip > FAR_S:
+        if trip > FAR_S and symptoms.quickest_s < NEAR_SHARE * trip:
+            line = f"a new connection takes {seconds(trip)}, n = {len(symptoms.connects_s)}"
+            yield f"{line}, though an answer came in {seconds(symptoms.quickest_s)}: {FIRST_ADDRESS}", trip / FAR_S
+        elif trip > FAR_S:
             yield f"one round trip takes {seconds(trip)} by the TCP handshakes, n = {len(symptoms.connects_s)}", trip / FAR_S
         return
     flight = median([o.flight_s or 0.0 for o in symptoms.alone]) if len(left) >= LEAST_LEFT else 0.0

@@ -249,6 +249,7 @@ async def _groups(suspicion: Suspicion) -> AsyncIterator[Observation]:
     calls = [call for call in suspicion.calls if suspicion.in_vain.get(call.name, 0) == 0]
     if not calls or suspicion.refused or not any(_reached(o) for o in suspicion.seen if o.facts.get("phase") != "health"):
         return
+    usual_s, patience_s = suspicion.timeout_s, suspicion.more_patient_s
     for size in GROUPS:
         if not suspicion.room(size) or suspicion.late():
             return
@@ -261,7 +262,9 @@ async def _groups(suspicion: Suspicion) -> AsyncIterator[Observation]:
         if suspicion.refused or all(o.status is None for o in answered):
             return
         if any(o.outcome is Outcome.READ_TIMEOUT for o in answered):
-            suspicion.timeout_s = max(suspicion.timeout_s, suspicion.more_patient_s)
+            # late ones are waited for in the next groups; not again where that brought no answer either
+            patience_s = usual_s if suspicion.timeout_s > usual_s else patience_s
+            suspicion.timeout_s = patience_s
 
 
 def _came(observation: Observation) -> bool:
