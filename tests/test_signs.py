@@ -119,12 +119,9 @@ def test_a_limit_of_the_edge() -> None:
 OUTSIDE: dict[str, Any] = {"server_time_s": 0.1, "queue_s": 0.001}
 
 
-def queued(waits_s: tuple[float, ...]) -> list[Observation]:
-    """Ten calls alone, then eight together so often, of which five stand so long outside the application."""
-    groups = [
-        [made(at_s=50.0 + 9 * n, flight_s=0.12 + (wait_s if k > 2 else 0.0), **OUTSIDE) for k in range(8)]
-        for n, wait_s in enumerate(waits_s)
-    ]
+def queued(*waits_s: tuple[float, float]) -> list[Observation]:
+    """Ten calls alone, then eight together so often: three of the eight stand so long outside the application, five the second time."""
+    groups = [[made(at_s=50.0 + 9 * n, flight_s=0.12 + wait[k > 2], **OUTSIDE) for k in range(8)] for n, wait in enumerate(waits_s)]
     crowd = [o for group in groups for o in group]
     for o in crowd:
         o.facts.update(phase="group", together=8)
@@ -132,13 +129,14 @@ def queued(waits_s: tuple[float, ...]) -> list[Observation]:
 
 
 def test_a_queue_before_the_one_that_is_told() -> None:
-    """Where neither work nor queue grows and calls stand outside all the same, it is a proxy's queue; one crowd alone shows none."""
-    found = causes(queued((0.9, 0.9, 0.9)))
+    """Where neither work nor queue grows and calls stand outside all the same, it is a proxy's queue; one crowd of three shows none."""
+    found = causes(queued((0.0, 0.9), (0.0, 0.9), (0.0, 0.9)))
     assert list(found) == ["capacity"]
     assert "against: neither its work nor the queue that it tells grows: they wait before it, at a load balancer or a proxy" in (
         found["capacity"].evidence
     )
-    assert causes(queued((0.0, 0.0, 0.9))) == {}
+    assert "capacity" not in causes(queued((0.03, 0.03), (0.03, 0.03), (0.0, 0.9)))
+    assert "capacity" not in causes(queued((0.9, 0.9), (0.9, 0.9), (0.9, 0.9))), "all stood as long: no queue does that"
 
 
 def test_a_way_that_stands_at_times() -> None:
@@ -152,6 +150,10 @@ def test_a_way_that_stands_at_times() -> None:
     )
     assert causes([*alone(10, flight_s=0.12, **OUTSIDE), *usual, *usual, *together(3, flight_s=1.5, **OUTSIDE)]) == {}
     assert causes([*alone(9, flight_s=0.12, **OUTSIDE), *late[:1], *usual, *usual, *some]) == {}
+    crowd = together(8, flight_s=1.5, **OUTSIDE)
+    assert "network" not in causes([*alone(9, flight_s=0.12, **OUTSIDE), *late[:1], *usual, *crowd])
+    stood_still = causes([*alone(8, flight_s=0.12, **OUTSIDE), *late, *usual, *usual, *some], lag_s=(0.0,) * 9 + (0.6,))
+    assert "network" not in stood_still
 
 
 def test_a_handshake_that_is_broken_off() -> None:

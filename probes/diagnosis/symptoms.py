@@ -16,7 +16,7 @@ from probes.stats import median
 NAME_S, LEAST_TRIP_S = 0.1, 0.0005
 """From when on the time that a name takes is taken off that of a connection, and what is left of it at least, s."""
 
-_OWN = re.compile(r"Errno (?:1|13|23|24|49|55|99|105)\b|WinError (?:10013|10024|10048|10055)\b|Too many open files|Cannot assign requested")
+_OWN = re.compile(r"Errno (?:1|13|23|24|49|55|99|105)\b|WinError (?:10013|10024|10048|10055)\b")
 """How Linux, macOS and Windows say that a connection failed before it left."""
 
 

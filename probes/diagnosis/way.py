@@ -126,7 +126,12 @@ def _unsteady(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
 
 
 def _unsteady_at_times(symptoms: Symptoms, usual_s: float) -> Iterator[tuple[str, float]]:
-    """Calls alone and together that stand outside the server at times; where the crowd's do more often it is no matter of the way."""
+    """Calls alone and together that stand outside the server at times; where the crowd's do more often it is no matter of the way.
+
+    Nor is it where our own process stood still as long.
+    """
+    if max(symptoms.around.lag_s, default=0.0) > UNSTEADY_S:
+        return
     took = [(k, left) for k, o in symptoms.overlapped if (left := unexplained_s(o)) is not None]
     late = [(k, left) for k, left in took if left - usual_s > UNSTEADY_S]
     alone, late_alone = sum(k == 1 for k, _ in took), sum(k == 1 for k, _ in late)

@@ -18,6 +18,8 @@ QUEUE_S, QUEUE_SHARE = 0.1, 0.25
 GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01
 LEAST_WAITS, LEAST_ALONE, LEAST_CROWD = 6, 4, 4
 """Fewer waits in all, of calls alone, of the most at once, show nothing."""
+FIRST_SHARE = 0.5
+"""Of those that a proxy queues the first stands less than such a share of what one in four stands; a way that stands holds all."""
 BLUR_S = 0.01
 """Waits that differ by less rank alike."""
 SLOW_S = 1.0
@@ -34,6 +36,7 @@ class _Waits:
 
     waits: Sequence[tuple[int, float]]
     told: bool
+    before: bool = False
 
     @cached_property
     def alone(self) -> list[float]:
@@ -71,8 +74,13 @@ class _Waits:
         more_s = max(GROWTH_S, (GROWTH - 1.0) * work_s)
         if len(self.crowd) < LEAST_CROWD or self.p >= GROWTH_P or self.crowded_s - self.usual_s <= more_s:
             return False
-        late = [point(rank, 0.75) - self.usual_s > more_s for rank in self.crowds]
+        late = [self._queued(rank, more_s) for rank in self.crowds]
         return self.told or sum(late) > len(late) / 2
+
+    def _queued(self, rank: Sequence[float], more_s: float) -> bool:
+        """Whether those made at once stood so long; `before` the queue that is told only where the first of them did not."""
+        late_s = point(rank, 0.75) - self.usual_s
+        return late_s > more_s and (not self.before or min(rank) - self.usual_s < FIRST_SHARE * late_s)
 
     @property
     def crowds(self) -> list[list[float]]:
@@ -99,7 +107,7 @@ def capacity(symptoms: Symptoms) -> Iterator[Cause]:
     inside = _hidden_waits(symptoms, _worked_s if told else _flown_s)
     before = _hidden_waits(symptoms, unexplained_s) if told else []
     found = _short_of_slots(symptoms, _Waits(told, told=True)) or _short_of_slots(symptoms, _Waits(inside, told=False))
-    found = found or _short_of_slots(symptoms, _Waits(before, told=False), before=True) or _turned_away(symptoms)
+    found = found or _short_of_slots(symptoms, _Waits(before, told=False, before=True)) or _turned_away(symptoms)
     if found:
         yield found
 
@@ -124,15 +132,14 @@ def _turned_away(symptoms: Symptoms) -> Cause | None:
     return Cause("capacity", surer(float(len(bad)), 1.0, len(bad), 0.95), says, argued(signs), advice)
 
 
-def _short_of_slots(symptoms: Symptoms, waits: _Waits, *, before: bool = False) -> Cause | None:
-    """The cause, where calls stand in these `waits`; `before` is whether those lie before the queue that is told."""
+def _short_of_slots(symptoms: Symptoms, waits: _Waits) -> Cause | None:
     if len(waits.waits) < LEAST_WAITS:
         return None
     flight_s = median([o.flight_s or 0.0 for k, o in symptoms.overlapped if k == 1] or [0.0])
     at_once, grows = waits.at_once(flight_s), waits.grow(_own_work(symptoms))
     if not at_once and not grows:
         return None
-    signs, against = _for_and_against(symptoms, waits, before=before)
+    signs, against = _for_and_against(symptoms, waits)
     effect = max(waits.usual_s / QUEUE_S if at_once else 0.0, (waits.crowded_s - waits.usual_s) / GROWTH_S if grows else 0.0)
     says = f"{symptoms.instance} is short of backend slots: {waits.sign_of_crowd if grows else waits.sign_of_alone}."
     elsewhere = f"Compare with another instance: probes compare -i {quoted(symptoms.instance)} -i OTHER"
@@ -141,11 +148,11 @@ def _short_of_slots(symptoms: Symptoms, waits: _Waits, *, before: bool = False) 
     return Cause("capacity", sure, says, argued(signs, against), advice)
 
 
-def _for_and_against(symptoms: Symptoms, waits: _Waits, *, before: bool) -> tuple[list[str], list[str]]:
+def _for_and_against(symptoms: Symptoms, waits: _Waits) -> tuple[list[str], list[str]]:
     """(for, against): work that stays the same speaks for a queue, work that grows as well against it."""
     steady, growth = _work_steady(symptoms, waits.most)
     signs = [waits.sign_of_alone, *([waits.sign_of_crowd] if waits.crowd else [])]
-    against = [] if waits.told else [_untold(symptoms, before=before)]
+    against = [] if waits.told else [_untold(symptoms, before=waits.before)]
     if growth:
         (signs if steady else against).append(growth)
     return signs, against
