@@ -43,6 +43,13 @@ def test_503_that_by_chance_met_a_crowd_alone() -> None:
     assert list(causes([*alone(3, **APP), *together(4, **APP), *together(4, **GONE)])) == ["maintenance"]
 
 
+def test_503_that_began_and_did_not_end() -> None:
+    """Where none of the last crowd was served it began and did not end: maintenance, though none made alone met it before."""
+    seen = [*alone(10, **APP), *together(8, **APP)[:4], *together(8, **GONE)[:4], *together(8, 60.0, **GONE)]
+    assert list(causes(seen)) == ["maintenance"]
+    assert list(causes([*seen[:-1], *together(8, 60.0, **APP)[:1]])) == ["capacity"]
+
+
 def test_503_that_comes_and_goes() -> None:
     """Calls answered between two that met 503 speak against maintenance: no two hours of patience are advised."""
     seen = [*alone(1, **GONE), *alone(5, 1.0, **APP), *alone(1, 9.0, **GONE)]
@@ -55,8 +62,8 @@ def test_503_that_comes_and_goes() -> None:
 
 def test_gateway_errors_of_a_crowd() -> None:
     """502 to calls made together only is told with the numbers, and fewer at once are advised."""
-    found = causes([*alone(10, **APP), *together(4, status=502, outcome=Outcome.GATEWAY_ERROR)])["edge"]
-    assert "for: they came to 4 of those made 4 at once; to none of 10 calls made alone" in found.evidence
+    found = causes([*alone(10, **APP), *together(8, **APP)[:4], *together(8, status=502, outcome=Outcome.GATEWAY_ERROR)[:4]])["edge"]
+    assert "for: they came to 4 of those made 8 at once; to none of 10 calls made alone" in found.evidence
     assert found.advice.startswith("Fewer calls at once: alone none was lost.")
 
 
@@ -200,8 +207,8 @@ def test_workers_that_hold_more_than_the_mark(workers: int, found: list[str]) ->
 
 def test_late_in_a_crowd() -> None:
     """Calls that are late only where several are made at once, and come later, are the timeout's, with the crowd as evidence."""
-    late = [lost(Outcome.READ_TIMEOUT, sent_s=50.0, facts={"phase": "group", "together": 4}) for _ in range(3)]
-    seen = [*alone(10, flight_s=0.3), *late, *together(4, 60.0, flight_s=2.0)]
+    late = [lost(Outcome.READ_TIMEOUT, at_s=50.0, facts={"phase": "group", "together": 4}) for _ in range(3)]
+    seen = [*alone(10, flight_s=0.3), *together(4)[:1], *late, *together(4, 60.0, flight_s=2.0)]
     found = causes(seen, Job((SELF,), timeout_s=1.0))
     assert "network" not in found
     assert found["timeout_too_short"].evidence == (

@@ -16,6 +16,8 @@ BARRING = (451, 511)
 """Statuses of those who bar the way: for legal reasons (RFC 7725), until one signs in to the network (RFC 6585)."""
 DOWNTIME = re.compile(r"maintenance|wartung|scheduled (?:down|out)|//status\.", re.IGNORECASE)
 """How pages and addresses say that all is down on purpose."""
+AT_ONCE_S = 0.2
+"""Calls due within so much of one another were made together."""
 LEAST_CROWDED, BY_CHANCE = 3, 0.02
 """So many refused calls show a crowd, where by chance none made alone would be among them with such odds at most."""
 
@@ -59,9 +61,15 @@ def of_no_application(symptoms: Symptoms, o: Observation) -> bool:
 
 
 def only_together(symptoms: Symptoms, bad: Sequence[Observation]) -> bool:
-    """Whether such answers came to calls made together only, while as many calls made alone as would have met them did not."""
+    """Whether such answers came to calls made together only, while as many calls made alone as would have met them did not.
+
+    Of the last of these crowds some were served: what began and never ended is no matter of how many there are.
+    """
     alone = [o for o in symptoms.seen if o.facts.get("phase") in ("self", "alone")]
     if len(bad) < LEAST_CROWDED or any(o in alone for o in bad) or any(int(o.facts.get("together", 1)) < 2 for o in bad):
+        return False
+    last_s = max(o.due_s for o in bad)
+    if all(o in bad for o in symptoms.seen if abs(o.due_s - last_s) < AT_ONCE_S):
         return False
     most = max(int(o.facts.get("together", 1)) for o in bad)
     crowd = [o for o in symptoms.seen if o.facts.get("together") == most]
