@@ -157,8 +157,10 @@ def test_a_way_that_stands_at_times() -> None:
     )
     assert causes([*alone(10, flight_s=0.12, **OUTSIDE), *usual, *usual, *together(3, flight_s=1.5, **OUTSIDE)]) == {}
     assert causes([*alone(9, flight_s=0.12, **OUTSIDE), *late[:1], *usual, *usual, *some]) == {}
-    crowd = together(8, flight_s=1.5, **OUTSIDE)
-    assert "network" not in causes([*alone(9, flight_s=0.12, **OUTSIDE), *late[:1], *usual, *crowd])
+    some_of_all = [*together(8, flight_s=1.5, **OUTSIDE)[:6], *together(8, flight_s=0.12, **OUTSIDE)[:2]]
+    assert "network" not in causes([*alone(9, flight_s=0.12, **OUTSIDE), *late[:1], *usual, *some_of_all])
+    all_of_one = causes([*alone(9, flight_s=0.12, **OUTSIDE), *late[:1], *usual, *together(8, 60.0, flight_s=1.5, **OUTSIDE)])
+    assert list(all_of_one) == ["network"]
     stood_still = causes([*alone(8, flight_s=0.12, **OUTSIDE), *late, *usual, *usual, *some], lag_s=(0.0,) * 9 + (0.6,))
     assert "network" not in stood_still
 

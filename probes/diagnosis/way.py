@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from probes.diagnosis.base import Cause, argued, surer
+from probes.diagnosis.signs import AT_ONCE_S
 from probes.diagnosis.symptoms import Symptoms, of_own_system, unexplained_s
 from probes.observation import Observation, Outcome
 from probes.stats import median, point
@@ -126,20 +127,29 @@ def _unsteady(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
 
 
 def _unsteady_at_times(symptoms: Symptoms, usual_s: float) -> Iterator[tuple[str, float]]:
-    """Calls alone and together that stand outside the server at times; where the crowd's do more often it is no matter of the way.
+    """Calls alone and together that stand outside the server at times.
 
-    Nor is it where our own process stood still as long.
+    Where the crowd's do more often it is no matter of the way, unless all of a crowd stand, as behind no queue. Nor is it where our own
+    process stood still as long.
     """
     if max(symptoms.around.lag_s, default=0.0) > UNSTEADY_S:
         return
-    took = [(k, left) for k, o in symptoms.overlapped if (left := unexplained_s(o)) is not None]
-    late = [(k, left) for k, left in took if left - usual_s > UNSTEADY_S]
-    alone, late_alone = sum(k == 1 for k, _ in took), sum(k == 1 for k, _ in late)
-    share_alone, share = late_alone / max(1, alone), len(late) / max(1, len(took))
-    if late_alone and len(late) >= max(LEAST_LATE, LATE_SHARE * len(took)) and share_alone >= share / 2.0:
-        slow_s = median([left for _, left in late])
+    took = [(k, o, left) for k, o in symptoms.overlapped if (left := unexplained_s(o)) is not None]
+    late = [(k, o, left) for k, o, left in took if left - usual_s > UNSTEADY_S]
+    alone, late_alone = sum(k == 1 for k, _, _ in took), sum(k == 1 for k, _, _ in late)
+    if not late_alone or len(late) < max(LEAST_LATE, LATE_SHARE * len(took)):
+        return
+    whole = all(k == 1 or _all_stand(took, k, o, usual_s) for k, o, _ in late)
+    if whole or late_alone / alone >= len(late) / len(took) / 2.0:
+        slow_s = median([left for _, _, left in late])
         line = f"{len(late)} of {len(took)} calls take {seconds(slow_s)} outside the server, the median {seconds(usual_s)}"
         yield f"the way is unsteady: {line}", (slow_s - usual_s) / UNSTEADY_S
+
+
+def _all_stand(took: Sequence[tuple[int, Observation, float]], size: int, one: Observation, usual_s: float) -> bool:
+    """Whether all `size` calls that were made at once with `one` stood: of a queue the first are served."""
+    crowd = [left for k, o, left in took if k == size and abs(o.due_s - one.due_s) < AT_ONCE_S]
+    return min(crowd) - usual_s > UNSTEADY_S / 2.0
 
 
 def _narrow(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
