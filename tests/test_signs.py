@@ -54,7 +54,7 @@ def test_503_that_comes_and_goes() -> None:
     """Calls answered between two that met 503 speak against maintenance: no two hours of patience are advised."""
     seen = [*alone(1, **GONE), *alone(5, 1.0, **APP), *alone(1, 9.0, **GONE)]
     found = causes(seen)["maintenance"]
-    assert found.says == "test answered 503 to 2 of 7 requests and the others between them: one server of several, or too few."
+    assert found.says == "test answered 503 to 2 of 7 requests, and 5 calls between them well: one of several servers is down, or all full."
     assert found.evidence[-1] == "against: 5 calls were answered between them: maintenance does not come and go"
     assert found.advice.startswith("Ask again after a second or two")
     assert causes([*alone(5, **APP), *alone(3, 9.0, **GONE)])["maintenance"].confidence == 0.97

@@ -135,7 +135,9 @@ def maintenance(symptoms: Symptoms) -> Iterator[Cause]:
     advice = "Wait: two hours at most as a rule. Beta is overwritten each Saturday, test on the third Saturday of the month."
     sure, against = 0.97 if len(bad) > 1 else 0.85, []
     if between := _answered_between(symptoms, bad):
-        says = f"{symptoms.instance} answered 503 to {share(bad, symptoms)} and the others between them: one server of several, or too few."
+        well = plural(between, "call")
+        says = f"{symptoms.instance} answered 503 to {share(bad, symptoms)}, and {well} between them well: "
+        says += "one of several servers is down, or all full."
         sure, against = 0.7, [f"{plural(between, 'call was', 'calls were')} answered between them: maintenance does not come and go"]
         advice = "Ask again after a second or two, a few times. Tell whoever runs the instance the times: one of its servers may be down."
     yield Cause("maintenance", sure, says, argued(signs, against), advice)
