@@ -561,14 +561,16 @@ def test_failures_are_counted() -> None:
 
 
 def test_what_was_not_tried_is_said() -> None:
-    """Without a header that tells the budget, more workers than calls made together are a question that stays open."""
+    """More workers than calls made together are a question that stays open: whether they are refused, or how quick they are."""
     seen = [*alone(4), *crowd(4)]
     assert remarks(seen, Job((SELF,), workers=30)) == [
         "Whether 30 at once are refused is not known: no header tells the budget, and at most 4 were tried together."
     ]
     assert remarks(seen, Job((SELF,), workers=4)) == []
     assert remarks([made(facts={"phase": "health"})], Job((SELF,), workers=30)) == []
-    assert remarks([*alone(4, remaining=600.0), *crowd(4)], Job((SELF,), workers=30)) == []
+    told = [*alone(4, remaining=600.0), *crowd(4)]
+    assert remarks(told, Job((SELF,), workers=30)) == ["How quick 30 at once are is not known: at most 4 were tried together."]
+    assert remarks(alone(4, remaining=600.0), Job((SELF,), workers=8, total=1)) == []
     assert remarks([*seen, *alone(1, status=429, outcome=Outcome.THROTTLED)], Job((SELF,), workers=30)) == []
 
 

@@ -879,3 +879,33 @@ def test_two_instances_are_one_too_many(httpserver: HTTPServer, tmp_path: Path, 
     monkeypatch.setenv("CANVAS_API_URL", httpserver.url_for(""))
     code, _, err = probes("explain", "/x", "-i", "default", "-i", "default", "--out", str(tmp_path))
     assert (code, err) == (2, "explain asks one instance: give one -i.")
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "right"),
+    [
+        (f"curl {HOST}/api/v1/courses -d per_page=100", "list_by_post", f"{HOST}/api/v1/courses?per_page=100"),
+        (
+            f"curl {HOST}/api/v1/courses -d per_page=100 -d 'include[]=term'",
+            "list_by_post",
+            f"{HOST}/api/v1/courses?per_page=100&include[]=term",
+        ),
+        (
+            f"{HOST}/api/v1/courses?include%255B%255D=term&per_page=100",
+            "escaped_twice",
+            f"{HOST}/api/v1/courses?include[]=term&per_page=100",
+        ),
+    ],
+)
+def test_lines_as_people_write_them(text: str, kind: str, right: str) -> None:
+    """-d makes a POST of a list, names are encoded twice by tools: each is told and mended."""
+    explanation = explain(text)
+    assert [one for one in kinds(explanation) if one != "no_authorization"] == [kind]
+    assert explanation.right is not None
+    assert (explanation.right.method, explanation.right.url) == ("GET", right)
+
+
+@pytest.mark.parametrize("body", ["-d 'course[name]=New'", "-d name=Group", "-F per_page=100", "-d @file"])
+def test_a_post_that_was_meant(body: str) -> None:
+    """A body that names something to make, or a form, is a POST that was meant."""
+    assert "list_by_post" not in kinds(explain(f"curl {HOST}/api/v1/courses {body}"))

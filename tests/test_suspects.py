@@ -116,3 +116,32 @@ def test_when_it_looks_again(tmp_path: Path, level: Callable[[float], float], re
     ends = [o.received_s or 0.0 for o in found][-looks - 1 :]
     waits = [(o.sent_s or 0.0) - end for o, end in zip(again, ends, strict=False)]
     assert waits == pytest.approx([rest_s, *[1.0] * (looks - 1)], abs=0.01)
+
+
+@pytest.mark.parametrize(
+    ("slots", "hangs", "kinds", "seconds"),
+    [(1, 0, ["capacity", "timeout_too_short"], 22.6), (99, 5, ["network"], 41.6)],
+    ids=["one slot", "every fifth call hangs"],
+)
+def test_late_together(tmp_path: Path, slots: int, hangs: int, kinds: list[str], seconds: float) -> None:
+    """Calls that are late in a group are waited for in the next ones: a queue shows itself as one. Calls that hang are waited for once."""
+    free, met = asyncio.Semaphore(slots), [0]
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        met[0] += request.url.path == SELF.path
+        if hangs and met[0] > 10 and met[0] % hangs == 0:
+            await asyncio.sleep(1000.0)
+        async with free:
+            await asyncio.sleep(0.4)
+        return httpx.Response(200, json={"id": 1}, headers={"X-Rate-Limit-Remaining": "600.0", "X-Request-Cost": "0.05"})
+
+    async def all_of_it() -> float:
+        await measure(run, [INSTANCE], [SELF], 1.0, lambda one, run: Client(one, record=run.append, transport=way, origin_s=0.0))
+        return asyncio.get_running_loop().time()
+
+    way, run = httpx.MockTransport(answer), Run.create(tmp_path, ["diagnose"], [INSTANCE])
+    took_s = run_virtually(all_of_it())
+    found = diagnose(list(run.observations()), Job((SELF.name,), timeout_s=1.0), Surroundings())
+    assert sorted(cause.kind for cause in found) == kinds
+    assert took_s == pytest.approx(seconds, abs=0.1)
+    assert all({"phase", "together"} <= set(o.facts) for o in run.observations())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from probes.diagnosis import answers, budget, times, way, work
+from probes.diagnosis import answers, budget, edge, times, way, work
 from probes.diagnosis.base import KINDS, Cause, Job, Surroundings
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation
@@ -16,8 +16,8 @@ EXPERTS: tuple[Callable[[Symptoms], Iterable[Cause]], ...] = (
     times.dns,
     times.tls,
     way.network,
-    answers.edge,
-    answers.maintenance,
+    edge.edge,
+    edge.maintenance,
     answers.credentials,
     answers.permission,
     answers.no_user_agent,

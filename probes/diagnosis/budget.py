@@ -8,6 +8,7 @@ from itertools import pairwise
 
 from probes.bucket import CANVAS
 from probes.diagnosis.base import Cause, argued
+from probes.diagnosis.signs import of_no_application
 from probes.diagnosis.symptoms import Symptoms
 from probes.observation import Observation, Outcome
 from probes.signatures import Regime
@@ -16,7 +17,9 @@ from probes.wording import percent, quoted, times
 
 LEAST_ODDS = 0.05
 """Odds of a refusal in the described job from which the limit is a cause."""
-LEAST_SEEN = 6
+LEAST_SEEN, TOO_MANY = 6, 429
+FULL = 1.1
+"""Share of the mark that the reservations of a job make up for it to be overfull: what leaks meanwhile is far less than a tenth."""
 OFTEN = 0.15
 """Share of answers whose level our own calls do not explain, from which others are blamed."""
 UNITS = 8.0
@@ -40,6 +43,8 @@ def throttle(symptoms: Symptoms) -> Iterator[Cause]:
     call, odds = max(((call, _odds(symptoms, call)) for call in symptoms.job.calls), key=lambda pair: pair[1], default=("", 0.0))
     if odds > LEAST_ODDS:
         yield _foretold(symptoms, call, odds)
+    elif fit := _fit(symptoms):
+        yield _overfull(symptoms, *fit)
 
 
 def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
@@ -63,6 +68,13 @@ def _met(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
             "token is blocked. Ask whoever runs the instance to raise it."
         )
         return Cause("throttle", 0.99, says, argued(signs), advice)
+    if refused[0].status == TOO_MANY and not levels and all(o.facts.get("html") or of_no_application(symptoms, o) for o in refused):
+        signs.append("they carry no request id: something before the application counts, perhaps by address or by connections")
+        advice = (
+            "Send fewer calls at once and a minute, and wait after a refusal as long as it asks. The token's bucket is not what is full: "
+            "ask whoever runs the edge to let this job's address or token through."
+        )
+        return Cause("throttle", 0.95, says, argued(signs), advice)
     advice = (
         f"Send through probes.Limiter, which waits exactly as long as the bucket needs; how fast is safe: probes rate -i {quoted(name)}"
     )
@@ -89,14 +101,37 @@ def _odds(symptoms: Symptoms, call: str) -> float:
     return 0.0 if twin is None else twin.workers_odds(symptoms.job.workers, symptoms.job.total)
 
 
+def _fit(symptoms: Symptoms) -> tuple[float, float] | None:
+    """(units that a call in flight holds at least, mark) where the job's workers hold more than the mark at once; else None."""
+    sizes = {int(o.facts.get("together", 1)) for o in symptoms.seen if o.remaining is not None and o.facts.get("phase") == "group"}
+    if not sizes or not _is_level(symptoms):
+        return None
+    mark = _mark(symptoms)
+    lowest = {k: min(o.remaining for o in symptoms.seen if o.remaining is not None and o.facts.get("together") == k) for k in sizes}
+    each = min((mark - level) / (k - 1) for k, level in lowest.items())
+    return (each, mark) if each * min(symptoms.job.workers, symptoms.job.total) > FULL * mark else None
+
+
+def _overfull(symptoms: Symptoms, each: float, mark: float) -> Cause:
+    job, name = symptoms.job, symptoms.instance
+    says = f"{job.workers} workers at {name} hold more than the limit allows at once: about {each:.0f} units each, of {mark:.0f}."
+    most = max(int(o.facts.get("together", 1)) for o in symptoms.seen)
+    signs = [f"with {most} calls at once Remaining fell by so much for each call beside the one that told it"]
+    against = ["no refusal was met here: no more at once were tried"]
+    advice = f"Fewer workers, or probes.Limiter; how many are safe: probes rate -i {quoted(name)} --job {job.total}"
+    return Cause("throttle", 0.9, says, argued(signs, against), advice)
+
+
 def untold(symptoms: Symptoms) -> Iterator[str]:
-    """What is not known of the limit: whether more at once are refused than were tried, where no header tells the level."""
-    most = max((k for k, _ in symptoms.overlapped), default=0)
-    if most and symptoms.job.workers > most and not symptoms.having(Outcome.THROTTLED) and all(o.remaining is None for o in symptoms.seen):
-        yield (
-            f"Whether {symptoms.job.workers} at once are refused is not known: no header tells the budget, "
-            f"and at most {most} were tried together."
-        )
+    """What is not known of more calls at once than were tried: whether they are refused, or only how quick they are, with a level told."""
+    most, workers = max((k for k, _ in symptoms.overlapped), default=0), min(symptoms.job.workers, symptoms.job.total)
+    if not most or workers <= most or symptoms.having(Outcome.THROTTLED):
+        return
+    tried = "they were tried one at a time" if most == 1 else f"at most {most} were tried together"
+    if all(o.remaining is None for o in symptoms.seen):
+        yield f"Whether {workers} at once are refused is not known: no header tells the budget, and {tried}."
+    else:
+        yield f"How quick {workers} at once are is not known: {tried}."
 
 
 def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +15,9 @@ from probes.stats import median
 
 NAME_S, LEAST_TRIP_S = 0.1, 0.0005
 """From when on the time that a name takes is taken off that of a connection, and what is left of it at least, s."""
+
+_OWN = re.compile(r"Errno (?:1|13|23|24|49|55|99|105)\b|WinError (?:10013|10024|10048|10055)\b")
+"""How Linux, macOS and Windows say that a connection failed before it left."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +53,8 @@ class Symptoms:
 
     @cached_property
     def mute(self) -> list[Observation]:
-        """Connections that came about, and whose TLS handshake was not ended in time."""
-        late = self.having(Outcome.CONNECT_TIMEOUT) if self.around.proxy is None else []
+        """Connections that came about, and whose TLS handshake was not ended in time, or was broken off without a word."""
+        late = self.having(Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR) if self.around.proxy is None else []
         return [o for o in late if o.connect_s is not None and o.tls_s is None]
 
     @cached_property
@@ -73,6 +78,11 @@ class Symptoms:
     def good(self) -> list[Observation]:
         """Calls that were answered as asked; the health page is none."""
         return [o for o in self.seen if o.ok and o.facts.get("phase") != "health"]
+
+    @cached_property
+    def of_calls(self) -> tuple[Observation, ...]:
+        """All that was seen but the health page where calls were answered: what becomes of that page alone stops no job."""
+        return tuple(o for o in self.seen if o.facts.get("phase") != "health") if self.good else self.seen
 
     @cached_property
     def identified(self) -> bool:
@@ -110,6 +120,11 @@ class Symptoms:
         return median(self.connects_s) if self.connects_s and self.around.proxy is None else None
 
     @cached_property
+    def quickest_s(self) -> float:
+        """The shortest time from a request to its answer: one round trip is within it."""
+        return min((o.flight_s for o in self.answered if o.flight_s is not None), default=math.inf)
+
+    @cached_property
     def unexplained_s(self) -> list[float]:
         """Of answers to calls made one at a time: time that neither the server's work, nor its queue, nor the body's transfer explains."""
         return [left for o in self.alone if (left := unexplained_s(o)) is not None]
@@ -136,3 +151,8 @@ def unexplained_s(o: Observation) -> float | None:
     if o.server_time_s is None or o.flight_s is None:
         return None
     return max(0.0, o.flight_s - o.server_time_s - (o.queue_s or 0.0) - (o.receive_s or 0.0))
+
+
+def of_own_system(o: Observation) -> bool:
+    """Whether a connection failed at this machine's own system: no file, no port, no memory for it, or not allowed."""
+    return o.outcome is Outcome.CONNECT_ERROR and _OWN.search(o.error or "") is not None

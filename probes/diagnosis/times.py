@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from probes.diagnosis.base import OF_PROXY, TICK_S, Cause, argued, surer
-from probes.diagnosis.symptoms import Symptoms
+from probes.diagnosis.symptoms import Symptoms, of_own_system
 from probes.observation import Observation, Outcome
 from probes.stats import median, point
 from probes.wording import percent, plural, seconds
@@ -16,6 +16,8 @@ POOL_S, POOL_SHARE, LEAST_POOLS = 0.1, 0.5, 4
 CROWD_POOL_S, CROWD_POOL_SHARE, LEAST_CROWD = 0.3, 0.3, 6
 """Wait on our side from which it is blamed, seconds and share of the whole call, and by how many: alone, and three or more together."""
 DNS_S = 0.5
+DNS_AT_TIMES_S = 1.5
+"""A resolver that does not answer is given up after one second at least; a name that is asked anew for takes less."""
 TLS_S = 0.4
 
 
@@ -42,12 +44,17 @@ Weighed = tuple[str, float]
 
 def client(symptoms: Symptoms) -> Iterator[Cause]:
     """Our own side: a loop that wakes late, waiting for slots or ceilings, a proxy that cannot be reached."""
-    looks = (_late_loop, _waits_alone, _waits_together, _no_slot, _proxy)
+    looks = (_late_loop, _waits_alone, _waits_together, _no_slot, _own_system, _proxy)
     found = [weighed for look in looks if (weighed := look(symptoms)) is not None]
     if found:
         signs, effects = [sign for sign, _ in found], [effect for _, effect in found]
         says = f"Our own side holds the job back: {signs[0]}."
         advice = "Run it on an idle machine, raise the ceilings in probes.toml, or check the proxy, before you blame the instance."
+        if any(of_own_system(o) for o in symptoms.seen):
+            advice = (
+                "See what this machine's system says: too few open files (ulimit -n), no free port (connections that are not kept open), "
+                "or a firewall of its own that does not let this program out."
+            )
         if any(o.status == OF_PROXY for o in symptoms.seen):
             advice = "Give the proxy its user and password in the variable that names it: HTTPS_PROXY=http://USER:PASSWORD@HOST:PORT."
         yield Cause("client", surer(max(effects), 1.0, 20), says, argued(signs), advice)
@@ -96,6 +103,15 @@ def _no_slot(symptoms: Symptoms) -> Weighed | None:
     return (f"{plural(starved, 'call')} found no free slot of ours in time", 3.0) if starved else None
 
 
+def _own_system(symptoms: Symptoms) -> Weighed | None:
+    """Connections that this machine's system did not even begin."""
+    bad = [o for o in symptoms.having(Outcome.CONNECT_ERROR) if of_own_system(o)]
+    if not bad:
+        return None
+    said = min(str(o.error) for o in bad)
+    return f"{plural(len(bad), 'connection was', 'connections were')} not begun by this machine's system ({said})", 3.0
+
+
 def _proxy(symptoms: Symptoms) -> Weighed | None:
     asks = [o for o in symptoms.seen if o.status == OF_PROXY]
     if asks:
@@ -115,15 +131,34 @@ def dns(symptoms: Symptoms) -> Iterator[Cause]:
         says = f"Finding the name of {symptoms.instance} takes {seconds(median(slow))}, n = {len(slow)}; each new connection waits for it."
         advice = "Keep connections open, and ask whoever runs the resolver of this machine."
         yield Cause("dns", surer(median(slow), DNS_S, len(slow)), says, argued(["measured by resolving the name alone"]), advice)
+    elif slow and max(slow) > DNS_AT_TIMES_S:
+        yield _slow_at_times(symptoms, slow)
+
+
+def _slow_at_times(symptoms: Symptoms, slow: Sequence[float]) -> Cause:
+    """Of several resolvers one may be dead: each name that is asked of it waits until the next is tried."""
+    late = [taken for taken in slow if taken > DNS_AT_TIMES_S]
+    says = (
+        f"Finding the name of {symptoms.instance} took {seconds(max(late))} on {len(late)} of {len(slow)} tries; else {seconds(min(slow))}."
+    )
+    stood = sum((o.connect_s or 0.0) > DNS_AT_TIMES_S for o in symptoms.seen)
+    signs = ["measured by resolving the name alone", *([f"{plural(stood, 'new connection')} stood as long"] if stood else [])]
+    advice = (
+        "Ask whoever runs the resolvers of this machine whether each of them answers: a dead one costs some seconds whenever it is tried."
+    )
+    return Cause("dns", 0.8 if stood else 0.6, says, argued(signs), advice)
 
 
 def _mute(symptoms: Symptoms) -> Cause:
-    """Handshakes that nobody answers."""
+    """Handshakes that nobody answers, or that are broken off."""
     bad, name = symptoms.mute, symptoms.instance
-    says = f"The TLS handshake with {name} was not ended in time on {len(bad)} of {plural(len(symptoms.seen), 'request')}."
-    made = [f"the connection itself came about in {seconds(median([o.connect_s or 0.0 for o in bad]))}"]
+    broken = sorted({o.error for o in bad if o.error and o.outcome is Outcome.CONNECT_ERROR})[:2]
+    ended = "broken off" if broken else "not ended in time"
+    says = f"The TLS handshake with {name} was {ended} on {len(bad)} of {plural(len(symptoms.seen), 'request')}."
+    made = [f"the connection itself came about in {seconds(median([o.connect_s or 0.0 for o in bad]))}", *broken]
     advice = (
-        f"Check the port in the url of {name}: what listens there may speak no TLS. Or a firewall swallows it: try from another network."
+        f"Check the port in the url of {name}: what listens there may speak no TLS, or an old version of it only. Or a firewall between "
+        "does not let it through: try from another network."
     )
     return Cause("tls", 0.9 if len(bad) > 1 else 0.7, says, argued(made), advice)
 

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from probes.diagnosis.base import Cause, argued, surer
-from probes.diagnosis.symptoms import Symptoms
+from probes.diagnosis.signs import AT_ONCE_S
+from probes.diagnosis.symptoms import Symptoms, of_own_system, unexplained_s
 from probes.observation import Observation, Outcome
 from probes.stats import median, point
 from probes.wording import plural, quoted, seconds
@@ -15,6 +16,11 @@ from probes.wording import plural, quoted, seconds
 FAR_S, FAR_SHARE = 0.25, 0.3
 UNSTEADY_S = 0.5
 TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
+LEAST_LATE, LATE_SHARE = 3, 0.05
+"""So many calls that stand on the way, and such a share of all, are more than chance."""
+NEAR_SHARE = 0.7
+"""An answer that came within such a share of what a connection takes shows that it is no round trip that takes so long."""
+FIRST_ADDRESS = "the first address of the name may not answer (IPv6 that leads nowhere)"
 LEAST_LEFT, LEAST_TAIL = 4, 12
 """So many calls tell a median, and so many the slowest of ten."""
 LATE_BODIES, LATE_BODIES_SHARE = 3, 0.1
@@ -22,6 +28,8 @@ LATE_BODIES, LATE_BODIES_SHARE = 3, 0.1
 BROKEN = (Outcome.CONNECT_TIMEOUT, Outcome.CONNECT_ERROR, Outcome.WRITE_TIMEOUT)
 _REFUSED = re.compile(r"Errno (?:61|111)\b|WinError (?:1225|10061)\b|connection refused", re.IGNORECASE)
 """How Linux, macOS and Windows say that a connection was refused."""
+_NO_WAY = re.compile(r"Errno (?:50|51|64|65|100|101|112|113)\b|WinError (?:10050|10051|10065)\b|unreachable|No route", re.IGNORECASE)
+"""How they say that there is no way to the host or its network."""
 CLOSED = (
     "The other end closes connections that the job takes for open still: by an idle timeout, or after so many calls. Let the job ask "
     "again on a new connection where the call only reads, and keep idle connections for a shorter time; tell whoever runs the proxy."
@@ -32,7 +40,7 @@ LEAST, LEAST_SHARE = 2.0, 0.04
 
 def network(symptoms: Symptoms) -> Iterator[Cause]:
     """Connections that fail, a long way, an unsteady way, a narrow way; or, where the way itself stands, answers that do not come."""
-    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None and o not in symptoms.mute]
+    refused = [o for o in symptoms.having(*BROKEN) if symptoms.around.proxy is None and not (o in symptoms.mute or of_own_system(o))]
     resets = [o for o in symptoms.having(Outcome.PROTOCOL_ERROR) if not (o.facts.get("html") or o.garbled)]
     late = _late(symptoms)
     failed = [*_counted(symptoms, "connections failed", refused)]
@@ -43,16 +51,21 @@ def network(symptoms: Symptoms) -> Iterator[Cause]:
     elif lost and not failed and not slow:
         yield _unanswered(symptoms, [*resets, *late], lost)
     elif failed or slow:
-        yield _costly(symptoms, [*failed, *lost], slow, broken=bool(failed))
+        ends = sorted({o.error for o in refused if o.error})[:2] if failed else []
+        yield _costly(symptoms, [*failed, *lost], slow, ends)
 
 
-def _costly(symptoms: Symptoms, failures: Sequence[str], slow: Sequence[tuple[str, float]], *, broken: bool) -> Cause:
-    """Where connections fail (`broken`) or the way is slow, and whatever else fails with it."""
-    signs = [*failures, *(line for line, _ in slow)]
+def _costly(symptoms: Symptoms, failures: Sequence[str], slow: Sequence[tuple[str, float]], ends: Sequence[str]) -> Cause:
+    """Where connections fail, with these `ends`, or the way is slow, and whatever else fails with it."""
+    signs = [*failures, *ends, *(line for line, _ in slow)]
     says = f"The way to {symptoms.instance} costs the job {'its answers' if failures else 'its time'}: {signs[0]}."
     sure = surer(max(effect for _, effect in slow), 1.0, max(4, len(symptoms.unexplained_s))) if slow else 0.9
     advice = "Try from another network; run the job near the instance, keep connections open, send several calls at once."
-    return Cause("network", sure, says, argued(signs, _well(symptoms) if broken else ()), advice)
+    if slow and FIRST_ADDRESS in slow[0][0]:
+        advice = "See which addresses the name has and which of them answers: curl -4 and curl -6; keep connections open meanwhile."
+    if ends and all(_NO_WAY.search(end) for end in ends):
+        advice = "This machine knows no way there: see whether it is online, and whether a VPN has to be up; then try from another network."
+    return Cause("network", sure, says, argued(signs, _well(symptoms) if failures else ()), advice)
 
 
 def _nobody_listens(symptoms: Symptoms, refused: Sequence[Observation]) -> Cause:
@@ -90,7 +103,10 @@ def _far(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
     """A long round trip by the handshakes; where none was seen, much time of each call outside the server."""
     left, trip = symptoms.unexplained_s, symptoms.round_trip_s
     if trip is not None:
-        if trip > FAR_S:
+        if trip > FAR_S and symptoms.quickest_s < NEAR_SHARE * trip:
+            line = f"a new connection takes {seconds(trip)}, n = {len(symptoms.connects_s)}"
+            yield f"{line}, though an answer came in {seconds(symptoms.quickest_s)}: {FIRST_ADDRESS}", trip / FAR_S
+        elif trip > FAR_S:
             yield f"one round trip takes {seconds(trip)} by the TCP handshakes, n = {len(symptoms.connects_s)}", trip / FAR_S
         return
     flight = median([o.flight_s or 0.0 for o in symptoms.alone]) if len(left) >= LEAST_LEFT else 0.0
@@ -100,12 +116,40 @@ def _far(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
 
 def _unsteady(symptoms: Symptoms) -> Iterator[tuple[str, float]]:
     left = symptoms.unexplained_s
-    if len(left) < LEAST_TAIL:
+    if len(left) < LEAST_LEFT:
         return
     high, middle = point(left, 0.9), median(left)
-    if high - middle > UNSTEADY_S:
+    if len(left) >= LEAST_TAIL and high - middle > UNSTEADY_S:
         line = f"the way is unsteady: one call of ten takes {seconds(high)} outside the server, the median {seconds(middle)}"
         yield line, (high - middle) / UNSTEADY_S
+        return
+    yield from _unsteady_at_times(symptoms, middle)
+
+
+def _unsteady_at_times(symptoms: Symptoms, usual_s: float) -> Iterator[tuple[str, float]]:
+    """Calls alone and together that stand outside the server at times.
+
+    Where the crowd's do more often it is no matter of the way, unless all of a crowd stand, as behind no queue. Nor is it where our own
+    process stood still as long.
+    """
+    if max(symptoms.around.lag_s, default=0.0) > UNSTEADY_S:
+        return
+    took = [(k, o, left) for k, o in symptoms.overlapped if (left := unexplained_s(o)) is not None]
+    late = [(k, o, left) for k, o, left in took if left - usual_s > UNSTEADY_S]
+    alone, late_alone = sum(k == 1 for k, _, _ in took), sum(k == 1 for k, _, _ in late)
+    if not late_alone or len(late) < max(LEAST_LATE, LATE_SHARE * len(took)):
+        return
+    whole = all(k == 1 or _all_stand(took, k, o, usual_s) for k, o, _ in late)
+    if whole or late_alone / alone >= len(late) / len(took) / 2.0:
+        slow_s = median([left for _, _, left in late])
+        line = f"{len(late)} of {len(took)} calls take {seconds(slow_s)} outside the server, the median {seconds(usual_s)}"
+        yield f"the way is unsteady: {line}", (slow_s - usual_s) / UNSTEADY_S
+
+
+def _all_stand(took: Sequence[tuple[int, Observation, float]], size: int, one: Observation, usual_s: float) -> bool:
+    """Whether all `size` calls that were made at once with `one` stood: of a queue the first are served."""
+    crowd = [left for k, o, left in took if k == size and abs(o.due_s - one.due_s) < AT_ONCE_S]
+    return min(crowd) - usual_s > UNSTEADY_S / 2.0
 
 
 def _narrow(symptoms: Symptoms) -> Iterator[tuple[str, float]]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from probes.diagnosis.base import Cause, argued, surer
-from probes.diagnosis.symptoms import Symptoms
+from probes.diagnosis.signs import by_crowd, only_together, share
+from probes.diagnosis.symptoms import Symptoms, unexplained_s
 from probes.observation import Observation, Outcome
 from probes.stats import median, point, rank_slope
 from probes.wording import percent, plural, quoted, seconds
@@ -17,6 +18,8 @@ QUEUE_S, QUEUE_SHARE = 0.1, 0.25
 GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01
 LEAST_WAITS, LEAST_ALONE, LEAST_CROWD = 6, 4, 4
 """Fewer waits in all, of calls alone, of the most at once, show nothing."""
+FIRST_SHARE = 0.5
+"""Of those that a proxy queues the first stands less than such a share of what one in four stands; a way that stands holds all."""
 BLUR_S = 0.01
 """Waits that differ by less rank alike."""
 SLOW_S = 1.0
@@ -26,10 +29,14 @@ AT_TIMES, AT_TIMES_N, AT_TIMES_SHARE = 5.0, 3, 0.04
 
 @dataclass(frozen=True)
 class _Waits:
-    """How long calls stood, seconds, by how many were made at once: in the queue that the instance tells, or beyond their usual time."""
+    """How long calls stood, seconds, by how many were made at once: in the queue that the instance tells, or beyond their usual time.
+
+    `waits` stand in the order of asking.
+    """
 
     waits: Sequence[tuple[int, float]]
     told: bool
+    before: bool = False
 
     @cached_property
     def alone(self) -> list[float]:
@@ -63,9 +70,22 @@ class _Waits:
         return self.told and len(self.alone) >= LEAST_ALONE and self.usual_s > max(QUEUE_S, QUEUE_SHARE * flight_s)
 
     def grow(self, work_s: float) -> bool:
-        """Whether calls stand the longer the more there are, by more than a part of `work_s`, the work for one."""
+        """Whether calls stand the longer the more there are, by more than a part of `work_s`, the work for one; each time anew."""
         more_s = max(GROWTH_S, (GROWTH - 1.0) * work_s)
-        return len(self.crowd) >= LEAST_CROWD and self.p < GROWTH_P and self.crowded_s - self.usual_s > more_s
+        if len(self.crowd) < LEAST_CROWD or self.p >= GROWTH_P or self.crowded_s - self.usual_s <= more_s:
+            return False
+        late = [self._queued(rank, more_s) for rank in self.crowds]
+        return self.told or sum(late) > len(late) / 2
+
+    def _queued(self, rank: Sequence[float], more_s: float) -> bool:
+        """Whether those made at once stood so long; `before` the queue that is told only where the first of them did not."""
+        late_s = point(rank, 0.75) - self.usual_s
+        return late_s > more_s and (not self.before or min(rank) - self.usual_s < FIRST_SHARE * late_s)
+
+    @property
+    def crowds(self) -> list[list[float]]:
+        """The crowd, one list for each time that so many were made at once."""
+        return [self.crowd[start : start + self.most] for start in range(0, len(self.crowd), self.most)]
 
     @property
     def sign_of_alone(self) -> str:
@@ -84,10 +104,32 @@ def capacity(symptoms: Symptoms) -> Iterator[Cause]:
     Where the queue that it tells does not grow, time inside the application may: threads and locks are no queue that it knows.
     """
     told = [(k, o.queue_s) for k, o in symptoms.overlapped if o.queue_s is not None]
-    hidden = _hidden_waits(symptoms, inside=bool(told))
-    found = _short_of_slots(symptoms, _Waits(told, told=True)) or _short_of_slots(symptoms, _Waits(hidden, told=False))
+    inside = _hidden_waits(symptoms, _worked_s if told else _flown_s)
+    before = _hidden_waits(symptoms, unexplained_s) if told else []
+    found = _short_of_slots(symptoms, _Waits(told, told=True)) or _short_of_slots(symptoms, _Waits(inside, told=False))
+    found = found or _short_of_slots(symptoms, _Waits(before, told=False, before=True)) or _turned_away(symptoms)
     if found:
         yield found
+
+
+def _worked_s(o: Observation) -> float | None:
+    return o.server_time_s
+
+
+def _flown_s(o: Observation) -> float | None:
+    return o.flight_s
+
+
+def _turned_away(symptoms: Symptoms) -> Cause | None:
+    """Calls that were answered by 503 where several were made at once, and never alone: no maintenance does that."""
+    bad = symptoms.having(Outcome.MAINTENANCE)
+    if not only_together(symptoms, bad):
+        return None
+    says = f"{symptoms.instance} turns calls away when several come at once: it answered 503 to {share(bad, symptoms)}."
+    waits = [o.retry_after_s for o in bad if o.retry_after_s is not None]
+    signs = [by_crowd(symptoms, bad), *([f"it asks for {seconds(max(waits))} of patience (Retry-After)"] if waits else [])]
+    advice = "Fewer calls at once: alone none was turned away. Ask whoever runs it, or the proxy before it, how many at once it serves."
+    return Cause("capacity", surer(float(len(bad)), 1.0, len(bad), 0.95), says, argued(signs), advice)
 
 
 def _short_of_slots(symptoms: Symptoms, waits: _Waits) -> Cause | None:
@@ -110,13 +152,15 @@ def _for_and_against(symptoms: Symptoms, waits: _Waits) -> tuple[list[str], list
     """(for, against): work that stays the same speaks for a queue, work that grows as well against it."""
     steady, growth = _work_steady(symptoms, waits.most)
     signs = [waits.sign_of_alone, *([waits.sign_of_crowd] if waits.crowd else [])]
-    against = [] if waits.told else [_untold(symptoms)]
+    against = [] if waits.told else [_untold(symptoms, before=waits.before)]
     if growth:
         (signs if steady else against).append(growth)
     return signs, against
 
 
-def _untold(symptoms: Symptoms) -> str:
+def _untold(symptoms: Symptoms, *, before: bool) -> str:
+    if before:
+        return "neither its work nor the queue that it tells grows: they wait before it, at a load balancer or a proxy"
     queues = [o.queue_s for _, o in symptoms.overlapped if o.queue_s is not None]
     if queues:
         return f"the queue that it tells holds calls for {seconds(median(queues))} alone: they wait inside the application"
@@ -129,9 +173,9 @@ def _own_work(symptoms: Symptoms) -> float:
     return min(median(works) if works else median(flights) if flights else 0.0, 0.5)
 
 
-def _hidden_waits(symptoms: Symptoms, *, inside: bool) -> list[tuple[int, float]]:
-    """(calls at once, seconds beyond the usual) of one call, by its flight; by the server's own time where it is `inside` of that."""
-    timed = [(k, o, o.server_time_s if inside else o.flight_s or 0.0) for k, o in symptoms.overlapped]
+def _hidden_waits(symptoms: Symptoms, taken_s: Callable[[Observation], float | None]) -> list[tuple[int, float]]:
+    """(calls at once, seconds beyond the usual) of one call, by the time `taken_s` of it."""
+    timed = [(k, o, taken_s(o)) for k, o in symptoms.overlapped]
     calls = Counter(o.call for k, o, _ in timed if k > 1)
     if not calls:
         return []
@@ -242,8 +286,8 @@ def timeout_too_short(symptoms: Symptoms) -> Iterator[Cause]:
             f"The timeout of {seconds(limit)} is too short for {symptoms.instance}: {plural(len(late), 'call')} "
             f"ran into it, and answers came after {seconds(median(came))}."
         )
-        signs = [
-            f"asked again with more patience, {len(came)} of {len(came)} late calls were answered, the slowest after {seconds(max(came))}"
-        ]
+        longer = plural(len(came), "answer took", "answers took")
+        signs = [f"with more patience {longer} longer than that, the slowest {seconds(max(came))}"]
+        signs += [by_crowd(symptoms, late)] if only_together(symptoms, late) else []
         advice = f"Set the timeout to {seconds(max(10.0, 3.0 * max(came)))}: three times the slowest seen, and 10 s at least."
-        yield Cause("timeout_too_short", surer(max(came), limit, len(late)), says, argued(signs), advice)
+        yield Cause("timeout_too_short", surer(max(came), limit, max(len(late), len(came))), says, argued(signs), advice)

@@ -6,6 +6,8 @@ Canvas refuses with 429 since October 2025, older and self-hosted ones with 403 
 
 from __future__ import annotations
 
+import re
+
 from probes.dialects.base import Dialect, Headers, ServerAccount
 from probes.dialects.fields import number, plain_number, retry_after_s, seconds
 from probes.dialects.outcomes import plain_outcome
@@ -13,6 +15,7 @@ from probes.observation import Outcome, Quota
 
 REFUSAL_TEXT = b"rate limit exceeded"
 """In lower case; what tells the throttle's 403 from that of a missing permission."""
+USER_AGENT = re.compile(rb"user[ _-]?agent")
 PERMISSION_SIGNS = (b"not authorized", b'"status":"unauthorized"', b"insufficient scopes", b"as_user_id", b"masquerade")
 """Texts of a 401 whose token is good: permission, scope and masquerading. They carry no WWW-Authenticate."""
 
@@ -33,6 +36,8 @@ def outcome(status: int, headers: Headers, body: bytes) -> Outcome:
         return _of_401(headers, text)
     if status == 403:
         return _of_403(headers, text)
+    if status == 400 and _wants_user_agent(headers, text):
+        return Outcome.NO_USER_AGENT
     if status == 503 and "x-request-context-id" in headers:
         return Outcome.SERVER_ERROR
     return plain_outcome(status, headers, body)
@@ -48,10 +53,12 @@ def _of_401(headers: Headers, text: bytes) -> Outcome:
 def _of_403(headers: Headers, text: bytes) -> Outcome:
     if REFUSAL_TEXT in text:
         return Outcome.THROTTLED
-    at_the_edge = "x-request-context-id" not in headers
-    if at_the_edge and (b"user agent" in text or b"user-agent" in text):
-        return Outcome.NO_USER_AGENT
-    return Outcome.FORBIDDEN
+    return Outcome.NO_USER_AGENT if _wants_user_agent(headers, text) else Outcome.FORBIDDEN
+
+
+def _wants_user_agent(headers: Headers, text: bytes) -> bool:
+    """Whether the edge, which puts no request id on its answers, speaks of a User-Agent."""
+    return "x-request-context-id" not in headers and USER_AGENT.search(text) is not None
 
 
 def server(headers: Headers) -> ServerAccount:

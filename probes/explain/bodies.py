@@ -8,7 +8,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from urllib.parse import parse_qsl
 
+from probes.explain.lists import SIZE_NAMES, is_list
 from probes.explain.request import VARIABLE, Request
 from probes.explain.rules import Remark, Weight
 
@@ -17,6 +19,10 @@ OF_AN_ENROLMENT = (
     *("notify", "self_enrollment_code", "self_enrolled", "associated_user_id", "start_at", "end_at", "sis_user_id", "integration_id"),
 )
 """Parameters that Canvas reads within `enrollment[...]` alone."""
+OF_A_LIST = frozenset(
+    ("per_page", "page", "include", "state", "search_term", "sort", "order", "enrollment_type", "enrollment_state", "bucket", *SIZE_NAMES)
+)
+"""Parameters that lists read and that make nothing."""
 _WHO = ("user_id", "sis_user_id", "integration_id", "self_enrollment_code")
 
 
@@ -58,6 +64,17 @@ def enrollment_by_get(request: Request) -> Iterator[Remark]:
         request.method = "POST"
         says = "GET lists enrolments; enrollment[...] are the parameters of a new one, which POST makes."
         yield Remark("enrollment_by_get", Weight.WRONG, says, "Send POST.")
+
+
+def list_by_post(request: Request) -> Iterator[Remark]:
+    """A curl line whose -d makes a POST of what was to list: all that it sends are parameters of lists."""
+    sent = [pair for part in request.data for pair in parse_qsl(part, keep_blank_values=True)]
+    if request.method != "POST" or not request.curl or request.multipart or not sent or not is_list(request.segments):
+        return
+    if all(key.removesuffix("[]") in OF_A_LIST for key, _ in sent):
+        request.method, request.data, request.pairs = "GET", [], [*request.pairs, *sent]
+        says = f"With -d curl sends POST: that does not list {request.segments[-1]}, it asks Canvas to make one, or finds nothing there."
+        yield Remark("list_by_post", Weight.WRONG, says, "Add -G: curl then sends GET, with the parameters in the URL.")
 
 
 def enrollment(request: Request) -> Iterator[Remark]:

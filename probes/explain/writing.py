@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from urllib.parse import unquote
 
 from probes.explain.request import Request
 from probes.explain.rules import Remark, Weight
+
+_ESCAPED = re.compile(r"%5[bd]", re.IGNORECASE)
 
 
 def unquoted(request: Request) -> Iterator[Remark]:
@@ -17,6 +21,15 @@ def unquoted(request: Request) -> Iterator[Remark]:
             "The URL stands outside quotes: a shell ends the command at its first &, and what stands behind it is never sent.",
             "Put the URL in quotes.",
         )
+
+
+def escaped_twice(request: Request) -> Iterator[Remark]:
+    """Names of parameters that were percent-encoded a second time."""
+    twice = [key for key, _ in request.pairs if _ESCAPED.search(key)]
+    if twice:
+        request.pairs = [(unquote(key) if key in twice else key, value) for key, value in request.pairs]
+        says = f"{twice[0]} was percent-encoded twice (%25 stands for %): Canvas knows no such parameter and ignores it."
+        yield Remark("escaped_twice", Weight.WRONG, says, f"Write {unquote(twice[0])}, or encode it once.")
 
 
 def blanks(request: Request) -> Iterator[Remark]:

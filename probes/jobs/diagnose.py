@@ -23,7 +23,7 @@ from probes.jobs.run import grouped
 from probes.jobs.session import Settings, Told, client_for, cut_short, how_ended, open_run, reckoning, run_until, to_raise, write_report
 from probes.jobs.terminal import clients_watched_by, progress
 from probes.observation import Observation
-from probes.rules.causes import FAILED, failures
+from probes.rules.causes import FAILED, failures, within
 from probes.runs import Run
 from probes.scenarios import suspects
 from probes.wording import percent
@@ -203,12 +203,24 @@ def conclude(
         seen = dataclasses.replace(around.get(one.name, Surroundings()), well=_well(observations, instances, one))
         causes = [cause.document() for cause in diagnosed(mine, job, seen)]
         cut = [why for why in (halted or seen.cut,) if why]
-        told = {"causes": causes, "n": len(mine), "failed": failed(mine, job), "remarks": [*cut, *remarks(mine, job)]}
+        told = {
+            "causes": causes,
+            "n": len(mine),
+            "span_s": _span_s(mine),
+            "failed": failed(mine, job),
+            "remarks": [*cut, *remarks(mine, job)],
+        }
         entries.append({"instance": one.name, **told})
     found = findings.judge(observations, causes=entries, facts=folder.manifest)
     folder.keep(diagnosis=entries, findings=[finding.document() for finding in found])
     write_report(folder)
     return entries, found
+
+
+def _span_s(observations: Sequence[Observation]) -> float:
+    """Seconds from the first request to the last answer: what comes in spells may have passed by."""
+    ends = [end_s for o in observations for end_s in (o.sent_s, o.received_s) if end_s is not None]
+    return round(max(ends) - min(ends), 1) if ends else 0.0
 
 
 def _well(observations: Sequence[Observation], instances: Sequence[Instance], asking: Instance) -> tuple[str, ...]:
@@ -239,7 +251,7 @@ def no_cause(entry: dict[str, Any]) -> str:
         return f"no cause found, though {bad}."
     if entry["remarks"]:
         return f"no cause found by {entry['n']} observations."
-    return f"nothing is wrong with such a job by {entry['n']} observations."
+    return f"nothing is wrong with such a job by {entry['n']} observations{within(entry)}."
 
 
 def where(entries: Sequence[dict[str, Any]]) -> list[str]:

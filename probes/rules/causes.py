@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from probes.rules.base import Finding, Severity, View
-from probes.wording import percent, quoted
+from probes.wording import percent, quoted, seconds
 
 ERRORS = frozenset({"network", "dns", "tls", "edge", "maintenance", "credentials", "no_user_agent", "wrong_url"})
 """Causes that stop a job altogether; the others make it slow or fail at times."""
@@ -36,8 +36,14 @@ def _no_cause(name: str, entry: Mapping[str, Any]) -> Finding:
         says = f"No cause was found at {name}, though {bad}."
         return Finding("no_cause", Severity.WARNING, name, says, (untold,) if untold else (), FAILED)
     seen = f"{entry.get('n', 'the')} observations"
-    says = f"No cause was found at {name} by {seen}. {untold}" if untold else f"Nothing slows or stops such a job at {name} by {seen}."
+    says = f"Nothing slows or stops such a job at {name} by {seen}{within(entry)}."
+    says = f"No cause was found at {name} by {seen}. {untold}" if untold else says
     return Finding("no_cause", Severity.INFO, name, says, (), again)
+
+
+def within(entry: Mapping[str, Any]) -> str:
+    """In how long a diagnosis saw what it saw, where the entry tells it: ` in 3.4 s`."""
+    return f" in {seconds(entry['span_s'])}" if entry.get("span_s") else ""
 
 
 def failures(entry: Mapping[str, Any]) -> str:

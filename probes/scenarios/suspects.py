@@ -80,7 +80,7 @@ class Suspicion:
             }
             if phase != "health":
                 told["unreadable"] = unreadable(answer, promised=call.path == self.client.dialect.self_path)
-            return {"phase": phase, "together": together, **{name: text for name, text in told.items() if text}}
+            return {name: text for name, text in told.items() if text}
 
         wait_s = self.timeout_s if timeout_s is None else timeout_s
         answer = await self.client.ask(
@@ -89,6 +89,7 @@ class Suspicion:
             cold=cold,
             timeout_s=wait_s,
             note=note,
+            facts={"phase": phase, "together": together},
             authorized=phase != "health" or self.client.dialect.health_path is None,
         )
         observation = answer.observation
@@ -106,6 +107,11 @@ class Suspicion:
     def patience(self) -> int:
         """How many answers in a row may fail to come: one only, where nothing at all ever answered and each costs a long wait."""
         return 1 if self.timeout_s >= LOST_S and self.silent else IN_VAIN
+
+    @property
+    def more_patient_s(self) -> float:
+        """How long to wait for an answer when calls were late; no longer than before where that was long."""
+        return self.timeout_s if self.timeout_s >= LOST_S else max(PATIENT_S, 4.0 * self.timeout_s)
 
     @property
     def refused(self) -> int:
@@ -224,7 +230,7 @@ async def _patient(suspicion: Suspicion) -> AsyncIterator[Observation]:
     if suspicion.timeout_s >= LOST_S:
         return
     late = [call for call in suspicion.calls if any(o.call == call.name and o.outcome is Outcome.READ_TIMEOUT for o in suspicion.seen)]
-    patience_s = max(PATIENT_S, 4.0 * suspicion.timeout_s)
+    patience_s = suspicion.more_patient_s
     answered = []
     for call in late[:1] if suspicion.silent else [call for call in late[:PATIENT] for _ in range(ATTEMPTS)]:
         if call in answered or suspicion.late():
@@ -243,6 +249,7 @@ async def _groups(suspicion: Suspicion) -> AsyncIterator[Observation]:
     calls = [call for call in suspicion.calls if suspicion.in_vain.get(call.name, 0) == 0]
     if not calls or suspicion.refused or not any(_reached(o) for o in suspicion.seen if o.facts.get("phase") != "health"):
         return
+    usual_s, patience_s = suspicion.timeout_s, suspicion.more_patient_s
     for size in GROUPS:
         if not suspicion.room(size) or suspicion.late():
             return
@@ -254,6 +261,10 @@ async def _groups(suspicion: Suspicion) -> AsyncIterator[Observation]:
             yield observation
         if suspicion.refused or all(o.status is None for o in answered):
             return
+        if any(o.outcome is Outcome.READ_TIMEOUT for o in answered):
+            # late ones are waited for in the next groups; not again where that brought no answer either
+            patience_s = usual_s if suspicion.timeout_s > usual_s else patience_s
+            suspicion.timeout_s = patience_s
 
 
 def _came(observation: Observation) -> bool:
