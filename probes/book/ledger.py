@@ -49,7 +49,10 @@ class Ledger(Reconciled):
         """Books one call that is sent now; its number. Where no call is out but those that hang it begins a new burst."""
         if not self.known and not self.passage.expected(self.out, now_s):
             self.learner.bursts.over()
-        return Reconciled.send(self, now_s)  # `super()` knows no class of slots
+        beside = bool(self.out)
+        number = Reconciled.send(self, now_s)  # `super()` knows no class of slots
+        self.narrows.sent(number, beside=beside)
+        return number
 
     def wait_s(self, now_s: float) -> float:
         """Seconds until one more call may be sent if nothing comes back until then; 0 now."""
@@ -61,6 +64,22 @@ class Ledger(Reconciled):
             return wait
         if self.known and self.out and not self.hearing.bare and (wait := self.passage.first_s(self.out, now_s)) > 0.0:
             return wait
+        wait = self._room_s(now_s)
+        if not (self.known or self.learner.free) or not self.neighbours.active(now_s):
+            return wait
+        instant_s = self._instant_s(now_s)
+        return wait if instant_s is None else instant_s
+
+    def _instant_s(self, now_s: float) -> float | None:
+        """Seconds until the best instant in a narrow bucket that others use; None where any will do."""
+        header_s = now_s - self.neighbours.last_header_s
+        latest_s = min(self.passage.late_s(doubted=True), self.narrows.refusal_s)
+        ages_s = header_s + min(latest_s, self.passage.round_trip_s), header_s + latest_s
+        mark = self.settings.high_water_mark - self.margin - self.neighbours.paying_per_s
+        return self.narrows.wait_s(mark, self.settings.up_front_cost, len(self.out), ages_s, now_s)
+
+    def _room_s(self, now_s: float) -> float:
+        """Seconds until the level leaves room for one more call and what is kept free."""
         level = self.level_at(now_s)
         over = level + self.settings.up_front_cost + self.reserve(now_s) - self.settings.high_water_mark
         if over < 0.0 or (not self.out and level <= 0.0):
@@ -111,6 +130,8 @@ class Ledger(Reconciled):
         if sent_s is None:
             return
         self.expire(now_s)
+        if refused:
+            self.narrows.refusal_s = min(self.narrows.refusal_s, now_s - sent_s)
         usual = self.hearing.usual
         silent = usual and cost is None and remaining is None and not refused
         cost, remaining = self.hearing.believed(cost, remaining, self._highest_mark)
@@ -121,8 +142,11 @@ class Ledger(Reconciled):
                 self.passage.flown(now_s - sent_s)
                 self.overdue.flown(now_s - sent_s)
             self._heard(now_s, bare=remaining is None)
+        self.narrows.pays(paid, now_s, self.settings.outflow_per_s - self.neighbours.paying_per_s)
         if remaining is not None:
+            since_s = now_s - self.neighbours.last_header_s
             self._read(sent_s, now_s, paid, remaining, refused or hung)
+            self._show(now_s, remaining, since_s, alone=number == self.narrows.alone and not self.out)
         self.overtaking.release(now_s, max(0.0, self.settings.up_front_cost - paid))
         if refused:
             self._refused(sent_s, now_s, remaining, retry_after_s)

@@ -26,6 +26,8 @@ DRIFT_PER_S = 6.0
 """Units a second that neighbours may pay in the first second after a header ..."""
 DRIFT_GROWS = 1.5
 """... and later so many times what they paid of late."""
+PAID_PER_S = 3.0
+"""Units a second that they pay at least, where what cannot have leaked is asked."""
 DRIFT_MEMORY_S = 20.0
 JUDGED = 32
 """Headers of late that are judged together ..."""
@@ -114,6 +116,11 @@ class Neighbours:
             term *= mean / count
             rest += term
         return count
+
+    @property
+    def paying_per_s(self) -> float:
+        """Units a second that neighbours may pay over a while."""
+        return max(PAID_PER_S, DRIFT_GROWS * self.drift_per_s)
 
     def drift(self, now_s: float, round_trip_s: float) -> float:
         """Units that neighbours may have paid since the last header."""

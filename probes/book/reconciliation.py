@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from probes.book.agreement import Agreement
 from probes.book.balance import Balance
 from probes.book.losses import Losses
+from probes.book.narrows import Narrows
 from probes.book.neighbours import Neighbours
 from probes.book.overtaking import Overtaking
 from probes.book.passage import Passage
@@ -29,6 +30,7 @@ class Reconciled(Balance):
     neighbours: Neighbours = field(default_factory=Neighbours)
     passage: Passage = field(default_factory=Passage)
     overtaking: Overtaking = field(default_factory=Overtaking)
+    narrows: Narrows = field(default_factory=Narrows)
 
     def _correct(self, now_s: float, shown: float) -> None:
         """`shown` is the level when this answer left; calls that had not arrived by then come on top: surely some, and maybe more."""
@@ -76,6 +78,18 @@ class Reconciled(Balance):
                 self.neighbours.jump(unexplained, now_s)
         self.agreement.clear()
         self._set(self.level_at(now_s) + excess, self._own_at(now_s), now_s)
+
+    def _show(self, now_s: float, remaining: float, since_s: float, *, alone: bool) -> None:
+        """What a header says of neighbours: all, where its call was `alone` on its way. In a narrow bucket no other need agree then."""
+        mark, cost = self.settings.high_water_mark, self.settings.up_front_cost
+        shown = max(0.0, mark - remaining)
+        if not alone or not self.neighbours.active(now_s) or self.overdue.doubtful(cost):
+            self.narrows.shown(self.level_at(now_s) - cost * len(self.out), cost)
+            return
+        self.narrows.shown_exactly(shown, cost, since_s)
+        if self.level_at(now_s) > shown and self.narrows.at(mark, cost):
+            self.agreement.clear()
+            self._set(shown, min(self._own_at(now_s), shown), now_s)
 
     def _take_back(self, sent_s: float, now_s: float | None = None) -> None:
         """What calls lost before `sent_s` reserved is no more in the book than the header of now says, or nothing where none is to come."""
