@@ -752,6 +752,14 @@ def test_a_unit_that_nothing_fits() -> None:
     assert unit(changes, 600.0) == pytest.approx(50.0, rel=0.03)
 
 
+def test_what_leaks_between_departures_is_no_unit() -> None:
+    """Changes by no reservation, however many, speak neither for a small unit that the leak resembles nor against the reservation."""
+    leaked = [(0.25, -3.7), (0.77, -11.7), (0.96, -12.5), (0.43, -5.4), (0.4, -6.0), (1.43, -16.6), (0.6, -8.5)]
+    left = [(0.1, -95.1), (0.02, -93.9), (0.07, -94.6), (0.04, -94.3), (0.4, -191.4)]
+    assert unit([Change(*change) for change in (*leaked, *left)], 603.5) == pytest.approx(93.6, rel=0.03)
+
+
+
 def test_half_a_reservation_is_found_out() -> None:
     """Counts that are nearly all even, or threefold, tell of a reservation twice or three times as large; others, or few, of none."""
     assert multiple([Row(count, 0.1, 25.0 * count) for count in (-2, 0, -2, 2, 4, -2, 0, -2, -2, 6, 2, 3)]) == 2

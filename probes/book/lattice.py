@@ -20,6 +20,8 @@ SMALL_SHARE = 0.008
 """A change below this part of the mark is no reservation at all."""
 LEAST_CHANGES = 10
 """Fewer changes tell no unit."""
+LEAST_SPOKEN, NEUTRAL = 4, 0.5
+"""So many changes must be by a reservation or more; one of less than a sixth of a unit is by none, and what leaked since."""
 LEAST_FIT, NEAR_BEST = 0.6, 0.15
 """Mean cosine of the changes' phases: what a unit must reach, and how far below the best it may stay: every part of a unit fits too."""
 
@@ -72,7 +74,15 @@ def unit(changes: Sequence[Change], mark: float) -> float | None:
 
 
 def _fits(seen: Sequence[Change], outflow_per_s: float, tried: Sequence[float]) -> list[float]:
-    """Mean cosine of the changes' phases for each unit tried: 1 when all are multiples of it."""
+    """How well the changes are multiples of each unit tried: 1 when all are, no unit at all for -1."""
     turns = [2.0 * math.pi * (change.units + outflow_per_s * change.seconds) for change in seen]
-    # a change that is nearest to zero times the unit speaks for no unit
-    return [sum(math.cos(turn / one) for turn in turns if abs(turn) >= math.pi * one) / len(turns) for one in tried]
+    return [_fit([turn / one for turn in turns]) for one in tried]
+
+
+def _fit(phases: Sequence[float]) -> float:
+    """Mean cosine of the phases; those near zero, changes by no reservation, speak for no unit and against none."""
+    spoken = sum(abs(phase) >= math.pi for phase in phases)
+    if spoken < LEAST_SPOKEN:
+        return -1.0
+    told = [cosine for phase in phases if (cosine := math.cos(phase)) < NEUTRAL or abs(phase) >= math.pi]
+    return sum(told) / len(told)
