@@ -74,6 +74,7 @@ KINDS: dict[str, str] = {
     # endpoints
     "ladder": "the calls by what they cost",
     "dear_call": "a call that is slow by itself, or costs much of the bucket",
+    "slow_first": "a call that is slow the first time only",
     "endpoint_unanswered": "calls that brought no whole answer",
     "endpoint_missing": "calls that cannot be asked",
     # enrollment

@@ -173,6 +173,7 @@ CASES: dict[str, Callable[[], Told]] = {
     "progress": lambda: seen(made(scenario="queue", facts={"progress": 3, "state": "queued", "age_s": 42.0, "completion": 0})),
     "ladder": lambda: seen(*rungs()),
     "dear_call": lambda: seen(*rungs()),
+    "slow_first": lambda: seen(*first_slow()),
     "endpoint_unanswered": lambda: seen(
         *several(3, scenario="endpoints", call=ANALYTICS, flight_s=2.5, status=504, outcome=Outcome.GATEWAY_ERROR)
     ),
@@ -241,7 +242,7 @@ WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown wrong_dialect circular_next foreign_next"
+    "import_failed mail_unknown wrong_dialect circular_next foreign_next slow_first"
 ).split()
 
 
@@ -603,6 +604,8 @@ SAYS = {
     "them cost 67 min one by one and 3,000 units of the bucket;"
     " n = 5.",
     "endpoint_unanswered": "1 call of the ladder brought no whole answer at test, and may be the dearest.",
+    "slow_first": f"'{ANALYTICS}' took 4.0 s at test the first time it was asked, and 80 ms when asked again "
+    "(4 times): the answer is made once and kept for a while.",
     "timeout_to_set": (
         "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), "
         "the slowest of 80 answers took 0.20 s."
@@ -845,6 +848,37 @@ def test_a_ladder_of_calls_that_take_the_same() -> None:
         assert ladder.severity is severity
         assert ladder.says.startswith("The 2 calls at test take much the same: ")
     assert ladder.advice == "Even the cheapest call is slow, so it is the instance and not the call: probes diagnose -i test"
+
+
+def first_slow(cost: float | None = 3.0, **first: Any) -> list[Observation]:
+    """A call that takes 4 s and costs 3 units once, 80 ms and 0.06 units when asked again."""
+    again = several(4, scenario="endpoints", call=ANALYTICS, flight_s=0.08, cost=None if cost is None else 0.06)
+    return [made(scenario="endpoints", call=ANALYTICS, flight_s=4.0, cost=cost, **first), *again]
+
+
+def test_a_call_that_is_slow_the_first_time_only() -> None:
+    """A first answer that took long and cost much, or that never came, is told with what a job pays for it; one that stood still is not."""
+    told = {
+        name: [one for one in findings.judge(lines) if one.kind == "slow_first"]
+        for name, lines in {
+            "worked": first_slow(),
+            "untold": first_slow(cost=None),
+            "lost": first_slow(cost=None, status=504, outcome=Outcome.GATEWAY_ERROR),
+            "stood still": first_slow(cost=0.06),
+            "later": first_slow()[1:] + first_slow()[:1],
+        }.items()
+    }
+    assert {name: len(found) for name, found in told.items()} == {"worked": 1, "untold": 1, "lost": 1, "stood still": 0, "later": 0}
+    assert "for each: 67 min for 1,000 of them one by one" in told["worked"][0].advice
+    assert told["lost"][0].says.startswith(f"'{ANALYTICS}' ended with 504 after 4.0 s at test the first time it was asked, and 80 ms")
+
+
+def test_calls_that_cannot_be_asked_say_why() -> None:
+    """Each of them stands in the evidence with the answer it got, however many they are."""
+    lines = [made(scenario="endpoints", call=f"GET /{n}", status=404, outcome=Outcome.NOT_FOUND) for n in range(6)]
+    lines += [made(scenario="endpoints", call="GET /7", status=401, outcome=Outcome.FORBIDDEN)]
+    (found,) = [one for one in findings.judge(lines) if one.kind == "endpoint_missing"]
+    assert found.evidence == (*(f"GET /{n}: not there (404)" for n in range(6)), "GET /7: not permitted (401)")
 
 
 def test_calls_that_were_never_answered_are_named() -> None:
