@@ -56,6 +56,7 @@ KINDS: dict[str, str] = {
     "page_clamped": "less than asked for, without an error",
     "bookmarks": "pages are not numbered",
     "no_last": "rel=last is missing",
+    "pages_cut": "a full page that names no next one, though there is more",
     "circular_next": "a page names itself as the next one",
     "foreign_next": "next links lead to another origin",
     "empty_beyond": "a page beyond the end is empty",

@@ -113,6 +113,8 @@ async def _list(client: Client, roster: Roster, path: str, what: str, permission
             roster.unknown.append(f"{what}: unknown: needs permission {permission}.")
         elif page.ended is not None and page.ended is not Ended.COMPLETE:
             roster.broken.append(f"{what}: not whole: {page.note}")
+        elif page.ended is not None and page.note is not None and page.items:
+            roster.unknown.append(f"{what}: whether they are all: {page.note}")
     return found
 
 

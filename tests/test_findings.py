@@ -157,6 +157,7 @@ CASES: dict[str, Callable[[], Told]] = {
     "page_clamped": lambda: seen(page(None), page(100_000, per_page=100), page(0, per_page=1)),
     "bookmarks": lambda: seen(page(None, style="bookmark")),
     "no_last": lambda: seen(page(None, has_last=False)),
+    "pages_cut": lambda: seen(page(None, rels="current"), page(100_000, per_page=100, items=26, rels="current")),
     "circular_next": lambda: seen(page(None, next_at="itself")),
     "foreign_next": lambda: seen(page(None, next_at="http://inner:8080")),
     "empty_beyond": lambda: seen(page(None), page(None, page_asked=99_999, items=0)),
@@ -242,7 +243,7 @@ WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown wrong_dialect circular_next foreign_next slow_first"
+    "import_failed mail_unknown wrong_dialect circular_next foreign_next slow_first pages_cut"
 ).split()
 
 
@@ -604,6 +605,8 @@ SAYS = {
     "them cost 67 min one by one and 3,000 units of the bucket;"
     " n = 5.",
     "endpoint_unanswered": "1 call of the ladder brought no whole answer at test, and may be the dearest.",
+    "pages_cut": "'/api/v1/courses' at test gives 10 items when no size is asked for and names no next page, though it holds 26 at least: "
+    "who follows the links misses the rest, without an error.",
     "slow_first": f"'{ANALYTICS}' took 4.0 s at test the first time it was asked, and 80 ms when asked again "
     "(4 times): the answer is made once and kept for a while.",
     "timeout_to_set": (
@@ -792,6 +795,41 @@ def test_dear_call_names_what_works(cpu: float | None, db: float | None, advice:
     dear = several(5, scenario="endpoints", call=ANALYTICS, flight_s=4.0, server_time_s=4.0, cpu_s=cpu, db_s=db)
     found = findings.judge([*dear, *several(5, scenario="endpoints")])
     assert [finding.advice for finding in found if finding.kind == "dear_call"] == [advice]
+
+
+@pytest.mark.parametrize(
+    ("default", "greatest", "cut"),
+    [
+        ({"rels": "", "per_page": None}, {"items": 26, "rels": ""}, True),
+        ({"rels": "current,next"}, {"items": 26}, False),
+        ({"rels": "current", "items": 9}, {"items": 26}, False),
+        ({"rels": "current"}, {"items": 11}, False),
+    ],
+)
+def test_pages_that_stop_before_the_list_does(default: dict[str, Any], greatest: dict[str, Any], cut: bool) -> None:
+    """A full page without rel=next is cut where another one brought two items more; one item may have been added meanwhile."""
+    told = findings.judge([page(None, **default), page(100_000, per_page=100, **greatest)])
+    assert ("pages_cut" in [one.kind for one in told]) is cut
+
+
+def test_a_list_that_gives_no_more_than_it_does() -> None:
+    """A list that does not mind per_page and goes on is worth a warning, though its total is not known: asking for more brings nothing."""
+    lines = [page(size) for size in (None, 100_000, 0, 1)]
+    found = next(one for one in findings.judge(lines) if one.kind == "page_size")
+    assert (found.severity, found.says) == (Severity.WARNING, "'/api/v1/courses' at test gives 10 items a page whatever is asked for.")
+    assert found.advice == "Follow rel=next until there is none."
+
+
+def test_an_empty_list_is_told_as_such() -> None:
+    """A list that holds nothing now has page sizes all the same."""
+    found = next(one for one in findings.judge([page(None, items=0, total=0, rels="current")]) if one.kind == "page_size")
+    assert found.says.endswith("a greatest size that does not show; it holds none now.")
+
+
+def test_what_holds_for_several_lists_is_said_once() -> None:
+    """Lists that clamp alike make one finding, with their paths as evidence."""
+    lines = [page(100_000, per_page=100, list=path) for path in ("/a", "/b")]
+    assert [one.evidence for one in findings.judge(lines) if one.kind == "page_clamped"] == [("'/a'", "'/b'")]
 
 
 def test_the_best_page_size_is_the_greatest_of_those_as_cheap() -> None:
