@@ -176,7 +176,7 @@ def _read(client: Client, seen: _Walk, answer: Answer, document: Any, number: in
 
 
 def _doubt(client: Client, answer: Answer, count: int, number: int) -> str | None:
-    """A word on an only page that is full and says nothing of other pages: Canvas names the first page at least, a proxy may take that out."""
+    """A word on an only page that is full and names no other: Canvas names the first one at least, and a proxy may take that out."""
     if number > 1 or client.dialect.name != "canvas" or OTHER_PAGES & answer.links.keys():
         return None
     sized = parse_qs(urlsplit(answer.links.get("current", answer.url)).query).get(client.dialect.page_size or "", ())

@@ -151,7 +151,7 @@ def test_a_health_page_that_is_kept_to_the_operator(health: tuple[int, str, dict
     ],
 )
 def test_reach_tells_the_servers_own_words(words: str, kind: str, advice: str) -> None:
-    """What a 401 says is evidence, a missing scope is no matter of permissions, and a token that may not even ask who it is, is a warning."""
+    """What a 401 says is evidence, a missing scope is no matter of permissions, and a token that may not ask who it is is a warning."""
 
     def script(request: httpx.Request) -> httpx.Response:
         status = 200 if "health" in request.url.path else 401

@@ -144,7 +144,8 @@ def repeated(checks: Checks) -> Condition:
         return checks.unread("repeated", "enrollments")
     same = [row for row in map(_whole, found.get("enrolled") or []) if row[0] == checks.base and row[3] in (None, checks.role)]
     if found.get("more") and not same:
-        return Condition("repeated", None, "the first page of the user's enrolments in this course holds none in this role, and there are more")
+        says = "the first page of the user's enrolments in this course holds none in this role, and there are more"
+        return Condition("repeated", None, says)
     sections = checks.sections()
     if sections is None or len(sections) > 1:
         return _somewhere(same)

@@ -118,7 +118,7 @@ def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
 
 
 def _slow_first(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
-    """Calls that are slow once and quick when asked again: their answers are kept, and a job that asks for many things pays the first each."""
+    """Calls that are slow once and quick when asked again: answers are kept, and a job over many things pays the first of each."""
     for call in dict.fromkeys(o.call for o in seen):
         first, *later = [o for o in seen if o.call == call]
         if first.outcome not in WORKED_ON or len(later) < LEAST - 1 or not all(o.ok and o.flight_s is not None for o in later):
@@ -144,7 +144,7 @@ def _took(o: Observation) -> float:
 
 
 def _worked_more(first: Observation, later: Sequence[Observation]) -> bool:
-    """Whether the first answer was more work than the later ones, by their costs; a call that only stood still was not. Untold: taken so."""
+    """Whether the first answer was more work than the later ones, by their costs; one that only stood still was not. Untold: yes."""
     costs = [o.cost for o in later if o.cost is not None]
     return first.cost is None or not costs or first.cost > DEAR * max(costs)
 

@@ -15,7 +15,9 @@ TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
 BROKEN = frozenset({Outcome.CONNECT_ERROR, Outcome.PROTOCOL_ERROR, Outcome.TLS_ERROR, Outcome.DNS_ERROR})
 KEPT = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.UNAUTHORIZED, Outcome.REDIRECTED, Outcome.PROTOCOL_ERROR})
 """How a public page ends that an operator keeps to himself, as many do with the health page."""
-NO_PERMISSION = "Ask an administrator for the permission, or use a token of somebody who has it; what depends on these calls is unknown here."
+NO_PERMISSION = (
+    "Ask an administrator for the permission, or use a token of somebody who has it; what depends on these calls is unknown here."
+)
 NO_SCOPE = "Ask whoever keeps the developer key of this token to add the scope, or use a token that a user made under Account > Settings."
 GATEWAY_TIMEOUT = 504
 SOON_DAYS = 21.0
