@@ -29,6 +29,9 @@ KINDS: dict[str, str] = {
     # latency and timeouts
     "latency": "how long a call takes",
     "slow": "a call takes more than 2 s in the median",
+    "stalls": "a few calls take far longer than the others",
+    "two_speeds": "a call takes either of two times",
+    "changed": "a call became slower or quicker while it was measured",
     "own_wait": "our own side held calls back",
     "queue_share": "time in the instance's own queue",
     "cold_connection": "what a new connection costs",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,12 @@ CAUSE = {"kind": "capacity", "confidence": 0.97, "says": "test is short of slots
 
 def several(count: int, **more: Any) -> list[Observation]:
     return [made(at_s=float(n), **more) for n in range(count)]
+
+
+def times_of(times: Sequence[float], **more: Any) -> list[Observation]:
+    """One call a second; the order by chance, yet the same each time."""
+    order = random.Random(7).sample(list(times), len(times))
+    return [made(at_s=float(n), flight_s=time_s, **more) for n, time_s in enumerate(order)]
 
 
 def page(asked: int | None, **facts: Any) -> Observation:
@@ -130,6 +137,9 @@ CASES: dict[str, Callable[[], Told]] = {
     "kind_differs": lambda: seen(made(scenario="reach", facts={"kind": "production", "kind_by_host": "beta"})),
     "latency": lambda: seen(*several(80)),
     "slow": lambda: seen(*several(8, flight_s=3.0)),
+    "stalls": lambda: seen(*times_of([0.05] * 17 + [2.0] * 3)),
+    "two_speeds": lambda: seen(*times_of([0.05, 0.25] * 10)),
+    "changed": lambda: seen(*[made(at_s=float(n), flight_s=0.1 if n < 20 else 0.3) for n in range(40)]),
     "own_wait": lambda: seen(*several(8, pool_s=0.5)),
     "queue_share": lambda: seen(*several(8, queue_s=0.1)),
     "cold_connection": lambda: seen(*several(4, reused=False, connect_s=0.2, tls_s=0.3)),
@@ -243,7 +253,7 @@ WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown wrong_dialect circular_next foreign_next slow_first pages_cut"
+    "import_failed mail_unknown wrong_dialect circular_next foreign_next slow_first pages_cut stalls changed"
 ).split()
 
 
@@ -443,6 +453,39 @@ def test_each_call_has_its_own_time() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("times", "kind"),
+    [
+        ([0.05] * 19 + [9.0], None),
+        ([0.05] * 9 + [9.0] * 2, None),
+        ([0.05] * 17 + [0.14] * 3, None),
+        ([0.01] * 17 + [0.04] * 3, None),
+        ([0.05] * 10 + [0.09] * 10, None),
+        ([0.05] * 17 + [0.16] * 3, "stalls"),
+        ([0.1] * 10 + [0.18] * 10, "two_speeds"),
+    ],
+)
+def test_two_kinds_of_times(times: list[float], kind: str | None) -> None:
+    """Two slow calls of twelve at least, apart by 50 ms and thrice the time, or 1.7 times where both kinds are frequent."""
+    told = [one.kind for one in findings.judge(times_of(times)) if one.kind in ("stalls", "two_speeds", "changed")]
+    assert told == ([kind] if kind else [])
+
+
+def test_where_a_stall_was() -> None:
+    """The server's own time tells whether it took the time itself; a short stall is no warning."""
+    lines = {name: times_of([0.05] * 17 + [0.5] * 3, server_time_s=own) for name, own in {"there": 0.45, "before": 0.04}.items()}
+    found = {name: next(one for one in findings.judge(seen_) if one.kind == "stalls") for name, seen_ in lines.items()}
+    assert found["there"].evidence[1] == "the server itself took the time: 0.45 s in the median of them, by X-Runtime"
+    assert found["before"].evidence[1] == "by X-Runtime the server worked 40 ms on them: the rest passed before it, or on the way"
+    assert found["there"].severity is Severity.INFO
+
+
+def test_a_few_calls_are_told_without_a_median() -> None:
+    """Five calls carry no median: what they took is told all the same, and how many would."""
+    (found,) = findings.judge(several(5, flight_s=0.3))
+    assert (found.kind, found.says) == ("latency", f"'{SELF}' took 0.30 s at test; 5 calls are too few for a median (6 needed).")
+
+
 def test_new_connections_take_no_part_in_the_time_of_a_call() -> None:
     """What a call takes is told by warm connections: those that a scenario opened anew are left out."""
     found = findings.judge([*several(8), *several(8, flight_s=9.0, facts={"cold": True})])
@@ -609,6 +652,10 @@ SAYS = {
     "who follows the links misses the rest, without an error.",
     "slow_first": f"'{ANALYTICS}' took 4.0 s at test the first time it was asked, and 80 ms when asked again "
     "(4 times): the answer is made once and kept for a while.",
+    "stalls": f"3 of 20 calls '{SELF}' at test took 2.0 s, the others 50 ms at most: a few stand still.",
+    "two_speeds": f"'{SELF}' at test has two speeds: 10 of 20 calls took 0.25 s, the others 50 ms.",
+    "changed": f"'{SELF}' at test became slower while it was measured: 0.10 s in the median of the first 20 calls, "
+    "0.30 s in that of the 20 after them.",
     "timeout_to_set": (
         "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), "
         "the slowest of 80 answers took 0.20 s."

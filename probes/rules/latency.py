@@ -8,6 +8,7 @@ from datetime import datetime
 
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
+from probes.rules.shape import shape
 from probes.stats import Interval, least_n, median, quantile, share
 from probes.wording import percent, plural, quoted, seconds
 
@@ -54,9 +55,11 @@ def _best(seen: Sequence[Observation]) -> list[Observation]:
 
 
 def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Finding]:
-    times = [o.latency_s for o in good if o.latency_s is not None and not o.facts.get("cold")]
+    warm = [o for o in good if o.latency_s is not None and not o.facts.get("cold")]
+    times = [o.latency_s for o in warm if o.latency_s is not None]
     middle = quantile(times, 0.5)
     if middle is None:
+        yield from _a_few(name, call, [o.latency_s for o in warm if o.latency_s is not None and o.scenario == "latency"])
         return
     high = quantile(times, 0.95)
     tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {_too_few(len(times))}"
@@ -64,6 +67,14 @@ def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Findin
     says = f"'{call}' takes {seconds(middle.value)} at {name} in the median ({_ends(middle)}){tail}; n = {len(times)}."
     advice = f"See what it waits for: probes diagnose -i {quoted(name)} --call '{call}'" if slow else ""
     yield Finding("slow" if slow else "latency", Severity.WARNING if slow else Severity.INFO, name, says, (), advice)
+    yield from shape(name, call, warm)
+
+
+def _a_few(name: str, call: str, times: Sequence[float]) -> Iterator[Finding]:
+    if times:
+        ends = " to ".join(dict.fromkeys((seconds(min(times)), seconds(max(times)))))
+        says = f"'{call}' took {ends} at {name}; {plural(len(times), 'call is', 'calls are')} too few for a median ({least_n(0.5)} needed)."
+        yield Finding("latency", Severity.INFO, name, says, (), "Ask more often: --repeat 40.")
 
 
 def _too_few(count: int) -> str:
