@@ -484,6 +484,7 @@ def test_a_few_calls_are_told_without_a_median() -> None:
     """Five calls carry no median: what they took is told all the same, and how many would."""
     (found,) = findings.judge(several(5, flight_s=0.3))
     assert (found.kind, found.says) == ("latency", f"'{SELF}' took 0.30 s at test; 5 calls are too few for a median (6 needed).")
+    assert findings.judge([made(call=f"GET /{n}") for n in range(4)]) == [], "not of each of many calls"
 
 
 def test_new_connections_take_no_part_in_the_time_of_a_call() -> None:
