@@ -93,6 +93,7 @@ KINDS: dict[str, str] = {
     "unknown_value": "known to neither",
     "words_known": "all values are documented",
     "hidden_value": "a value that lists hide",
+    "values_unread": "lists of values that could not be read",
     "nothing_seen": "the lists that were read are empty",
     # comparison
     "differs": "one instance is slower than another",

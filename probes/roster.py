@@ -11,6 +11,7 @@ from probes.calls import Call
 from probes.errors import CredentialsError, GuardStop, ProbesError
 from probes.observation import Outcome
 from probes.pages import Ended, walk
+from probes.scenarios.asking import segment
 from probes.wording import quoted
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
     """
     try:
         await _course(client, roster)
-        base = f"/api/v1/courses/{roster.course_id}"
+        base = f"/api/v1/courses/{segment(roster.course_id)}"
         progress("sections")
         roster.sections = _by_id(await _list(client, roster, f"{base}/sections?per_page=100", "sections", "to see the course"))
         progress("users")
@@ -85,7 +86,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
 
 
 async def _course(client: Client, roster: Roster) -> None:
-    path = f"/api/v1/courses/{roster.course_id}?include[]=term&include[]=concluded&include[]=total_students"
+    path = f"/api/v1/courses/{segment(roster.course_id)}?include[]=term&include[]=concluded&include[]=total_students"
     answer = await client.ask(Call("GET", path), scenario=SCENARIO)
     seen = answer.observation
     if seen.outcome is Outcome.UNAUTHORIZED:

@@ -199,6 +199,11 @@ CASES: dict[str, Callable[[], Told]] = {
     "unknown_value": lambda: seen(*words("workflow_state", {"zombie": 1})),
     "words_known": lambda: seen(*words("workflow_state", {"queued": 1}, "progress")),
     "hidden_value": lambda: seen(*words("workflow_state", {"active": 2})),
+    "values_unread": lambda: seen(
+        made(
+            scenario="vocabulary", status=400, outcome=Outcome.CLIENT_ERROR, facts={"thing": "enrollment", "said": "Invalid state deleted"}
+        )
+    ),
     "nothing_seen": lambda: seen(*words("workflow_state", {})),
     "differs": lambda: seen(comparisons=[PAIR]),
     "no_difference": lambda: seen(comparisons=[{**PAIR, "differs": False}]),
@@ -653,6 +658,7 @@ SAYS = {
     "who follows the links misses the rest, without an error.",
     "slow_first": f"'{ANALYTICS}' took 4.0 s at test the first time it was asked, and 80 ms when asked again "
     "(4 times): the answer is made once and kept for a while.",
+    "values_unread": "The enrolments of test could not be read (400: Invalid state deleted): their values are unknown.",
     "stalls": f"3 of 20 calls '{SELF}' at test took 2.0 s, the others 50 ms at most: a few stand still.",
     "two_speeds": f"'{SELF}' at test has two speeds: 10 of 20 calls took 0.25 s, the others 50 ms.",
     "changed": f"'{SELF}' at test became slower while it was measured: 0.10 s in the median of the first 20 calls, "

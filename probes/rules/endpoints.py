@@ -17,6 +17,7 @@ DEAR = 5.0
 DEAR_S = 1.0
 ALIKE = 1.5
 """Calls whose times are no further apart than this factor take much the same."""
+LEAST_TOLD_S = 0.001
 DEAR_SHARE = 1.0 / 30.0
 """Share of the mark from which one call is dear by its cost: a few in a row fill the bucket."""
 JOB = 1000
@@ -57,7 +58,8 @@ class Rung:
         parts += [f"database {percent(self.db_share)}"] if self.db_share is not None else []
         parts.append(f"{self.size_bytes:,.0f} bytes")
         parts += [plural(round(self.items), "item")] if self.items else []
-        parts += [f"{seconds(self.time_s / self.items)} each"] if self.items and self.items > 1 else []
+        each_s = self.time_s / self.items if self.items and self.items > 1 else None
+        parts += [] if each_s is None else ["less than 1 ms each"] if each_s < LEAST_TOLD_S else [f"{seconds(each_s)} each"]
         return f"'{self.call}': {', '.join(parts)}; n = {self.n}"
 
 
