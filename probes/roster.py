@@ -32,6 +32,8 @@ BARRED = ("forbidden", "not_found")
 USER_STATES = ("active", "invited", "rejected", "completed", "inactive")
 ENROLLMENT_STATES = (*USER_STATES, "creation_pending")
 STUDENT = "StudentEnrollment"
+COUNTED = ("active", "invited")
+"""States of the students that `total_students` of a course counts."""
 
 Item = dict[str, Any]
 
@@ -79,6 +81,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
         found = await _list(client, roster, path, "enrolments", "to see the list of users in the course (read_roster)")
         roster.enrollments = list(_by_id(found).values())
         _join(roster)
+        _count(roster)
         await _all_channels(client, roster, progress)
     except (GuardStop, CredentialsError, CourseError) as stop:
         roster.stopped = stop
@@ -128,6 +131,19 @@ def _join(roster: Roster) -> None:
             roster.users[key] = dict(user) if isinstance(user, dict) else {"id": enrollment.get("user_id")}
     if not roster.enrollments:
         roster.enrollments = [one for user in roster.users.values() for one in user.get("enrollments") or () if isinstance(one, dict)]
+
+
+def _count(roster: Roster) -> None:
+    """Notes that fewer students were listed than the course counts: Canvas leaves out, without a word, whom a token may not see."""
+    counted = (roster.course or {}).get("total_students")
+    listed = {
+        str(one.get("user_id")) for one in roster.enrollments if one.get("type") == STUDENT and one.get("enrollment_state") in COUNTED
+    }
+    if isinstance(counted, int) and len(listed) < counted and roster.enrollments and not roster.broken:
+        roster.unknown.append(
+            f"students: {len(listed)} active or invited ones are listed, and the course counts {counted}: this token sees the people of its "
+            "own sections only, or some are hidden from it."
+        )
 
 
 async def _all_channels(client: Client, roster: Roster, progress: Callable[[str], None]) -> None:

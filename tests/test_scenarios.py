@@ -401,6 +401,12 @@ def test_pagination_whose_next_links_lead_astray(link: str, at: str | None) -> N
     assert {o.facts.get("next_at") for o in lines} == {at}
 
 
+def test_pagination_of_what_is_no_list() -> None:
+    """One answer shows that a call brings no list: nothing more is asked."""
+    lines = seen("pagination", options=Options(calls=(Call("GET", "/api/v1/users/self"),)))
+    assert (len(lines), kinds(lines)) == (1, {"no_list"})
+
+
 def test_pagination_of_other_dialects() -> None:
     """A dialect without a page-size parameter is asked once."""
 
