@@ -214,6 +214,16 @@ def test_an_enrolment_is_mended() -> None:
     assert f"\nThe right URL, by POST:\n  {API}/courses/1/enrollments?enrollment[user_id]=5&enrollment[notify]=true" in text
 
 
+@pytest.mark.parametrize(
+    ("query", "noted"),
+    [("enrollment_state=active&", True), ("", False), ("enrollment_state=completed&", False)],
+)
+def test_what_active_leaves_out(query: str, noted: bool) -> None:
+    """enrollment_state=active is right on the list of one's courses, and whoever misses some is told what it leaves out."""
+    remarks = explain(f"{API}/courses?{query}per_page=100").remarks
+    assert [(one.kind, one.weight) for one in remarks] == ([("active_only", Weight.INFO)] if noted else [])
+
+
 def test_small_pages_and_masquerade_are_noted() -> None:
     """A page size below the greatest is right and gives no more than that; who acts as another is told what it needs."""
     remarks = explain(f"{API}/courses?per_page=10&as_user_id=5").remarks
