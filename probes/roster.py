@@ -141,8 +141,8 @@ def _count(roster: Roster) -> None:
     }
     if isinstance(counted, int) and len(listed) < counted and roster.enrollments and not roster.broken:
         roster.unknown.append(
-            f"students: {len(listed)} active or invited ones are listed, and the course counts {counted}: this token sees the people of its "
-            "own sections only, or some are hidden from it."
+            f"students: {len(listed)} active or invited ones are listed, and the course counts {counted}: this token sees the people of "
+            "its own sections only, or some are hidden from it."
         )
 
 

@@ -308,7 +308,7 @@ def test_no_such_course(school: School) -> None:
     assert school(course="8") == (1, "", "Course 8 does not exist on 'default', or your user may not know of it (404).")
 
 
-@pytest.mark.parametrize(("counted", "told"), [(3, True), (2, False), (None, False)])
+@pytest.mark.parametrize(("counted", "told"), [(3, True), (2, False), (1, False), (None, False)])
 def test_fewer_students_than_the_course_counts(school: School, counted: int | None, told: bool) -> None:
     """Whom a token may not see Canvas leaves out without a word: the course's own count of students shows it."""
     school.lists["/api/v1/courses/7"] = {**COURSE, "total_students": counted}
