@@ -130,13 +130,20 @@ def _slow_first(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
             ended = f"took {seconds(took)}" if first.ok else f"ended with {first.status or 'no answer'} after {seconds(took)}"
             says = (
                 f"'{call}' {ended} at {name} the first time it was asked, and {seconds(usual)} when asked again "
-                f"({times(len(later))}): the answer is made once and kept for a while."
+                f"({times(len(later))}): it looks as if the answer is made once and kept for a while."
             )
-            advice = (
-                f"A job over many courses or users pays the first time for each: {seconds(took * JOB)} for {JOB:,} of them one by one. "
-                f"Ask for each once, few at a time, with a timeout far above {seconds(took)}."
-            )
-            yield Finding("slow_first", Severity.WARNING, name, says, (), advice)
+            yield Finding("slow_first", Severity.WARNING, name, says, (), _first_of_each(name, took, first))
+
+
+def _first_of_each(name: str, took: float, first: Observation) -> str:
+    """What a job does about it, which asks for many things once; where the first answer never came a longer timeout need not help."""
+    surely = f"Ask for another course to be sure: probes run endpoints -i {quoted(name)} --course ID."
+    if not first.ok:
+        return f"A job over many courses or users loses the first call for each: ask again a little later, few at a time. {surely}"
+    return (
+        f"A job over many courses or users pays the first time for each: {seconds(took * JOB)} for {JOB:,} of them one by one. "
+        f"Ask few at a time, with a timeout far above {seconds(took)}. {surely}"
+    )
 
 
 def _took(o: Observation) -> float:
