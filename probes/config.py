@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from probes.dialects import refuse_unknown
 from probes.errors import ConfigError, NoConfigError
+from probes.system import text_of
 from probes.tokens import redact, remembered
 from probes.wording import heard, meant
 
@@ -112,7 +113,7 @@ def _candidates(path: Path | None) -> list[Path]:
 
 def _of_file(path: Path) -> Config:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        document = tomllib.loads(text_of(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError:
@@ -273,7 +274,7 @@ def _token_of_file(instance: Instance) -> str:
     path = instance.token_file
     assert path is not None
     try:
-        value = path.read_text(encoding="utf-8-sig").strip()
+        value = text_of(path).strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not text"
         raise ConfigError(f"Instance '{instance.name}' takes its token from {path}, which cannot be read: {reason}.") from None

@@ -29,6 +29,9 @@ KINDS: dict[str, str] = {
     # latency and timeouts
     "latency": "how long a call takes",
     "slow": "a call takes more than 2 s in the median",
+    "stalls": "a few calls take far longer than the others",
+    "two_speeds": "a call takes either of two times",
+    "changed": "a call became slower or quicker while it was measured",
     "own_wait": "our own side held calls back",
     "queue_share": "time in the instance's own queue",
     "cold_connection": "what a new connection costs",
@@ -56,6 +59,7 @@ KINDS: dict[str, str] = {
     "page_clamped": "less than asked for, without an error",
     "bookmarks": "pages are not numbered",
     "no_last": "rel=last is missing",
+    "pages_cut": "a full page that names no next one, though there is more",
     "circular_next": "a page names itself as the next one",
     "foreign_next": "next links lead to another origin",
     "empty_beyond": "a page beyond the end is empty",
@@ -74,6 +78,7 @@ KINDS: dict[str, str] = {
     # endpoints
     "ladder": "the calls by what they cost",
     "dear_call": "a call that is slow by itself, or costs much of the bucket",
+    "slow_first": "a call that is slow the first time only",
     "endpoint_unanswered": "calls that brought no whole answer",
     "endpoint_missing": "calls that cannot be asked",
     # enrollment
@@ -88,6 +93,7 @@ KINDS: dict[str, str] = {
     "unknown_value": "known to neither",
     "words_known": "all values are documented",
     "hidden_value": "a value that lists hide",
+    "values_unread": "lists of values that could not be read",
     "nothing_seen": "the lists that were read are empty",
     # comparison
     "differs": "one instance is slower than another",

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
 
 from probes.addresses import origin, target, unsendable, without_secrets
 from probes.calls import Call
@@ -27,6 +28,8 @@ UNANSWERED = {
     Outcome.READ_TIMEOUT: "no answer came in time",
 }
 """What to call outcomes of which the error's own words say less."""
+OTHER_PAGES = frozenset({"next", "prev", "first", "last"})
+"""Relations of which Canvas gives one at least on every page."""
 FRUITLESS_PAGES = 2
 """So many pages in a row that bring nothing new are a circle."""
 EMPTY_PAGES = 20
@@ -167,9 +170,19 @@ def _read(client: Client, seen: _Walk, answer: Answer, document: Any, number: in
     except BadLink as error:
         return Page(new, answer, number, Ended.BAD_LINK, f"After page {number} {without_secrets(str(error))}.", repeated)
     if url is None:
-        return Page(new, answer, number, Ended.COMPLETE, repeated=repeated)
+        return Page(new, answer, number, Ended.COMPLETE, _doubt(client, answer, len(found), number), repeated)
     ended, note = _obstacle(client, seen, url, number, limit)
     return Page(new, answer, number, ended, note, repeated, target(url) if ended in (None, Ended.LIMIT) else None)
+
+
+def _doubt(client: Client, answer: Answer, count: int, number: int) -> str | None:
+    """A word on an only page that is full and names no other: Canvas names the first one at least, and a proxy may take that out."""
+    if number > 1 or client.dialect.name != "canvas" or OTHER_PAGES & answer.links.keys():
+        return None
+    sized = parse_qs(urlsplit(answer.links.get("current", answer.url)).query).get(client.dialect.page_size or "", ())
+    if str(count) not in sized:
+        return None
+    return "The only page is full, and its Link header names no other: there may be more items; ask for page=2 to see."
 
 
 def _obstacle(client: Client, seen: _Walk, url: str, number: int, limit: int | None) -> tuple[Ended | None, str | None]:

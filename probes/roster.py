@@ -11,6 +11,7 @@ from probes.calls import Call
 from probes.errors import CredentialsError, GuardStop, ProbesError
 from probes.observation import Outcome
 from probes.pages import Ended, walk
+from probes.scenarios.asking import segment
 from probes.wording import quoted
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ BARRED = ("forbidden", "not_found")
 USER_STATES = ("active", "invited", "rejected", "completed", "inactive")
 ENROLLMENT_STATES = (*USER_STATES, "creation_pending")
 STUDENT = "StudentEnrollment"
+COUNTED = ("active", "invited")
+"""States of the students that `total_students` of a course counts."""
 
 Item = dict[str, Any]
 
@@ -65,7 +68,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
     """
     try:
         await _course(client, roster)
-        base = f"/api/v1/courses/{roster.course_id}"
+        base = f"/api/v1/courses/{segment(roster.course_id)}"
         progress("sections")
         roster.sections = _by_id(await _list(client, roster, f"{base}/sections?per_page=100", "sections", "to see the course"))
         progress("users")
@@ -78,6 +81,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
         found = await _list(client, roster, path, "enrolments", "to see the list of users in the course (read_roster)")
         roster.enrollments = list(_by_id(found).values())
         _join(roster)
+        _count(roster)
         await _all_channels(client, roster, progress)
     except (GuardStop, CredentialsError, CourseError) as stop:
         roster.stopped = stop
@@ -85,7 +89,7 @@ async def read_roster(client: Client, roster: Roster, progress: Callable[[str], 
 
 
 async def _course(client: Client, roster: Roster) -> None:
-    path = f"/api/v1/courses/{roster.course_id}?include[]=term&include[]=concluded&include[]=total_students"
+    path = f"/api/v1/courses/{segment(roster.course_id)}?include[]=term&include[]=concluded&include[]=total_students"
     answer = await client.ask(Call("GET", path), scenario=SCENARIO)
     seen = answer.observation
     if seen.outcome is Outcome.UNAUTHORIZED:
@@ -113,6 +117,8 @@ async def _list(client: Client, roster: Roster, path: str, what: str, permission
             roster.unknown.append(f"{what}: unknown: needs permission {permission}.")
         elif page.ended is not None and page.ended is not Ended.COMPLETE:
             roster.broken.append(f"{what}: not whole: {page.note}")
+        elif page.ended is not None and page.note is not None and page.items:
+            roster.unknown.append(f"{what}: whether they are all: {page.note}")
     return found
 
 
@@ -125,6 +131,19 @@ def _join(roster: Roster) -> None:
             roster.users[key] = dict(user) if isinstance(user, dict) else {"id": enrollment.get("user_id")}
     if not roster.enrollments:
         roster.enrollments = [one for user in roster.users.values() for one in user.get("enrollments") or () if isinstance(one, dict)]
+
+
+def _count(roster: Roster) -> None:
+    """Notes that fewer students were listed than the course counts: Canvas leaves out, without a word, whom a token may not see."""
+    counted = (roster.course or {}).get("total_students")
+    listed = {
+        str(one.get("user_id")) for one in roster.enrollments if one.get("type") == STUDENT and one.get("enrollment_state") in COUNTED
+    }
+    if isinstance(counted, int) and len(listed) < counted and roster.enrollments and not roster.broken:
+        roster.unknown.append(
+            f"students: {len(listed)} active or invited ones are listed, and the course counts {counted}: this token sees the people of "
+            "its own sections only, or some are hidden from it."
+        )
 
 
 async def _all_channels(client: Client, roster: Roster, progress: Callable[[str], None]) -> None:

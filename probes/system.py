@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import os
 import signal
@@ -26,6 +27,16 @@ else:
     APART = {"start_new_session": True}
 TRIES = 40
 AGAIN_S = 0.05
+
+
+def text_of(path: Path) -> str:
+    """The text of a file that somebody wrote: UTF-8, or UTF-16 where a byte order mark says so, as `>` of Windows PowerShell 5 writes it.
+
+    Raises OSError; UnicodeDecodeError for what is neither.
+    """
+    content = path.read_bytes()
+    text = content.decode("utf-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def appending(path: Path) -> int:

@@ -271,16 +271,26 @@ def test_what_a_kept_connection_saves(connect_s: float, says: str) -> None:
     assert latencies._cost_of_connecting([]) == "No call here made one."
 
 
+def test_sizes_that_were_seen_once_are_not_drawn(tmp_path: Path) -> None:
+    """Two sizes of which one answer each came draw no line: its slope would be chance."""
+    run = made(tmp_path, "beta")
+    for size in (1, 10):
+        facts = {"list": "/a", "items": size, "per_page": size, "per_page_asked": size, "style": "link"}
+        run.append(observed("beta", "pagination", float(size), call="GET /a", facts=facts))
+    with style.styled():
+        assert lists.sizes(material(run)) is None
+
+
 def test_five_lists_are_drawn_and_more_are_counted(tmp_path: Path) -> None:
     """What a page size costs is drawn of five lists; where there were seven the foot says 5 of 7."""
     run = made(tmp_path, "beta")
     for number in range(7):
-        for size in (1, 10):
+        for size in (1, 1, 10, 10):
             facts = {"list": f"/{number}", "items": size, "per_page": size, "per_page_asked": size, "style": "link"}
             run.append(observed("beta", "pagination", float(number), call=f"GET /{number}", facts=facts))
     picture = alone(lists.sizes, run)
     assert len(picture.figure.axes) == 10
-    assert "5 of 7 lists, n = 10 pages" in words(picture)
+    assert "5 of 7 lists, n = 20 pages" in words(picture)
 
 
 def test_letters_that_the_font_lacks(tmp_path: Path) -> None:

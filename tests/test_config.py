@@ -117,6 +117,17 @@ def test_a_byte_order_mark_is_no_mistake(tmp_path: Path) -> None:
     assert load(path).instances["a"].url == "https://a.example"
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be-sig"])
+def test_files_as_shells_write_them(encoding: str, tmp_path: Path) -> None:
+    """A configuration and a token are read from UTF-8 and, where a byte order mark says so, from UTF-16, as PowerShell 5 writes it."""
+    text = '[instances.a]\r\nurl = "a.example"\r\ntoken_file = "token"\r\n'
+    for name, content in {"probes.toml": text, "token": f"{TOKEN}\r\n"}.items():
+        known = f"\ufeff{content}".encode("utf-16-be") if encoding == "utf-16-be-sig" else content.encode(encoding)
+        (tmp_path / name).write_bytes(known)
+    instance = load(tmp_path / "probes.toml").instances["a"]
+    assert (instance.url, instance.token()) == ("https://a.example", TOKEN)
+
+
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """A file named by --config must exist; a folder in its place is said to be one."""
     assert message(tmp_path / "no.toml") == f"{tmp_path / 'no.toml'} cannot be read: No such file or directory."

@@ -48,8 +48,12 @@ def school(
     sections: Any = None,
     rows: Any = (),
     logins: int = 1,
+    longer: tuple[str, ...] = (),
 ) -> Any:
-    """A server with course 1 and user 2; `answers` maps the end of a path to a status, or to a body in place of its own."""
+    """A server with course 1 and user 2; `answers` maps the end of a path to a status, or to a body in place of its own.
+
+    `longer`: ends of paths of lists that name a next page.
+    """
     dates = {"start_at": None, "end_at": None}
     bodies: dict[str, Any] = {
         "/courses/1": {"workflow_state": "available", "concluded": False, **dates, **(course or {}), "term": {**dates, **(term or {})}},
@@ -67,6 +71,8 @@ def school(
         told = next((answer for end, answer in (answers or {}).items() if path.endswith(end)), bodies.get(path))
         status = told if isinstance(told, int) else 404 if told is None else 200
         headers = {"Date": NOW.strftime("%a, %d %b %Y %H:%M:%S GMT")}
+        if any(path.endswith(end) for end in longer):
+            headers["Link"] = f'<{request.url}&page=2>; rel="next"'
         return httpx.Response(status, json=MISSING if status != 200 else told, headers=headers, request=request)
 
     return script
@@ -242,6 +248,30 @@ def test_without_course_or_user_nothing_is_said(end: str, missing: str, held: in
         f"nothing can be said of the mail, as {missing} could not be read ({held} of 9 conditions hold)."
     )
     assert "mail_would_go" not in kinds(found)
+
+
+def test_a_course_of_which_no_more_is_told_than_that_it_is_there() -> None:
+    """Where Canvas shows a course's id only (access_restricted_by_date) nothing is known of its state, end and start, nor of the mail."""
+    found = looked(school({"/courses/1": {"id": 1, "access_restricted_by_date": True}}))[1]
+    assert found[0].says.endswith("nothing can be said of the mail, as the course could not be read (6 of 9 conditions hold).")
+    assert found[1].says.endswith("has begun is not known: /api/v1/courses/1 does not tell it to this token.")
+
+
+@pytest.mark.parametrize(
+    ("end", "first", "says"),
+    [
+        ("/communication_channels", [{"type": "push", "workflow_state": "active"}], "the first page of the user's channels holds no"),
+        ("/enrollments", [row("active", OBSERVER)], "the first page of the user's enrolments in this course holds none in this role"),
+    ],
+)
+def test_what_a_first_page_leaves_open(end: str, first: list[Any], says: str) -> None:
+    """A list of which one page was read stops no mail by what that page does not hold, and lets none go by it."""
+    found = looked(school({end: first}, longer=(end,)))[1]
+    assert kinds(found) == ["condition_unknown", "mail_would_go"]
+    assert f"not known: {says}" in found[0].says
+    assert "(8 of 9 conditions hold, 1 condition is not known)" in found[1].says
+    whole = looked(school(rows=[row("active")], longer=(end,)))[1]
+    assert kinds(whole) == ["mail_stopped"], "what the first page holds counts"
 
 
 def test_observers() -> None:

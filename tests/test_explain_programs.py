@@ -155,7 +155,7 @@ POST = f'post("{API}/courses/1/enrollments", '
         (
             (
                 "$b = @{ enrollment = @{ user_id = $id; type = 'student'; notify = $true } } | ConvertTo-Json\n"
-                f"Invoke-RestMethod -Method Post -Uri {API}/courses/1/enrollments -Body $b"
+                f"Invoke-RestMethod -Method Post -Uri {API}/courses/1/enrollments -Headers $h -Body $b"
             ),
             ["enrollment_type"],
         ),
@@ -167,10 +167,61 @@ def test_the_enrolment_that_a_program_makes(text: str, said: list[str]) -> None:
     assert [remark.kind for remark in explain(text).remarks if remark.kind not in ("writes", "within_text")] == said
 
 
+SESSION = (
+    "$session = New-Object Microsoft.PowerShell.Commands.WebRequestSession\n"
+    '$session.Cookies.Add((New-Object System.Net.Cookie("canvas_session", "c`"x", "/", "s.instructure.com")))\n'
+)
+CHROME = (
+    f'Invoke-WebRequest -UseBasicParsing -Uri "{API}/courses?per_page=10" `\n-WebSession $session `\n'
+    '-Headers @{\n"method"="GET"\n"path"="/api/v1/courses"\n"sec-ch-ua"="`"Chromium`";v=`"131`""\n"accept"="application/json"\n}'
+)
+BODY = '"{`"enrollment`":{`"user_id`":2,`"notify`":true}}"'
+
+
+@pytest.mark.parametrize(
+    ("text", "method", "headers", "said"),
+    [
+        (SESSION + CHROME, "GET", {"accept": "application/json", "sec-ch-ua": '"Chromium";v="131"'}, ["session_cookie", "small_page"]),
+        (
+            f'Invoke-WebRequest -Uri "{API}/courses/1/enrollments" -Method "POST" -ContentType "application/json" -Body {BODY}',
+            "POST",
+            {"content-type": "application/json"},
+            ["no_authorization", "writes"],
+        ),
+        (
+            f"$h = @{{ Authorization = ('Bearer ' + $t) }}\nirm -Headers $h -Method Post {API}/courses/1/enrollments -Body @{{'a'=2}}",
+            "POST",
+            {"authorization": "Bearer "},
+            ["no_mail", "writes"],
+        ),
+        (f"Invoke-RestMethod -Headers $h {API}/courses?per_page=100", "GET", {}, ["within_text"]),
+        (f"irm -Headers @{{Authorization=$auth}} {API}/courses?per_page=100", "GET", {"authorization": "$auth"}, []),
+        (f"irm @all -Uri {API}/courses?per_page=100", "GET", {}, ["within_text"]),
+        (f"iwr {API}/courses?per_page=100 -Authentication Bearer -Token $t", "GET", {"authorization": "Bearer $token"}, []),
+        (f"curl.exe '{API}/courses?per_page=100' `\n  -H 'Authorization: Bearer $T'", "GET", {"authorization": "Bearer $T"}, []),
+    ],
+)
+def test_a_command_of_powershell(text: str, method: str, headers: dict[str, str], said: list[str]) -> None:
+    """Method, header fields, cookies and body of what PowerShell sends, as browsers copy it too; what is not written is not known."""
+    request = read(text)
+    assert (request.method, {key: value for key, value in request.headers.items() if key != "cookie"}) == (method, headers)
+    assert sorted(remark.kind for remark in explain(text).remarks) == said
+
+
 def test_an_enrolment_is_mended() -> None:
     """Parameters of an enrolment get their brackets, and GET becomes POST."""
     text = told(explain(f"GET {API}/courses/1/enrollments?enrollment[user_id]=5&notify=true"))
     assert f"\nThe right URL, by POST:\n  {API}/courses/1/enrollments?enrollment[user_id]=5&enrollment[notify]=true" in text
+
+
+@pytest.mark.parametrize(
+    ("query", "noted"),
+    [("enrollment_state=active&", True), ("", False), ("enrollment_state=completed&", False)],
+)
+def test_what_active_leaves_out(query: str, noted: bool) -> None:
+    """enrollment_state=active is right on the list of one's courses, and whoever misses some is told what it leaves out."""
+    remarks = explain(f"{API}/courses?{query}per_page=100").remarks
+    assert [(one.kind, one.weight) for one in remarks] == ([("active_only", Weight.INFO)] if noted else [])
 
 
 def test_small_pages_and_masquerade_are_noted() -> None:
@@ -182,7 +233,10 @@ def test_small_pages_and_masquerade_are_noted() -> None:
     ]
 
 
-@pytest.mark.parametrize("part", ["a.", "a/", '"a/" + b + ', "paste0(", "query=[", 'v1 = "https://x.y/api/1" '])
+LONG = ["a.", "a/", 'irm -Headers @{"a"="b', "irm -Body @{'`", '"a/" + b + ', "paste0(", "query=[", 'v1 = "https://x.y/api/1" ']
+
+
+@pytest.mark.parametrize("part", LONG)
 def test_a_long_text_is_read_in_no_time(part: str) -> None:
     """However its pieces repeat, a pasted text is read in time that grows with its length, not with its square."""
     started = time.process_time()

@@ -86,6 +86,23 @@ def test_the_first_page_alone(fetch: Fetcher) -> None:
     assert said == f"10 items from 1 page. There are more pages: add --all. Calls are kept in {fetch.run.folder}.\n"
 
 
+def test_pages_that_are_odd(fetch: Fetcher) -> None:
+    """An empty page in between is counted, and an only page that is full without naming another is doubted, in the document too."""
+    fetch.list(100, path="/api/v1/full")
+    _, out, said = fetch("full", "--all", "--json")
+    doubt = "The only page is full, and its Link header names no other: there may be more items; ask for page=2 to see."
+    assert doubt in said
+    assert (json.loads(out)["complete"], json.loads(out)["note"]) == (True, doubt)
+
+    def handle(request: Request) -> Response:
+        page = int(request.args.get("page", 1))
+        link = {"Link": f'<{request.base_url}?page={page + 1}>; rel="next"'} if page < 3 else {}
+        return Response("[]" if page == 2 else f'[{{"id": {page}}}]', content_type="application/json", headers=link)
+
+    fetch.server.expect_request("/api/v1/holes").respond_with_handler(handle)
+    assert "2 items from 3 pages (1 of them empty, though more followed). Calls" in fetch("holes", "--all")[2]
+
+
 def test_quiet_says_nothing(fetch: Fetcher) -> None:
     """--quiet leaves stderr empty."""
     fetch.list(3)

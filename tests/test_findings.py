@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +46,12 @@ CAUSE = {"kind": "capacity", "confidence": 0.97, "says": "test is short of slots
 
 def several(count: int, **more: Any) -> list[Observation]:
     return [made(at_s=float(n), **more) for n in range(count)]
+
+
+def times_of(times: Sequence[float], **more: Any) -> list[Observation]:
+    """One call a second; the order by chance, yet the same each time."""
+    order = random.Random(7).sample(list(times), len(times))
+    return [made(at_s=float(n), flight_s=time_s, **more) for n, time_s in enumerate(order)]
 
 
 def page(asked: int | None, **facts: Any) -> Observation:
@@ -130,6 +137,9 @@ CASES: dict[str, Callable[[], Told]] = {
     "kind_differs": lambda: seen(made(scenario="reach", facts={"kind": "production", "kind_by_host": "beta"})),
     "latency": lambda: seen(*several(80)),
     "slow": lambda: seen(*several(8, flight_s=3.0)),
+    "stalls": lambda: seen(*times_of([0.05] * 17 + [2.0] * 3)),
+    "two_speeds": lambda: seen(*times_of([0.05, 0.25] * 10)),
+    "changed": lambda: seen(*[made(at_s=float(n), flight_s=0.1 if n < 20 else 0.3) for n in range(40)]),
     "own_wait": lambda: seen(*several(8, pool_s=0.5)),
     "queue_share": lambda: seen(*several(8, queue_s=0.1)),
     "cold_connection": lambda: seen(*several(4, reused=False, connect_s=0.2, tls_s=0.3)),
@@ -157,6 +167,7 @@ CASES: dict[str, Callable[[], Told]] = {
     "page_clamped": lambda: seen(page(None), page(100_000, per_page=100), page(0, per_page=1)),
     "bookmarks": lambda: seen(page(None, style="bookmark")),
     "no_last": lambda: seen(page(None, has_last=False)),
+    "pages_cut": lambda: seen(page(None, rels="current"), page(100_000, per_page=100, items=26, rels="current")),
     "circular_next": lambda: seen(page(None, next_at="itself")),
     "foreign_next": lambda: seen(page(None, next_at="http://inner:8080")),
     "empty_beyond": lambda: seen(page(None), page(None, page_asked=99_999, items=0)),
@@ -173,6 +184,7 @@ CASES: dict[str, Callable[[], Told]] = {
     "progress": lambda: seen(made(scenario="queue", facts={"progress": 3, "state": "queued", "age_s": 42.0, "completion": 0})),
     "ladder": lambda: seen(*rungs()),
     "dear_call": lambda: seen(*rungs()),
+    "slow_first": lambda: seen(*first_slow()),
     "endpoint_unanswered": lambda: seen(
         *several(3, scenario="endpoints", call=ANALYTICS, flight_s=2.5, status=504, outcome=Outcome.GATEWAY_ERROR)
     ),
@@ -187,6 +199,11 @@ CASES: dict[str, Callable[[], Told]] = {
     "unknown_value": lambda: seen(*words("workflow_state", {"zombie": 1})),
     "words_known": lambda: seen(*words("workflow_state", {"queued": 1}, "progress")),
     "hidden_value": lambda: seen(*words("workflow_state", {"active": 2})),
+    "values_unread": lambda: seen(
+        made(
+            scenario="vocabulary", status=400, outcome=Outcome.CLIENT_ERROR, facts={"thing": "enrollment", "said": "Invalid state deleted"}
+        )
+    ),
     "nothing_seen": lambda: seen(*words("workflow_state", {})),
     "differs": lambda: seen(comparisons=[PAIR]),
     "no_difference": lambda: seen(comparisons=[{**PAIR, "differs": False}]),
@@ -241,7 +258,7 @@ WARNINGS = (
     "permission redirected wrong_url server_errors connections_lost certificate_ends kind_differs slow own_wait queue_share timeouts "
     "slow_but_alive bound_by_latency rate_unknown refused not_enforced shared_token page_size backlog progress dear_call observer_no_mail "
     "mail_stopped unknown_value differs not_comparable capacity_sign cause endpoint_unanswered "
-    "import_failed mail_unknown wrong_dialect circular_next foreign_next"
+    "import_failed mail_unknown wrong_dialect circular_next foreign_next slow_first pages_cut stalls changed"
 ).split()
 
 
@@ -441,6 +458,40 @@ def test_each_call_has_its_own_time() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("times", "kind"),
+    [
+        ([0.05] * 19 + [9.0], None),
+        ([0.05] * 9 + [9.0] * 2, None),
+        ([0.05] * 17 + [0.14] * 3, None),
+        ([0.01] * 17 + [0.04] * 3, None),
+        ([0.05] * 10 + [0.09] * 10, None),
+        ([0.05] * 17 + [0.16] * 3, "stalls"),
+        ([0.1] * 10 + [0.18] * 10, "two_speeds"),
+    ],
+)
+def test_two_kinds_of_times(times: list[float], kind: str | None) -> None:
+    """Two slow calls of twelve at least, apart by 50 ms and thrice the time, or 1.7 times where both kinds are frequent."""
+    told = [one.kind for one in findings.judge(times_of(times)) if one.kind in ("stalls", "two_speeds", "changed")]
+    assert told == ([kind] if kind else [])
+
+
+def test_where_a_stall_was() -> None:
+    """The server's own time tells whether it took the time itself; a short stall is no warning."""
+    lines = {name: times_of([0.05] * 17 + [0.5] * 3, server_time_s=own) for name, own in {"there": 0.45, "before": 0.04}.items()}
+    found = {name: next(one for one in findings.judge(seen_) if one.kind == "stalls") for name, seen_ in lines.items()}
+    assert found["there"].evidence[1] == "the server itself took the time: 0.45 s in the median of them, by X-Runtime"
+    assert found["before"].evidence[1] == "by X-Runtime the server worked 40 ms on them: the rest passed before it, or on the way"
+    assert found["there"].severity is Severity.INFO
+
+
+def test_a_few_calls_are_told_without_a_median() -> None:
+    """Five calls carry no median: what they took is told all the same, and how many would."""
+    (found,) = findings.judge(several(5, flight_s=0.3))
+    assert (found.kind, found.says) == ("latency", f"'{SELF}' took 0.30 s at test; 5 calls are too few for a median (6 needed).")
+    assert findings.judge([made(call=f"GET /{n}") for n in range(4)]) == [], "not of each of many calls"
+
+
 def test_new_connections_take_no_part_in_the_time_of_a_call() -> None:
     """What a call takes is told by warm connections: those that a scenario opened anew are left out."""
     found = findings.judge([*several(8), *several(8, flight_s=9.0, facts={"cold": True})])
@@ -603,6 +654,15 @@ SAYS = {
     "them cost 67 min one by one and 3,000 units of the bucket;"
     " n = 5.",
     "endpoint_unanswered": "1 call of the ladder brought no whole answer at test, and may be the dearest.",
+    "pages_cut": "'/api/v1/courses' at test gives 10 items when no size is asked for and names no next page, though it holds 26 at least: "
+    "who follows the links misses the rest, without an error.",
+    "slow_first": f"'{ANALYTICS}' took 4.0 s at test the first time it was asked, and 80 ms when asked again "
+    "(4 times): it looks as if the answer is made once and kept for a while.",
+    "values_unread": "The enrolments of test could not be read (400: Invalid state deleted): their values are unknown.",
+    "stalls": f"3 of 20 calls '{SELF}' at test took 2.0 s, the others 50 ms at most: a few stand still.",
+    "two_speeds": f"'{SELF}' at test has two speeds: 10 of 20 calls took 0.25 s, the others 50 ms.",
+    "changed": f"'{SELF}' at test became slower while it was measured: 0.10 s in the median of the first 20 calls, "
+    "0.30 s in that of the 20 after them.",
     "timeout_to_set": (
         "95 of 100 answers of test to 'GET /api/v1/users/self' come within 0.20 s (0.20 s to 0.20 s), "
         "the slowest of 80 answers took 0.20 s."
@@ -791,6 +851,41 @@ def test_dear_call_names_what_works(cpu: float | None, db: float | None, advice:
     assert [finding.advice for finding in found if finding.kind == "dear_call"] == [advice]
 
 
+@pytest.mark.parametrize(
+    ("default", "greatest", "cut"),
+    [
+        ({"rels": "", "per_page": None}, {"items": 26, "rels": ""}, True),
+        ({"rels": "current,next"}, {"items": 26}, False),
+        ({"rels": "current", "items": 9}, {"items": 26}, False),
+        ({"rels": "current"}, {"items": 11}, False),
+    ],
+)
+def test_pages_that_stop_before_the_list_does(default: dict[str, Any], greatest: dict[str, Any], cut: bool) -> None:
+    """A full page without rel=next is cut where another one brought two items more; one item may have been added meanwhile."""
+    told = findings.judge([page(None, **default), page(100_000, per_page=100, **greatest)])
+    assert ("pages_cut" in [one.kind for one in told]) is cut
+
+
+def test_a_list_that_gives_no_more_than_it_does() -> None:
+    """A list that does not mind per_page and goes on is worth a warning, though its total is not known: asking for more brings nothing."""
+    lines = [page(size) for size in (None, 100_000, 0, 1)]
+    found = next(one for one in findings.judge(lines) if one.kind == "page_size")
+    assert (found.severity, found.says) == (Severity.WARNING, "'/api/v1/courses' at test gives 10 items a page whatever is asked for.")
+    assert found.advice == "Follow rel=next until there is none."
+
+
+def test_an_empty_list_is_told_as_such() -> None:
+    """A list that holds nothing now has page sizes all the same."""
+    found = next(one for one in findings.judge([page(None, items=0, total=0, rels="current")]) if one.kind == "page_size")
+    assert found.says.endswith("a greatest size that does not show; it holds none now.")
+
+
+def test_what_holds_for_several_lists_is_said_once() -> None:
+    """Lists that clamp alike make one finding, with their paths as evidence."""
+    lines = [page(100_000, per_page=100, list=path) for path in ("/a", "/b")]
+    assert [one.evidence for one in findings.judge(lines) if one.kind == "page_clamped"] == [("'/a'", "'/b'")]
+
+
 def test_the_best_page_size_is_the_greatest_of_those_as_cheap() -> None:
     """Where a list of 26 comes whole with per_page=50 and with 100, 100 is named: the advice of the list's own finding."""
     pages = [page(size, items=min(size, 26), per_page=size) for size in (1, 50, 100) for _ in range(3)]
@@ -845,6 +940,38 @@ def test_a_ladder_of_calls_that_take_the_same() -> None:
         assert ladder.severity is severity
         assert ladder.says.startswith("The 2 calls at test take much the same: ")
     assert ladder.advice == "Even the cheapest call is slow, so it is the instance and not the call: probes diagnose -i test"
+
+
+def first_slow(cost: float | None = 3.0, **first: Any) -> list[Observation]:
+    """A call that takes 4 s and costs 3 units once, 80 ms and 0.06 units when asked again."""
+    again = several(4, scenario="endpoints", call=ANALYTICS, flight_s=0.08, cost=None if cost is None else 0.06)
+    return [made(scenario="endpoints", call=ANALYTICS, flight_s=4.0, cost=cost, **first), *again]
+
+
+def test_a_call_that_is_slow_the_first_time_only() -> None:
+    """A first answer that took long and cost much, or that never came, is told with what a job pays for it; one that stood still is not."""
+    told = {
+        name: [one for one in findings.judge(lines) if one.kind == "slow_first"]
+        for name, lines in {
+            "worked": first_slow(),
+            "untold": first_slow(cost=None),
+            "lost": first_slow(cost=None, status=504, outcome=Outcome.GATEWAY_ERROR),
+            "stood still": first_slow(cost=0.06),
+            "later": first_slow()[1:] + first_slow()[:1],
+        }.items()
+    }
+    assert {name: len(found) for name, found in told.items()} == {"worked": 1, "untold": 1, "lost": 1, "stood still": 0, "later": 0}
+    assert "for each: 67 min for 1,000 of them one by one" in told["worked"][0].advice
+    assert told["lost"][0].advice.startswith("A job over many courses or users loses the first call for each: ask again a little later")
+    assert told["lost"][0].says.startswith(f"'{ANALYTICS}' ended with 504 after 4.0 s at test the first time it was asked, and 80 ms")
+
+
+def test_calls_that_cannot_be_asked_say_why() -> None:
+    """Each of them stands in the evidence with the answer it got, however many they are."""
+    lines = [made(scenario="endpoints", call=f"GET /{n}", status=404, outcome=Outcome.NOT_FOUND) for n in range(6)]
+    lines += [made(scenario="endpoints", call="GET /7", status=401, outcome=Outcome.FORBIDDEN)]
+    (found,) = [one for one in findings.judge(lines) if one.kind == "endpoint_missing"]
+    assert found.evidence == (*(f"GET /{n}: not there (404)" for n in range(6)), "GET /7: not permitted (401)")
 
 
 def test_calls_that_were_never_answered_are_named() -> None:

@@ -131,6 +131,24 @@ def test_one_page_without_link() -> None:
     assert [(page.ended, page.items) for page in pages] == [(Ended.COMPLETE, things(1))]
 
 
+@pytest.mark.parametrize(
+    ("headers", "count", "doubted"),
+    [
+        ({}, 10, True),
+        (link("current", f"{BASE}/api/v1/things?page=1&per_page=10"), 10, True),
+        (link("current", f"{BASE}/api/v1/things?page=1&per_page=5"), 5, True),
+        ({}, 9, False),
+        (link("first", f"{BASE}/api/v1/things?page=1&per_page=10"), 10, False),
+    ],
+)
+def test_a_full_page_that_names_no_other(headers: dict[str, str], count: int, doubted: bool) -> None:
+    """An only page as long as pages are, whose links are missing, is whole for all that is told, with a word that it may not be."""
+    pages, _, _ = walked(lambda _path, _query: (200, headers, things(*range(count))))
+    assert (pages[-1].ended, pages[-1].note is not None) == (Ended.COMPLETE, doubted)
+    github, _, _ = walked(lambda _path, _query: (200, headers, things(*range(count))), dialect="github")
+    assert github[-1].note is None, "GitHub names no page where there is one only"
+
+
 def test_a_limit() -> None:
     """At most `limit` pages; the last says that there are more; a list that ends there is complete."""
     pages, _, asked = walked(ordinal(things(*range(26))), limit=2)

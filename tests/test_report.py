@@ -162,6 +162,8 @@ def test_findings_are_not_doubled(full: Run, told: dict[str, Any]) -> None:
     again = Run(full.folder, {**full.manifest, "findings": told["findings"][:5]})
     found = report.document(again)["findings"]
     assert len(found) == count == len({(one["kind"], one["instance"], one["says"]) for one in found})
+    older = [{**one, "says": f"{one['says']} In the words of an earlier version."} for one in told["findings"][:5]]
+    assert report.document(Run(full.folder, {**full.manifest, "findings": older}))["findings"] == found
     ranks = [("error", "warning", "info").index(one["severity"]) for one in found]
     assert ranks == sorted(ranks)
 

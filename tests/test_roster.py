@@ -308,6 +308,23 @@ def test_no_such_course(school: School) -> None:
     assert school(course="8") == (1, "", "Course 8 does not exist on 'default', or your user may not know of it (404).")
 
 
+@pytest.mark.parametrize(("counted", "told"), [(3, True), (2, False), (1, False), (None, False)])
+def test_fewer_students_than_the_course_counts(school: School, counted: int | None, told: bool) -> None:
+    """Whom a token may not see Canvas leaves out without a word: the course's own count of students shows it."""
+    school.lists["/api/v1/courses/7"] = {**COURSE, "total_students": counted}
+    code, _, said = school()
+    words = "students: 2 active or invited ones are listed, and the course counts 3: this token sees the people of its own sections only"
+    assert (code, words in said) == (0, told)
+
+
+def test_a_course_by_an_id_of_the_schools_own(school: School) -> None:
+    """An id with a slash and a blank is one segment of the path, escaped."""
+    code, _, said = school(course="sis_course_id:A/B 1")
+    assert (code, said.startswith("Course sis_course_id:A/B 1 does not exist on 'default'")) == (1, True)
+    (asked,) = school.run.observations()
+    assert asked.path.startswith("/api/v1/courses/sis_course_id:A%2FB%201?")
+
+
 def test_a_refused_token(school: School) -> None:
     """A refused token exits 5; with --json after the document, which says so; no workbook is written over an earlier one."""
     school.special["/api/v1/courses/7"] = lambda _request: Response("{}", 401, headers={"WWW-Authenticate": "Bearer"})

@@ -129,6 +129,39 @@ def test_reach_says_how_it_was_refused() -> None:
     assert "credentials" in kinds(lines)
 
 
+@pytest.mark.parametrize("health", [(404, "text/html", {}), (403, "text/plain", {}), (302, "text/html", {"location": "/login"})])
+def test_a_health_page_that_is_kept_to_the_operator(health: tuple[int, str, dict[str, str]]) -> None:
+    """An instance that answers the token and does not show its health page is well: nothing warns, and the page is told as not shown."""
+    status, kind, more = health
+
+    def script(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/api/v1/users/self":
+            return httpx.Response(200, json={"id": 7}, request=request)
+        return httpx.Response(status, content=b"<html></html>", headers={"content-type": kind, **more}, request=request)
+
+    (found,) = findings.judge(seen("reach", script=script))
+    assert (found.kind, found.severity, found.evidence[0].startswith("its public health page does not show")) == ("answers", "info", True)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind", "advice"),
+    [
+        ("Insufficient scopes on access token.", "permission", "Ask whoever keeps the developer key"),
+        ("user not authorized to perform that action", "permission", "Ask an administrator for the permission"),
+    ],
+)
+def test_reach_tells_the_servers_own_words(words: str, kind: str, advice: str) -> None:
+    """What a 401 says is evidence, a missing scope is no matter of permissions, and a token that may not ask who it is is a warning."""
+
+    def script(request: httpx.Request) -> httpx.Response:
+        status = 200 if "health" in request.url.path else 401
+        return httpx.Response(status, json={"errors": [{"message": words}]}, request=request)
+
+    found = next(one for one in findings.judge(seen("reach", script=script)) if one.kind == kind)
+    assert (found.evidence, found.severity) == ((f"it says: {words}",), "warning")
+    assert found.advice.startswith(advice)
+
+
 @pytest.mark.parametrize(
     ("status", "paths"),
     [
@@ -366,6 +399,12 @@ def test_pagination_whose_next_links_lead_astray(link: str, at: str | None) -> N
 
     lines = seen("pagination", script=script, options=Options(calls=(Call("GET", "/things"),)))
     assert {o.facts.get("next_at") for o in lines} == {at}
+
+
+def test_pagination_of_what_is_no_list() -> None:
+    """One answer shows that a call brings no list: nothing more is asked."""
+    lines = seen("pagination", options=Options(calls=(Call("GET", "/api/v1/users/self"),)))
+    assert (len(lines), kinds(lines)) == (1, {"no_list"})
 
 
 def test_pagination_of_other_dialects() -> None:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MOST_LISTS = 8
 MOST_STUDIED = 5
+LEAST_PAGES = 2
 LONGEST_LABEL = 34
 """Characters of one line of a label."""
 
@@ -79,7 +80,8 @@ def sizes(material: Material) -> Picture | None:
     """What a page size costs: time per item and time for the whole list, each on its own axes."""
     from matplotlib.ticker import NullLocator
 
-    rows = [row for row in material.document["pagination"] if len(row["sizes"]) >= 2]
+    rows = [_repeated(row) for row in material.document["pagination"]]
+    rows = [row for row in rows if len(row["sizes"]) >= 2]
     lists = list(dict.fromkeys(row["call"] for row in rows))
     calls = lists[:MOST_STUDIED]
     instances = list(dict.fromkeys(row["instance"] for row in rows))[: style.MOST_SERIES]
@@ -112,6 +114,11 @@ def sizes(material: Material) -> Picture | None:
         "whole list is pages times the time of a page."
     )
     return Picture("page-size-cost", "What a page size costs", says, figure)
+
+
+def _repeated(row: dict[str, Any]) -> dict[str, Any]:
+    """`row` with the sizes that were seen more than once: a line between two single answers shows their chance."""
+    return {**row, "sizes": [size for size in row["sizes"] if size["n"] >= LEAST_PAGES]}
 
 
 def _lines(axes: list[Any], row: dict[str, Any], number: int) -> None:

@@ -64,6 +64,7 @@ RULES: tuple[Rule, ...] = (
     filters.enrollment_class,
     filters.new_enrollment_type,
     filters.course_states,
+    filters.active_only,
     filters.enrollment_states,
     filters.includes,
     rules.page_size,

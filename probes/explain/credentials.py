@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from probes import tokens
 from probes.addresses import is_secret
-from probes.explain.request import Request
+from probes.explain.request import VARIABLE, Request
 from probes.explain.rules import Remark, Weight
 
 SESSION = re.compile(r"(?:^|;)\s*(?:_legacy)?_?(?:normandy|canvas)_session\s*=")
@@ -64,6 +64,8 @@ def authorization(request: Request) -> Iterator[Remark]:
             "A user's name and password are sent: the API of Canvas does not read them and answers 401.",
             "Make a token (Account > Settings) and write -H 'Authorization: Bearer TOKEN'.",
         )
+    elif VARIABLE.match(value):  # what it holds is not written here
+        return
     elif not value.startswith("Bearer "):
         yield Remark(
             "wrong_authorization",
@@ -93,13 +95,20 @@ def _without(request: Request) -> Iterator[Remark]:
             Weight.INFO,
             "The cookie of a browser's session authenticates it, until the session ends; calls that write need X-CSRF-Token as well.",
         )
-    elif request.curl and not request.cookie_file and not request.values("access_token") and request.path.startswith("/api/v1"):
+    elif _all_told(request) and not request.cookie_file and not request.values("access_token") and request.path.startswith("/api/v1"):
         yield Remark(
             "no_authorization",
             Weight.WRONG,
             "No Authorization header is sent: Canvas answers 401.",
-            "Add -H 'Authorization: Bearer TOKEN'.",
+            'Add -Headers @{ Authorization = "Bearer $env:CANVAS_API_TOKEN" }.'
+            if request.powershell
+            else "Add -H 'Authorization: Bearer TOKEN'.",
         )
+
+
+def _all_told(request: Request) -> bool:
+    """Whether all header fields that are sent were read."""
+    return request.curl or (request.powershell and not request.within)
 
 
 def _told(text: str) -> bool:

@@ -134,6 +134,14 @@ def _mixed_up(key: str, value: str, what: str, right: str) -> Remark:
     return Remark("state_filter", Weight.WRONG, f"{value} is {what}; {key} filters by the other one.", f"Write {right}={value}.")
 
 
+def active_only(request: Request) -> Iterator[Remark]:
+    """enrollment_state=active on the list of one's own courses: right, and it leaves out more than its name says."""
+    if request.reads and is_my_courses(request.segments) and request.values("enrollment_state") == ["active"]:
+        says = "enrollment_state=active leaves out invitations, and courses that by their dates have not begun or are over, without a word."
+        advice = "Where some of your courses are missing ask with enrollment_state=invited_or_pending and =completed too, or leave it out."
+        yield Remark("active_only", Weight.INFO, says, advice)
+
+
 def enrollment_states(request: Request) -> Iterator[Remark]:
     """enrollment_state on a list of enrolments, where the filter is state[]; unknown states."""
     if request.segments[-1:] != ["enrollments"]:

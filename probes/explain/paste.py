@@ -1,4 +1,4 @@
-"""The request in what people paste: a URL, a path, 'GET /path', a curl line, raw HTTP, or a line of a program that holds a URL."""
+"""The request in what people paste: a URL, a path, 'GET /path', a curl line, a command of PowerShell, raw HTTP, or a program's line."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 
 from probes.errors import UsageError
 from probes.explain.curl import of_curl
+from probes.explain.powershell import COMMAND, of_powershell
 from probes.explain.programs import URL, VERB, of_program
 from probes.explain.request import Request, with_url
 
@@ -26,6 +27,8 @@ def read(text: str) -> Request:
     raw = _RAW.match(plain)
     if raw:
         return _of_raw(raw[1], raw[2], plain[raw.end() :])
+    if COMMAND.search(plain):
+        return of_powershell(plain)
     method = _CALL.match(plain)
     rest = (plain[method.end() :] if method else plain).strip().strip("'\"<>")
     if _whole(rest):
@@ -42,7 +45,7 @@ def _whole(text: str) -> bool:
 
 def _of_curl(plain: str, start: int) -> Request:
     """Of a curl line behind a prompt, an assignment or a loop; one that cannot be read may stand inside a program all the same."""
-    line = plain[start:]
+    line = re.sub(r"`\r?\n", " ", plain[start:])  # as PowerShell goes on with a line
     if re.search(r"\^[&\"\n]|\^\r\n", line):  # as Windows' cmd wants it, and as Chrome copies it
         line = re.sub(r"\^(.)", r"\1", re.sub(r"\^\r?\n", " ", line))
     try:

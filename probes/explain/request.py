@@ -26,7 +26,8 @@ class Request:
     """A request taken apart. `origin` is empty for a bare path; `headers` have lower-case names, an empty value is a header taken away.
 
     `pairs` is the query, decoded; `curl` whether it was a curl line, `insecure` whether that switched verification off, `cookie_file`
-    whether it takes cookies from a file; `multipart` whether its body is a form with files; `unquoted` whether a shell would cut the URL
+    whether it takes cookies from a file; `powershell` whether PowerShell makes it;
+    `multipart` whether its body is a form with files; `unquoted` whether a shell would cut the URL
     at an & outside quotes; `within` whether it was found in a longer text; `host_untold` whether a variable stands for its host; `first`
     what its author has to do, as "chosen a word", before there is a right one. `text` is the whole that was given.
     """
@@ -38,6 +39,7 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     data: list[str] = field(default_factory=list)
     curl: bool = False
+    powershell: bool = False
     insecure: bool = False
     cookie_file: bool = False
     multipart: bool = False

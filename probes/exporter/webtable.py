@@ -11,6 +11,7 @@ import yaml
 
 from probes.config import refuse_unknown_keys
 from probes.errors import ConfigError
+from probes.system import text_of
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,7 +31,7 @@ class _Loader(yaml.SafeLoader):
 def document(path: Path) -> Any:
     """What the YAML file at `path` holds; an empty one is an empty mapping. Raises ConfigError."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = text_of(path)
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from None
     except UnicodeDecodeError:

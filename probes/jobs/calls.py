@@ -10,6 +10,7 @@ from pathlib import Path
 from probes.calls import Call, parse, parse_lines, template
 from probes.config import Instance
 from probes.errors import UsageError
+from probes.system import text_of
 
 MANY = 10
 """More calls than so many that differ in ids only are one kind: priced together, told as one."""
@@ -22,7 +23,7 @@ def calls_of(words: Sequence[str], file: Path | None) -> tuple[Call, ...]:
     calls = [parse(word) for word in words]
     if file is not None:
         try:
-            lines = file.read_text(encoding="utf-8-sig").splitlines()
+            lines = text_of(file).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not text"
             raise UsageError(f"{file} cannot be read: {reason}.") from None

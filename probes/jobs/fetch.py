@@ -37,7 +37,7 @@ ENOUGH = "Whoever read the lines had enough."
 class Fetched:
     """What a fetch brought; `ended` is the word of pages.Ended, `items` is kept only where a whole document is wanted.
 
-    `next` is the path of the page to go on with, None where all was read.
+    `empty` counts pages without items that named a next one; `next` is the path of the page to go on with, None where all was read.
     """
 
     run: str
@@ -45,6 +45,7 @@ class Fetched:
     items: list[Any] = field(default_factory=list)
     count: int = 0
     repeated: int = 0
+    empty: int = 0
     pages: int = 0
     ended: str = "failed"
     note: str | None = None
@@ -119,7 +120,8 @@ def end(settings: Settings, fetched: Fetched, name: str = "") -> None:
         raise ProbesError(f"The list is not whole: {got}. {fetched.note} Calls are kept in {fetched.run}.{go_on}")
     if fetched.unkept is not None:
         raise RunFolderError(f"{got}. {fetched.unkept}")
-    more = "" if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
+    said = "" if fetched.note is None else f" {fetched.note}"
+    more = said if fetched.ended == "complete" else f" {ENOUGH}" if fetched.note == ENOUGH else " There are more pages: add --all."
     settings.say(f"{got}.{more} Calls are kept in {fetched.run}.")
 
 
@@ -131,7 +133,7 @@ def _refused(fetched: Fetched) -> CredentialsError | None:
 
 
 def _got(fetched: Fetched) -> str:
-    return f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}{_left_out(fetched.repeated)}"
+    return f"{_counted(fetched.count, 'item')} from {_counted(fetched.pages, 'page')}{_empty(fetched.empty)}{_left_out(fetched.repeated)}"
 
 
 def _go_on(settings: Settings, fetched: Fetched, name: str) -> str:
@@ -141,6 +143,10 @@ def _go_on(settings: Settings, fetched: Fetched, name: str) -> str:
     instance = f" -i {shlex.quote(name)}" if name else ""
     config = f" --config {shlex.quote(settings.config.as_posix())}" if settings.config else ""
     return f"\nGo on with: probes fetch {shlex.quote(fetched.next)}{instance}{config} --all"
+
+
+def _empty(count: int) -> str:
+    return "" if count == 0 else f" ({count} of them empty, though more followed)"
 
 
 def _left_out(repeated: int) -> str:
@@ -203,6 +209,7 @@ async def _walked(
                 fetched.pages = page.number
                 fetched.count += len(page.items)
                 fetched.repeated += page.repeated
+                fetched.empty += not page.items and not page.repeated and page.ended is None
                 fetched.next = page.next
                 if settings.as_json:
                     fetched.items += page.items

@@ -44,7 +44,7 @@ def run(
     can be told first.
     Raises UsageError, ConfigError, RunFolderError; without --json what kept the course itself from being read: there is nothing to tell.
     """
-    if not re.fullmatch(r"[\w.:~-]+", course, re.ASCII):
+    if not re.fullmatch(r"\d+(?:~\d+)?|[a-z_:]+:.*[^\s].*", course) or not course.isprintable():
         raise UsageError(f"--course {course}: give the course's number, or sis_course_id:ITS-SIS-ID.")
     instance = one_instance(settings, name)
     if instance.dialect != "canvas":

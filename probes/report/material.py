@@ -116,7 +116,10 @@ def _rates(aggregate: Aggregate) -> list[dict[str, Any]]:
 
 
 def _findings(run: Run, aggregate: Aggregate, document: dict[str, Any]) -> tuple[list[dict[str, Any]], bool]:
-    """Those that jobs made while measuring and those of the rules, none twice, the gravest first; and whether the rules could judge."""
+    """Those that jobs made while measuring and those of the rules, none twice, the gravest first; and whether the rules could judge.
+
+    Of one kind and instance the rules' own hold: a run of an earlier version was judged in other words then.
+    """
     from probes.findings import judge
 
     noted = facts.findings(run.manifest)
@@ -131,7 +134,9 @@ def _findings(run: Run, aggregate: Aggregate, document: dict[str, Any]) -> tuple
     except (KeyError, TypeError, ValueError, AttributeError, AssertionError):
         # a manifest or an answer of a shape that no rule knows must not cost the rest of the report
         return _ordered(noted), False
-    return _ordered(noted + [finding.document() for finding in judged]), True
+    anew = {(finding.kind, finding.instance) for finding in judged}
+    kept = [one for one in noted if (one["kind"], one["instance"]) not in anew]
+    return _ordered(kept + [finding.document() for finding in judged]), True
 
 
 def _ordered(found: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

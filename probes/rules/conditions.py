@@ -45,9 +45,10 @@ class Checks:
     base: str
 
     def good(self, check: str) -> Mapping[str, Any] | None:
-        """The facts of a check; None where it brought none."""
+        """The facts of a check; None where it brought none, as of a course of which a token may know no more than that it is there."""
         seen = self.read.get(check)
-        return seen.facts if seen is not None and seen.ok else None
+        told = seen is not None and seen.ok and (check != "course" or seen.facts.get("workflow_state") is not None)
+        return seen.facts if seen is not None and told else None
 
     def unread(self, name: str, check: str) -> Condition:
         """The condition that hangs on a check which brought nothing."""
@@ -71,6 +72,10 @@ def why_unread(seen: Observation | None, check: str) -> str:
         return f"{path} does not exist, or needs permission {NEEDS[check]}"
     if seen.outcome in (Outcome.FORBIDDEN, Outcome.UNAUTHORIZED):
         return f"needs permission {NEEDS[check]}"
+    if seen.ok:
+        return f"{path} does not tell it to this token"
+    if seen.facts.get("html"):
+        return f"{path} brought a web page in place of data"
     return f"{path} brought no answer ({seen.outcome.value})"
 
 
@@ -123,6 +128,8 @@ def channel(checks: Checks) -> Condition:
         says = f"{plural(active, 'active e-mail address', 'active e-mail addresses')}; one that bounces would not show"
         return Condition("channel", True, says)
     told = ", ".join(f"{count} {state}" for state, count in others.items()) or "none at all"
+    if found.get("more"):
+        return Condition("channel", None, "the first page of the user's channels holds no active e-mail address, and there are more")
     if others and registration(checks).holds is None:
         says = f"the e-mail addresses are {told}, which suffices only for a user who is not registered yet"
         return Condition("channel", None, says)
@@ -136,6 +143,9 @@ def repeated(checks: Checks) -> Condition:
     if found is None:
         return checks.unread("repeated", "enrollments")
     same = [row for row in map(_whole, found.get("enrolled") or []) if row[0] == checks.base and row[3] in (None, checks.role)]
+    if found.get("more") and not same:
+        says = "the first page of the user's enrolments in this course holds none in this role, and there are more"
+        return Condition("repeated", None, says)
     sections = checks.sections()
     if sections is None or len(sections) > 1:
         return _somewhere(same)

@@ -17,11 +17,21 @@ DEAR = 5.0
 DEAR_S = 1.0
 ALIKE = 1.5
 """Calls whose times are no further apart than this factor take much the same."""
+LEAST_TOLD_S = 0.001
 DEAR_SHARE = 1.0 / 30.0
 """Share of the mark from which one call is dear by its cost: a few in a row fill the bucket."""
 JOB = 1000
 TOP = 5
-MISSING = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.CLIENT_ERROR, Outcome.UNAUTHORIZED})
+REFUSALS = {
+    Outcome.NOT_FOUND: "not there",
+    Outcome.FORBIDDEN: "not permitted",
+    Outcome.UNAUTHORIZED: "token refused",
+    Outcome.CLIENT_ERROR: "not understood",
+}
+"""Outcomes of a call that cannot be asked, in words."""
+MISSING = frozenset(REFUSALS)
+WORKED_ON = frozenset({Outcome.OK, Outcome.READ_TIMEOUT, Outcome.GATEWAY_ERROR})
+"""Outcomes of a call that may have been work."""
 UNTOLD = MISSING | {Outcome.OK, Outcome.THROTTLED, Outcome.MAINTENANCE, Outcome.CANCELLED}
 """Outcomes that say nothing of how long a call takes, or that are told elsewhere."""
 
@@ -48,7 +58,8 @@ class Rung:
         parts += [f"database {percent(self.db_share)}"] if self.db_share is not None else []
         parts.append(f"{self.size_bytes:,.0f} bytes")
         parts += [plural(round(self.items), "item")] if self.items else []
-        parts += [f"{seconds(self.time_s / self.items)} each"] if self.items and self.items > 1 else []
+        each_s = self.time_s / self.items if self.items and self.items > 1 else None
+        parts += [] if each_s is None else ["less than 1 ms each"] if each_s < LEAST_TOLD_S else [f"{seconds(each_s)} each"]
         return f"'{self.call}': {', '.join(parts)}; n = {self.n}"
 
 
@@ -83,12 +94,10 @@ def judge(view: View) -> Iterator[Finding]:
         rungs = ladder(seen)
         if len(rungs) >= 2:
             yield from _ranked(name, rungs)
+        yield from _slow_first(name, seen)
         yield from _costly(name, seen)
         yield from _unanswered(name, seen)
-        missing = sorted({o.call for o in seen if o.outcome in MISSING})
-        if missing:
-            says = f"{plural(len(missing), 'call')} of the ladder cannot be asked at {name}: not there, or not permitted."
-            yield Finding("endpoint_missing", Severity.INFO, name, says, tuple(missing[:TOP]))
+        yield from _missing(name, seen)
 
 
 def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
@@ -108,6 +117,55 @@ def _ranked(name: str, rungs: Sequence[Rung]) -> Iterator[Finding]:
     for rung in rungs[:3]:
         if rung.time_s > DEAR_S and rung.time_s > DEAR * cheapest.time_s:
             yield _dear(name, rung, cheapest)
+
+
+def _slow_first(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Calls that are slow once and quick when asked again: answers are kept, and a job over many things pays the first of each."""
+    for call in dict.fromkeys(o.call for o in seen):
+        first, *later = [o for o in seen if o.call == call]
+        if first.outcome not in WORKED_ON or len(later) < LEAST - 1 or not all(o.ok and o.flight_s is not None for o in later):
+            continue
+        took, usual = _took(first), median([_took(o) for o in later])
+        if took > DEAR_S and took > DEAR * max(map(_took, later)) and _worked_more(first, later):
+            ended = f"took {seconds(took)}" if first.ok else f"ended with {first.status or 'no answer'} after {seconds(took)}"
+            says = (
+                f"'{call}' {ended} at {name} the first time it was asked, and {seconds(usual)} when asked again "
+                f"({times(len(later))}): it looks as if the answer is made once and kept for a while."
+            )
+            yield Finding("slow_first", Severity.WARNING, name, says, (), _first_of_each(name, took, first))
+
+
+def _first_of_each(name: str, took: float, first: Observation) -> str:
+    """What a job does about it, which asks for many things once; where the first answer never came a longer timeout need not help."""
+    surely = f"Ask for another course to be sure: probes run endpoints -i {quoted(name)} --course ID."
+    if not first.ok:
+        return f"A job over many courses or users loses the first call for each: ask again a little later, few at a time. {surely}"
+    return (
+        f"A job over many courses or users pays the first time for each: {seconds(took * JOB)} for {JOB:,} of them one by one. "
+        f"Ask few at a time, with a timeout far above {seconds(took)}. {surely}"
+    )
+
+
+def _took(o: Observation) -> float:
+    """The server's time where it was told, else the whole; of a call that was given up, how long was waited."""
+    waited = o.facts.get("gave_up_after_s")
+    return o.server_time_s if o.server_time_s is not None else float(waited) if waited is not None else o.flight_s or 0.0
+
+
+def _worked_more(first: Observation, later: Sequence[Observation]) -> bool:
+    """Whether the first answer was more work than the later ones, by their costs; one that only stood still was not. Untold: yes."""
+    costs = [o.cost for o in later if o.cost is not None]
+    return first.cost is None or not costs or first.cost > DEAR * max(costs)
+
+
+def _missing(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Calls that cannot be asked, each with the answer that says so."""
+    missing = {o.call: o for o in seen if o.outcome in MISSING}
+    if not missing:
+        return
+    says = f"{plural(len(missing), 'call')} of the ladder cannot be asked at {name}: not there, or not permitted."
+    told = tuple(f"{call}: {REFUSALS[o.outcome]}{f' ({o.status})' if o.status else ''}" for call, o in sorted(missing.items()))
+    yield Finding("endpoint_missing", Severity.INFO, name, says, told)
 
 
 def _costly(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:

@@ -120,7 +120,7 @@ def _conclusion(name: str, what: str, found: Sequence[Condition], unknown: Seque
     hedge = f", {plural(len(unknown), 'condition is', 'conditions are')} not known" if unknown else ""
     says = f"{what}: nothing that was read stops the mail ({held}{hedge})."
     advice = (
-        "Canvas makes the message; whether it left cannot be read by the API: look at the "
-        "user's junk folder and ask the vendor for the delivery log."
+        "Canvas makes the message, whatever the user's notification preferences say; whether it left cannot be read by the API: look at "
+        "the user's junk folder and ask the vendor for the delivery log."
     )
     return Finding("mail_would_go", Severity.INFO, name, says, (), advice)

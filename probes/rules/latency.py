@@ -8,6 +8,7 @@ from datetime import datetime
 
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
+from probes.rules.shape import shape
 from probes.stats import Interval, least_n, median, quantile, share
 from probes.wording import percent, plural, quoted, seconds
 
@@ -39,8 +40,9 @@ def judge(view: View) -> Iterator[Finding]:
     """Of each instance and call: the time it takes; of each instance: what the time is made of, and its timeouts."""
     for name in view.instances():
         seen = [o for o in view.of(name) if o.scenario in SCENARIOS]
-        for call in dict.fromkeys(o.call for o in seen):
-            yield from _taken(name, call, _best([o for o in seen if o.call == call]))
+        calls = list(dict.fromkeys(o.call for o in seen))
+        for call in calls:
+            yield from _taken(name, call, _best([o for o in seen if o.call == call]), alone=len(calls) <= NAMED)
         yield from _made_of(name, [o for o in seen if o.ok])
         yield from _timeouts(name, view.of(name), view)
         if view.of(name, "timeouts"):
@@ -53,10 +55,14 @@ def _best(seen: Sequence[Observation]) -> list[Observation]:
     return [o for o in seen if o.scenario == scenario and o.ok]
 
 
-def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Finding]:
-    times = [o.latency_s for o in good if o.latency_s is not None and not o.facts.get("cold")]
+def _taken(name: str, call: str, good: Sequence[Observation], *, alone: bool) -> Iterator[Finding]:
+    """What a call takes; too few answers for a median are a word worth where it is asked `alone`, or nearly so."""
+    warm = [o for o in good if o.latency_s is not None and not o.facts.get("cold")]
+    times = [o.latency_s for o in warm if o.latency_s is not None]
     middle = quantile(times, 0.5)
     if middle is None:
+        if alone and any(o.scenario == "latency" for o in warm):
+            yield _a_few(name, call, times)
         return
     high = quantile(times, 0.95)
     tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {_too_few(len(times))}"
@@ -64,6 +70,13 @@ def _taken(name: str, call: str, good: Sequence[Observation]) -> Iterator[Findin
     says = f"'{call}' takes {seconds(middle.value)} at {name} in the median ({_ends(middle)}){tail}; n = {len(times)}."
     advice = f"See what it waits for: probes diagnose -i {quoted(name)} --call '{call}'" if slow else ""
     yield Finding("slow" if slow else "latency", Severity.WARNING if slow else Severity.INFO, name, says, (), advice)
+    yield from shape(name, call, warm)
+
+
+def _a_few(name: str, call: str, times: Sequence[float]) -> Finding:
+    ends = " to ".join(dict.fromkeys((seconds(min(times)), seconds(max(times)))))
+    says = f"'{call}' took {ends} at {name}; {plural(len(times), 'call is', 'calls are')} too few for a median ({least_n(0.5)} needed)."
+    return Finding("latency", Severity.INFO, name, says, (), "Ask more often: --repeat 40.")
 
 
 def _too_few(count: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from probes.observation import Observation
@@ -12,6 +12,8 @@ from probes.wording import plural, seconds
 
 GREATEST = 100_000
 LEAST_ROUNDS = 2
+LEAST_MORE = 2
+"""So many items more show that a page was cut: one may have been added meanwhile."""
 WORTH_IT = 1.1
 STUDIED = 2
 """A list of which more pages than these were asked is the one the reader asked about; others are told beside it."""
@@ -20,15 +22,19 @@ STUDIED = 2
 def judge(view: View) -> Iterator[Finding]:
     """Of each list: one finding on its sizes, then what a script must know to walk it whole."""
     for name, seen in view.each("pagination"):
+        lists: dict[str, Sequence[Observation]] = {}
         for path in dict.fromkeys(str(o.facts["list"]) for o in seen if o.facts.get("list")):
             of_list = [o for o in seen if o.facts.get("list") == path]
             good = [o for o in of_list if o.ok and o.facts.get("items") is not None and "page_asked" not in o.facts]
             if good:
+                lists[path] = good
+                yield from _cut(name, path, good)
                 yield from _sizes(name, path, good)
                 yield from _walking(name, path, of_list, good)
                 yield from _best(name, path, good)
             elif any(o.ok for o in of_list):
                 yield Finding("no_list", Severity.INFO, name, f"'{path}' at {name} is no list: there is nothing to page.")
+        yield from _clamped(name, lists)
 
 
 def sizes(good: Sequence[Observation]) -> tuple[int | None, int | None]:
@@ -48,20 +54,53 @@ def _sizes(name: str, path: str, good: Sequence[Observation]) -> Iterator[Findin
         )
         yield Finding("page_size_unknown", Severity.INFO, name, says)
         return
-    whole = f" of {total:,} in all" if total is not None else ""
+    whole = f" of {total:,} in all" if total else ""
     top = f"at most {greatest}" if greatest is not None else "a greatest size that does not show"
+    asking = "whatever is asked for" if greatest == default else f"unless asked for more, {top}"
     says = (
-        f"'{path}' at {name} gives "
-        f"{default if default is not None else 'an unknown number of'} items a page{whole} unless asked for more, {top}."
+        f"'{path}' at {name} gives {default if default is not None else 'an unknown number of'} items a page{whole} {asking}"
+        f"{'; it holds none now' if total == 0 else ''}."
     )
-    short = len(good) > STUDIED and default is not None and total is not None and total > default
-    advice = f"Ask for per_page={greatest} and follow rel=next until there is none." if greatest else "Follow rel=next until there is none."
+    goes_on = any(_names(o, "next") for o in good if o.facts.get("per_page_asked") is None)
+    short = len(good) > STUDIED and default is not None and (goes_on or (total is not None and total > default))
+    size = f"Ask for per_page={greatest} and follow" if greatest and greatest != default else "Follow"
+    advice = f"{size} rel=next until there is none."
     yield Finding("page_size", Severity.WARNING if short else Severity.INFO, name, says, (), advice)
-    if greatest is not None:
-        says = f"{name} does not say so when it gives less than asked: per_page={GREATEST} gave {greatest}" + _zero(good) + "."
-        yield Finding(
-            "page_clamped", Severity.INFO, name, says, (f"'{path}'",), "Read the size from rel=current, never from what you asked for."
-        )
+
+
+def _clamped(name: str, lists: Mapping[str, Sequence[Observation]]) -> Iterator[Finding]:
+    """What came when too much was asked for, or nothing: one finding for all lists of which the same is to be said."""
+    told: dict[str, list[str]] = {}
+    for path, good in lists.items():
+        greatest = sizes(good)[1]
+        if greatest is not None:
+            says = f"{name} does not say so when it gives less than asked: per_page={GREATEST} gave {greatest}{_zero(good)}."
+            told.setdefault(says, []).append(f"'{path}'")
+    for says, paths in told.items():
+        advice = "Read the size from rel=current, never from what you asked for."
+        yield Finding("page_clamped", Severity.INFO, name, says, tuple(paths), advice)
+
+
+def _names(o: Observation, rel: str) -> bool:
+    return rel in str(o.facts.get("rels", "")).split(",")
+
+
+def _cut(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding]:
+    """A full page without a next one, though another page of the same list brought more: links were lost on the way."""
+    most = max(o.facts["items"] for o in good)
+    for o in good:
+        items, size = o.facts["items"], o.facts.get("per_page")
+        ends = not _names(o, "next") and size in (None, items)
+        if o.facts.get("per_page_asked") is None and ends and 0 < items <= most - LEAST_MORE:
+            says = (
+                f"'{path}' at {name} gives {plural(items, 'item')} when no size is asked for and names no next page, though it holds "
+                f"{most:,} at least: who follows the links misses the rest, without an error."
+            )
+            advice = (
+                "Something on the way takes links out of the Link header: ask for per_page=100, and where a page comes full for page=2, "
+                "3 and so on until one is empty; tell whoever runs the proxy."
+            )
+            yield Finding("pages_cut", Severity.WARNING, name, says, (f"relations given: {o.facts.get('rels') or 'none'}",), advice)
 
 
 def _zero(good: Sequence[Observation]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
@@ -13,6 +13,12 @@ from probes.wording import plural, quoted, seconds, times
 TRYING = frozenset({"enrollment", "endpoints", "vocabulary", "queue"})
 """Scenarios that try paths which an instance need not have."""
 BROKEN = frozenset({Outcome.CONNECT_ERROR, Outcome.PROTOCOL_ERROR, Outcome.TLS_ERROR, Outcome.DNS_ERROR})
+KEPT = frozenset({Outcome.NOT_FOUND, Outcome.FORBIDDEN, Outcome.UNAUTHORIZED, Outcome.REDIRECTED, Outcome.PROTOCOL_ERROR})
+"""How a public page ends that an operator keeps to himself, as many do with the health page."""
+NO_PERMISSION = (
+    "Ask an administrator for the permission, or use a token of somebody who has it; what depends on these calls is unknown here."
+)
+NO_SCOPE = "Ask whoever keeps the developer key of this token to add the scope, or use a token that a user made under Account > Settings."
 GATEWAY_TIMEOUT = 504
 SOON_DAYS = 21.0
 VERY_SOON_DAYS = 4.0
@@ -25,11 +31,23 @@ def judge(view: View) -> Iterator[Finding]:
         if not answered:
             yield _no_answer(name, seen)
             continue
-        yield from _refused(name, seen)
-        yield from _misled(name, seen)
+        wanted = _wanted(seen)
+        yield from _refused(name, wanted)
+        yield from _misled(name, wanted)
         yield from _maintenance(name, seen)
         yield from _lost(name, seen)
         yield from _identity(name, view.of(name, "reach"))
+
+
+def _wanted(seen: Sequence[Observation]) -> Sequence[Observation]:
+    """Without a public page that is kept to the operator, where other calls show that the instance is well."""
+    if not any(o.ok or o.outcome in (Outcome.UNAUTHORIZED, Outcome.FORBIDDEN) for o in seen if not o.facts.get("public")):
+        return seen
+    return [o for o in seen if not _kept(o)]
+
+
+def _kept(o: Observation) -> bool:
+    return bool(o.facts.get("public")) and o.outcome in KEPT
 
 
 def _no_answer(name: str, seen: Sequence[Observation]) -> Finding:
@@ -53,11 +71,15 @@ def _refused(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if calls:
         told = ", ".join(calls[:3]) + (" ..." if len(calls) > 3 else "")
         says = f"{name} does not let this token make {plural(len(calls), 'kind')} of call: {told}."
-        advice = (
-            "Ask an administrator for the permission, or use a token of somebody who has it; what depends on these calls is unknown here."
-        )
-        severity = Severity.INFO if len(calls) < len({o.call for o in seen}) else Severity.WARNING
-        yield Finding("permission", severity, name, says, (), advice)
+        words = _words(o for o in seen if o.outcome is Outcome.FORBIDDEN)
+        advice = NO_SCOPE if any("scope" in one.lower() for one in words) else NO_PERMISSION
+        severity = Severity.INFO if len(calls) < len({o.call for o in seen if not o.facts.get("public")}) else Severity.WARNING
+        yield Finding("permission", severity, name, says, words, advice)
+
+
+def _words(refused: Iterable[Observation]) -> tuple[str, ...]:
+    """What the server itself said of its refusals: a scope that is missing is no matter of permissions."""
+    return tuple(f"it says: {words}" for words in dict.fromkeys(str(o.facts["said"]) for o in refused if o.facts.get("said")))[:3]
 
 
 def _no_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
@@ -68,7 +90,7 @@ def _no_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]
 
 def _bad_token(name: str, seen: Sequence[Observation], bad: Sequence[Observation]) -> Finding:
     challenge = next((str(o.facts["challenge"]) for o in bad if o.facts.get("challenge")), None)
-    evidence = [f"WWW-Authenticate: {challenge}"] if challenge else []
+    evidence = [*_words(bad), *([f"WWW-Authenticate: {challenge}"] if challenge else [])]
     says = f"{name} refused the token: {len(bad)} of {plural(len(seen), 'request')} ended with 401."
     advice = "Make a new token in Account > Settings of this instance; tokens made on beta or test vanish at the next refresh."
     calls = {o.call for o in bad}
@@ -153,7 +175,8 @@ def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
             says = f"{name} answers{took}, and what came for the token holds no data (status {good[-1].status})."
             yield Finding("answers", Severity.WARNING, name, says, (), f"Ask why: probes diagnose -i {quoted(name)}")
         else:
-            yield Finding("answers", Severity.INFO, name, says)
+            kept = tuple(f"its public health page does not show ({o.status}), nor its revision" for o in reach if _kept(o))
+            yield Finding("answers", Severity.INFO, name, says, kept)
     yield from _certificate(name, facts.get("certificate_days"))
     guess, kind = facts.get("kind_by_host"), facts.get("kind")
     if guess in ("test", "beta", "sandbox") and kind is not None and guess != kind:

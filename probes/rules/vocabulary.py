@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from probes.observation import Observation
+from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.wording import plural
 from probes.words import VOCABULARIES, Vocabulary
@@ -22,6 +22,7 @@ def judge(view: View) -> Iterator[Finding]:
             yield from _field(name, one, counts)
         if not counted:
             yield from _nothing(name, good)
+        yield from _unread(name, seen)
 
 
 def _nothing(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
@@ -32,6 +33,17 @@ def _nothing(name: str, good: Sequence[Observation]) -> Iterator[Finding]:
         told = f"{', '.join(rest)} or {last}" if rest else last
         says = f"No {told} were seen at {name}, so there is no value to compare; n = {plural(len(good), 'answer')}."
         yield Finding("nothing_seen", Severity.INFO, name, says, (), "Name a course with people in it: --course ID.")
+
+
+def _unread(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
+    """Lists that the server does not know, or not as they were asked; what else kept one from being read the rules of reach tell."""
+    for thing, place in PLACES.items():
+        asked = [o for o in seen if o.facts.get("thing") == thing]
+        if asked and all(o.outcome in (Outcome.CLIENT_ERROR, Outcome.NOT_FOUND) for o in asked):
+            first = asked[0]
+            said = f": {str(first.facts['said']).rstrip('.')}" if first.facts.get("said") else ""
+            says = f"The {place} of {name} could not be read ({first.status}{said}): their values are unknown."
+            yield Finding("values_unread", Severity.INFO, name, says, (first.call,), "Name a course that is there: --course ID.")
 
 
 def _counts(one: Vocabulary, good: Sequence[Observation]) -> Counter[str]:

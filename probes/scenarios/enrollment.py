@@ -116,11 +116,12 @@ def _settings(answer: Answer) -> dict[str, Any]:
 
 def _channels(answer: Answer) -> dict[str, Any]:
     emails = Counter(_text(one.get("workflow_state")) or "?" for one in records_of(answer.json()) if one.get("type") == "email")
-    return {"emails": dict(emails), "channels": len(records_of(answer.json()))}
+    return {"emails": dict(emails), "channels": len(records_of(answer.json())), "more": "next" in answer.links}
 
 
 def _enrollments(answer: Answer) -> dict[str, Any]:
-    return {"enrolled": [[scalar(one.get(name)) for name in ENROLLMENT_FIELDS] for one in records_of(answer.json())][:MOST_ROWS]}
+    rows = [[scalar(one.get(name)) for name in ENROLLMENT_FIELDS] for one in records_of(answer.json())]
+    return {"enrolled": rows[:MOST_ROWS], "more": "next" in answer.links}
 
 
 def _text(value: Any) -> str | None:

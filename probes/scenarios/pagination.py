@@ -52,7 +52,8 @@ async def _deep(client: Client, call: Call) -> AsyncIterator[tuple[Observation, 
     for size, page in _questions(client.dialect.page_size):
         answer = await _page(client, call, size, page)
         yield answer.observation, answer.json()
-        if patience.lost(answer.observation) or (size is None and not answer.observation.ok):
+        nothing = not answer.observation.ok or items_of(answer.json()) is None
+        if patience.lost(answer.observation) or (size is None and nothing):
             return
 
 

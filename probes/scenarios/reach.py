@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 
 from probes.config import Instance, guessed_kind
 from probes.observation import Observation, Outcome
-from probes.scenarios.asking import get, record_of, scalar
+from probes.scenarios.asking import complaint, get, record_of, scalar
 from probes.scenarios.base import Options, Scenario
 from probes.transport import tls
 
@@ -63,6 +63,7 @@ async def _read(client: Client, days: float | None) -> Observation:
 def _health(answer: Answer) -> dict[str, Any]:
     body = record_of(answer.json())
     facts = {
+        "public": True,
         "health": scalar(body.get("status")),
         "revision": scalar(body.get("revision")),
         "installation": scalar(body.get("installation_uuid")),
@@ -76,6 +77,7 @@ def _me(answer: Answer, instance: Instance, days: float | None) -> dict[str, Any
         "user_id": scalar(body.get("id", body.get("Identifier"))),
         "user_name": scalar(body.get("name", body.get("login", body.get("UniqueName")))),
         "json": answer.json() is not None,
+        "said": complaint(answer) or None,
         "challenge": scalar(answer.headers.get("www-authenticate")),
         "certificate_days": days,
         "kind": instance.kind.value,

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from probes.observation import Observation, Outcome
-from probes.scenarios.asking import first_id, get, record_of, records_of, segment
+from probes.scenarios.asking import complaint, first_id, get, record_of, records_of, segment
 from probes.scenarios.base import Options, Scenario
 from probes.words import VOCABULARIES
 
@@ -58,7 +58,7 @@ def values(answer: Answer, thing: str) -> dict[str, Any]:
     """How often each value was seen: `{"thing": "channel", "workflow_state": {"active": 3}, "type": {"email": 2}}`."""
     body = answer.json()
     records: list[Mapping[str, Any]] = records_of(body) or [record_of(body)]
-    facts: dict[str, Any] = {"thing": thing}
+    facts: dict[str, Any] = {"thing": thing, **({"said": words} if (words := complaint(answer)) else {})}
     for one in VOCABULARIES:
         if one.thing == thing:
             seen = Counter(record[one.field] for record in records if isinstance(record.get(one.field), str))

@@ -32,6 +32,7 @@ from probes.errors import ConfigError
 from probes.simulator.faults import fault_of
 from probes.simulator.profiles import profile
 from probes.simulator.settings import Service, SimulatorSettings
+from probes.system import text_of
 
 TOP = {f.name: str(f.type) for f in fields(SimulatorSettings)}
 BUCKET = frozenset({"high_water_mark", "maximum", "up_front_cost", "outflow_per_s"})
@@ -45,7 +46,7 @@ SHARES = frozenset({"cost_share", "db_share"})
 def read_settings(path: Path, base: SimulatorSettings | None = None) -> SimulatorSettings:
     """The settings of a TOML file over `base`, else over the profile it names by `profile`. Raises ConfigError with one sentence."""
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        table = tomllib.loads(text_of(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
