@@ -759,7 +759,6 @@ def test_what_leaks_between_departures_is_no_unit() -> None:
     assert unit([Change(*change) for change in (*leaked, *left)], 603.5) == pytest.approx(93.6, rel=0.03)
 
 
-
 def test_half_a_reservation_is_found_out() -> None:
     """Counts that are nearly all even, or threefold, tell of a reservation twice or three times as large; others, or few, of none."""
     assert multiple([Row(count, 0.1, 25.0 * count) for count in (-2, 0, -2, 2, 4, -2, 0, -2, -2, 6, 2, 3)]) == 2
