@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from bench.level import OTHERS_HELD_S, Booked, Case, Greedy, wide
 from bench.limiter import known, unknown
-from probes.book.narrows import fits
 
 Floats = NDArray[np.float64]
 PER_S = 3.0
@@ -65,7 +64,7 @@ def bound(size: int, round_trip_s: float, median_s: float) -> float:
 
 def cases(size: int, runs: int, first: int) -> list[Case]:
     """The first wide buckets into which so many calls fit."""
-    fitting = (case for seed in count(first) if fits((case := wide(seed)).bucket.high_water_mark, case.bucket.up_front_cost) == size)
+    fitting = (case for seed in count(first) if (case := wide(seed)).bucket.burst == size)
     return [next(fitting).changed(others="calls", others_per_s=PER_S) for _ in range(runs)]
 
 
