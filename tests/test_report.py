@@ -285,6 +285,8 @@ def test_what_to_do_next(tmp_path: Path) -> None:
         "probes compare -i test -i beta",
         f"probes history {tmp_path}",
     ]
+    run.note(rates=[{**rate("beta", 17.9, 10), "confirmed": None, "call": "mix of 2 calls: 75 % GET /a, 25 % GET /b", "mix": {}}])
+    assert report.document(run)["next"][1]["command"] == "probes rate -i beta --calls-file FILE --confirm"
 
 
 def test_after_a_demo(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from probes.buckets import contradicted
+from probes.calls import asked_by
 from probes.report import facts
 from probes.report.aggregate import LOADS, Aggregate
 from probes.wording import plural, rounded_down, seconds
@@ -217,8 +218,8 @@ def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
     confirmed = rate.get("confirmed")
     if confirmed and not confirmed.get("ended_early"):
         return []
-    call = shlex.quote(str(rate["call"]))
-    return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted} --call {call} --confirm")]
+    asked = asked_by(str(rate["call"]), "--calls-file FILE")
+    return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted} {asked} --confirm")]
 
 
 def notes(document: dict[str, Any], aggregate: Aggregate, *, judged: bool = True) -> list[str]:

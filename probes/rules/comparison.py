@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from probes.calls import asked_by
 from probes.rules.base import Document, Finding, Severity, View
 from probes.wording import percent, quoted
 
@@ -34,7 +35,7 @@ def _verdict(pair: Document) -> Finding:
     tails = pair.get("tails_s")
     if tails:
         heavier = a if tails["a"] > tails["b"] else b
-        ask = f"probes diagnose -i {quoted(heavier)} --call '{pair['call']}'"
+        ask = f"probes diagnose -i {quoted(heavier)} {asked_by(str(pair['call']))}"
         advice = f"Set timeouts by the tail, not by the median; see what slows those calls: {ask}"
         return Finding("differs", Severity.WARNING, heavier, str(pair["says"]), _shifts(pair), advice)
     if not pair.get("differs"):

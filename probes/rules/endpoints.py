@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from probes.bucket import CANVAS
+from probes.calls import asked_by
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.stats import median
@@ -190,7 +191,7 @@ def _unanswered(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if lost:
         says = f"{plural(len(lost), 'call')} of the ladder brought no whole answer at {name}, and may be the dearest."
         evidence = tuple(_ends(call, asked) for call, asked in lost.items())
-        advice = f"Ask why: probes diagnose -i {quoted(name)} --call '{next(iter(lost))}'"
+        advice = f"Ask why: probes diagnose -i {quoted(name)} {asked_by(next(iter(lost)))}"
         yield Finding("endpoint_unanswered", Severity.WARNING, name, says, evidence[:TOP], advice)
 
 

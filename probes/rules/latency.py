@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from probes.calls import asked_by
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.rules.shape import shape
@@ -68,7 +69,7 @@ def _taken(name: str, call: str, good: Sequence[Observation], *, alone: bool) ->
     tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {_too_few(len(times))}"
     slow = middle.value > SLOW_S
     says = f"'{call}' takes {seconds(middle.value)} at {name} in the median ({_ends(middle)}){tail}; n = {len(times)}."
-    advice = f"See what it waits for: probes diagnose -i {quoted(name)} --call '{call}'" if slow else ""
+    advice = f"See what it waits for: probes diagnose -i {quoted(name)} {asked_by(call)}" if slow else ""
     yield Finding("slow" if slow else "latency", Severity.WARNING if slow else Severity.INFO, name, says, (), advice)
     yield from shape(name, call, warm)
 
@@ -173,7 +174,7 @@ def _unknown_timeout(name: str, seen: Sequence[Observation], cut: Sequence[Obser
         f"How long the slowest answers of {name} take is not known: {len(cut)} of {plural(len(seen), 'call')} brought no answer "
         f"within {seconds(waited)}{slowest}."
     )
-    more = f"probes diagnose -i {quoted(name)} --call '{cut[0].call}' --timeout {float(f'{waited:.2g}'):g}"
+    more = f"probes diagnose -i {quoted(name)} {asked_by(cut[0].call)} --timeout {float(f'{waited:.2g}'):g}"
     find = f"wait longer to learn it: {more}" if waited < PATIENT_S else f"raise timeout_s of {name} to learn it, and ask again"
     return Finding("timeout_to_set", Severity.WARNING, name, says, (), f"Set no timeout below {seconds(waited)}; {find}")
 

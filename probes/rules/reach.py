@@ -114,7 +114,7 @@ def _misled(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if pages:
         calls = tuple(sorted({o.call for o in pages}))[:3]
         says = f"{name} answered {plural(len(pages), 'request')} with a web page in place of JSON."
-        advice = f"The path is not of this API, or something in between answered: probes explain '{pages[0].path}' -i {quoted(name)}"
+        advice = f"The path is not of this API, or something in between answered: probes explain {quoted(pages[0].path)} -i {quoted(name)}"
         if not any(o.ok for o in seen):
             advice = f"Another site, or a login page of a network or a proxy before it, on any path: probes diagnose -i {quoted(name)}"
         yield Finding("wrong_url", Severity.WARNING, name, says, calls, advice)

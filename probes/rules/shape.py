@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
+from probes.calls import asked_by
 from probes.observation import Observation
 from probes.rules.base import Finding, Severity
 from probes.stats import median
@@ -75,7 +76,7 @@ def _stalls(name: str, call: str, slow: Sequence[Observation], quick: Sequence[O
         f"{seconds(max(_times(quick)))} at most: a few stand still."
     )
     severity = Severity.WARNING if max(_times(slow)) >= GRAVE_S else Severity.INFO
-    advice = f"Set timeouts by these and not by the median. Ask why: probes diagnose -i {quoted(name)} --call '{call}'"
+    advice = f"Set timeouts by these and not by the median. Ask why: probes diagnose -i {quoted(name)} {asked_by(call)}"
     return Finding("stalls", severity, name, says, (*_when(slow), *_where(slow)), advice)
 
 
