@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 from probes.calls import asked_by
 from probes.rules.base import Document, Finding, Severity, View
+from probes.rules.latency import QUEUE_SHARE
 from probes.wording import percent, quoted
 
 MUCH = 1.5
-QUEUE_SHARE = 0.15
+"""A ratio of medians beyond which a job notices the difference, and it warns."""
 
 
 def judge(view: View) -> Iterator[Finding]:

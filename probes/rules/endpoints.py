@@ -14,8 +14,9 @@ from probes.stats import median
 from probes.wording import percent, plural, quoted, seconds, times
 
 LEAST = 3
-DEAR = 5.0
-DEAR_S = 1.0
+"""So many answers of a call give a median."""
+DEAR, DEAR_S = 5.0, 1.0
+"""A call is dear that takes so many times as long as the cheapest, and so many seconds."""
 ALIKE = 1.5
 """Calls whose times are no further apart than this factor take much the same."""
 LEAST_TOLD_S = 0.001

@@ -21,7 +21,9 @@ NO_PERMISSION = (
 NO_SCOPE = "Ask whoever keeps the developer key of this token to add the scope, or use a token that a user made under Account > Settings."
 GATEWAY_TIMEOUT = 504
 SOON_DAYS = 21.0
+"""Before so many days a certificate that renews itself has been renewed, a month before its end as a rule."""
 VERY_SOON_DAYS = 4.0
+"""A long weekend: whoever could renew it may be back too late."""
 
 
 def judge(view: View) -> Iterator[Finding]:
@@ -187,5 +189,5 @@ def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
 def _certificate(name: str, days: object) -> Iterator[Finding]:
     if isinstance(days, int | float) and days < SOON_DAYS:
         severity = Severity.ERROR if days < VERY_SOON_DAYS else Severity.WARNING
-        says = f"The certificate of {name} ends in {days:.0f} days."
+        says = f"The certificate of {name} ends in {plural(round(days), 'day')}."
         yield Finding("certificate_ends", severity, name, says, (), "Have it renewed; calls fail from that day on.")

@@ -19,6 +19,7 @@ LEAST, LEAST_FEW = 12, 2
 RARE = 0.2
 """Share of the calls up to which slow ones are exceptions."""
 GRAVE_S = 1.0
+"""A stall from which timeouts of a job are in danger."""
 CHANGED, CHANCE = 1.5, 0.001
 """By what factor the median changed, and how seldom chance would show such an order of times."""
 
