@@ -61,6 +61,8 @@ def kinds(explanation: Explanation) -> list[str]:
         ("curl -I https://a.b/x", "HEAD", "https://a.b/x"),
         ("curl --url https://a.b/x --request DELETE", "DELETE", "https://a.b/x"),
         ("curl --some-new-option https://a.b/x", "GET", "https://a.b/x"),
+        ("curl --some-new-option /tmp/y https://a.b/x", "GET", "https://a.b/x"),
+        ("curl --doh-url https://dns.example/q --preproxy socks5://p:1080 https://a.b/x", "GET", "https://a.b/x"),
         ("/usr/bin/curl \\\n  https://a.b/x", "GET", "https://a.b/x"),
         ("curl.exe https://a.b/x", "GET", "https://a.b/x"),
     ],
@@ -739,6 +741,11 @@ def test_our_own_urls_are_right(name: str) -> None:
     for url in answer_question(name, "all", HOST).urls:
         assert kinds(explain(url)) == [] or url.endswith("/importing")
     assert told(answer_question(name))
+
+
+def test_a_question_without_courses_has_no_term() -> None:
+    """That of a course's people is the same for all terms."""
+    assert answer_question("course-roster", "current", HOST).document() == answer_question("course-roster", "all", HOST).document()
 
 
 def test_unknown_questions_and_terms() -> None:
