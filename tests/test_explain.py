@@ -328,6 +328,16 @@ CHANNELS = "/api/v1/users/5/communication_channels?per_page=100"
             "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
         ),
         (
+            f"{HOST}/api/v1/courses/1/enrollments?type[]=Studentenrollment&per_page=100",
+            ["enrollment_type"],
+            "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?type[]=TaEnrollment&per_page=100",
+            [],
+            "/api/v1/courses/1/enrollments?type[]=TaEnrollment&per_page=100",
+        ),
+        (
             f"{HOST}/api/v1/courses/1/enrollments?type=StudentEnrollment&per_page=100",
             ["brackets"],
             "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
