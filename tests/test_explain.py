@@ -436,12 +436,11 @@ WORD, ID, PATH = "chosen a word that Canvas knows", "put the id in its place", "
     ("path", "kind", "first", "advice"),
     [
         ("/apiary", "not_api", PATH, "No path of the API is known here for this page: look for it in the API's documentation."),
-        (
-            "/courses/1/quizzes/2/take",
-            "not_api",
-            PATH,
-            "No path of the API is known here for this page: look for it in the API's documentation.",
+        *(
+            (page, "not_api", PATH, "No path of the API is known here for this page: look for it in the API's documentation.")
+            for page in ("/courses/1/quizzes/2/take", "/courses/1/somewhere")
         ),
+        ("/api/v1?page=2", "page_number", "put behind /api/v1 what you ask for", 'Follow rel="next" from the first page.'),
         ("/api/v1/courses?enrollment_type=boss", "enrollment_type", WORD, "Use one of teacher, student, ta, observer, designer."),
         ("/api/v1/courses?state[]=open", "unknown_state", WORD, "Use one of unpublished, available, completed, deleted."),
         ("/api/v1/courses?enrollment_state=open", "unknown_state", WORD, "Use one of active, invited_or_pending, completed."),
