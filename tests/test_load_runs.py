@@ -127,7 +127,7 @@ def test_requests_in_all_and_a_rate_at_its_ceiling(tmp_path: Path) -> None:
 def test_users_without_pause(tmp_path: Path) -> None:
     """A closed loop: so many users, all starting at one instant, so many calls, each sent when the last has returned."""
     with running(delay_s=0.05) as server:
-        plan = LoadPlan(instance(server), (SELF,), duration_s=20.0, users=5, open_loop=False, requests=60)
+        plan = LoadPlan(instance(server), (SELF,), duration_s=20.0, users=5, requests=60)
         loaded = Loaded(tmp_path, plan, server)
     assert loaded.counts == (60, 60, 60)
     assert loaded.seen["peak"] == 5
