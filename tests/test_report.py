@@ -225,7 +225,7 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_manifest_of_strange_shapes(tmp_path: Path) -> None:
     """Whatever a manifest holds, the report of the observations is told; what the rules cannot judge is said."""
     strange: dict[str, Any] = {
-        "rates": [3, {"instance": "beta", "call": "c", "safe": {"rate_per_s": "fast"}, "bucket": "x"}],
+        "rates": [3, {"instance": "beta", "call": "c", "safe": {"rate_per_s": {"low": 1.0}}, "bucket": "x"}],
         "comparisons": [{"a": 1}, {"a": "x", "b": "y", "call": "z"}],
         "loads": [{"requests": 1}, {"requests": "x", "offered_per_s": 3.0, "latency_s": {"p50": "x"}}],
         "plans": [{"strategies": [1, {"name": "x"}]}],
