@@ -26,9 +26,11 @@ from probes.tokens import redact
 
 BLOCK = 65536
 HEAD = 4096
+"""Bytes read at a time, and of a body those by which its dialect tells a refusal."""
 NOTHING = Quota()
 NOBODY = ServerAccount()
 DIGITS = 7
+"""Times are written to a tenth of a microsecond."""
 TIMEOUTS = {"connect": Outcome.CONNECT_TIMEOUT, "write": Outcome.WRITE_TIMEOUT, "read": Outcome.READ_TIMEOUT}
 PACKED = frozenset({"gzip", "deflate"})
 GZIP_OR_ZLIB, BARE_DEFLATE = zlib.MAX_WBITS | 32, -zlib.MAX_WBITS

@@ -14,6 +14,7 @@ SPIN_S = 0.001
 SPIN_SHARE = 0.2
 """At most this share of the time between two requests is waited out awake: answers must be read, too."""
 YIELD_AFTER = 50
+"""After so many due times without a pause the event loop gets a turn: users must take them and answers be read."""
 
 
 class Dispatcher:

@@ -22,11 +22,15 @@ from probes.arrivals import arrivals
 from probes.guards import GuardName
 
 FLUSH_S = 0.1
+"""How long a record may wait before it is written: what a kill can lose."""
 REPORT_S = 0.25
+"""How often the parent hears how it goes."""
 WATCH_S = 0.02
-AFTER_GUARD_S = 5.0
-AFTER_INTERRUPT_S = 0.2
+"""How often guards, the parent and the end are looked at."""
+AFTER_GUARD_S, AFTER_INTERRUPT_S = 5.0, 0.2
+"""How long calls in flight may still come back once nothing more is sent: after a guard; after somebody who does not want to wait."""
 LEAD_S = 0.05
+"""From the start of Locust to the first due time: its users are up by then."""
 
 
 class Reporter:

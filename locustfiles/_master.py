@@ -29,11 +29,14 @@ from probes.guards import Guard, GuardName, Stop
 from probes.observation import Observation
 from probes.pace import window
 
-LEASE_S = 0.1
-HORIZON_S = 0.6
-LEAD_S = 0.5
+LEASE_S, HORIZON_S = 0.1, 0.6
+"""How often due times are handed out, and how far ahead: a worker that hears late is still in time, one that dies loses little."""
 GREETING_S = 1.0
+"""How long workers have to answer with their clocks."""
+LEAD_S = 0.5
+"""From then to the first due time: the first leases have arrived by then."""
 FINAL_S = 3.0
+"""How long workers have for their last records beyond the calls in flight."""
 
 
 class Master:

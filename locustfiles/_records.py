@@ -18,6 +18,7 @@ from probes.system import appending
 from probes.tokens import redact
 
 RECENT = 400
+"""The progress tells its percentile of so many last latencies."""
 
 
 def line_of(observation: Observation) -> bytes:

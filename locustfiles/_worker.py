@@ -22,9 +22,11 @@ from probes.arrivals import Due
 from probes.guards import GuardLimits, GuardName, Stop
 
 REPORT_S = 0.2
+"""How often records go to the master: what a kill can lose."""
 PINGS = 5
-LEAVE_S = 2.0
-SETTLE_S = 0.3
+"""So many round trips, the quickest of which tells the master's clock."""
+LEAVE_S, SETTLE_S = 2.0, 0.3
+"""How long a worker that is told to go waits for its calls in flight, and before that for leases that are on their way."""
 NO_LIMITS = GuardLimits(max_refusals=None, max_error_share=None, maintenance=False)
 """The master's guard sees the answers of all workers; a worker alone knows too little."""
 

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 from probes.errors import UsageError
-from probes.wording import heard
+from probes.wording import heard, quoted
 
 READ_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 METHODS = READ_METHODS | {"POST", "PUT", "PATCH", "DELETE"}
@@ -25,6 +25,8 @@ _LINE = re.compile(r"^(?:(?P<weight>\d+(?:\.\d+)?)\s+)?(?:(?P<method>[A-Za-z]+)\
 _ID = re.compile(r"\d[\d~]*|[0-9a-fA-F]{16,}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\w+:.*")
 """A segment that names one thing: a number, one of another shard, a hash, a UUID, sis_course_id:X."""
 _ID_VALUE = re.compile(r"((?:^|&)[^=&]*ids?(?:\[\]|%5[bB]%5[dD])?=)([^&]*)")
+_KIND = re.compile(r"[/=]:id\b")
+"""Where the name of a kind stands for any id."""
 _ENROLLMENT = re.compile(r"/enrollments/[^/]+/*$")
 
 
@@ -117,6 +119,16 @@ def without_ids(path: str, longest: int | None = None) -> str:
         return ":id" if _ID.fullmatch(plain) or (longest is not None and len(plain) > longest) else segment
 
     return "/".join(map(shown, path.split("/")))
+
+
+def asked_by(name: str, several: str = "--call '...'") -> str:
+    """The option by which a command that people copy asks what observations call `name`: `--call 'GET /api/v1/users/self'`.
+
+    `several` where no one call is meant (a kind with `:id`, a mix), and where it may change something: its body is not known.
+    """
+    method, _, path = name.partition(" ")
+    again = method in READ_METHODS and path.startswith("/") and not _KIND.search(path)
+    return f"--call {quoted(name)}" if again else several
 
 
 def refuse_unknown_task(call: Call) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from probes.calls import asked_by
 from probes.observation import Observation, Outcome
 from probes.stats import Interval, bootstrap, median, point, pseudo_median, short
 from probes.wording import percent, plural, quoted, seconds
@@ -218,7 +219,7 @@ def _flags(seen: Sequence[Observation], a: str, b: str, of_a: Sequence[Observati
             how = ", ".join(sorted({str(o.outcome) for o in bad}))
             flags.append(
                 f"{len(bad)} of {plural(len(side), 'call')} to {name} failed ({how}), left out here; "
-                f"ask why: probes diagnose -i {quoted(name)} --call '{bad[0].call}'"
+                f"ask why: probes diagnose -i {quoted(name)} {asked_by(bad[0].call)}"
             )
     return tuple(flags)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from probes.calls import Call, parse, parse_lines, template
+from probes.calls import Call, asked_by, parse, parse_lines, template
 from probes.errors import UsageError
 from probes.jobs.calls import calls_of
 
@@ -154,6 +154,23 @@ def test_a_call_of_a_kind() -> None:
     """A call that counts as one of many is named by its kind and still asks its own path."""
     call = Call("GET", "/api/v1/users/7", alike="GET /api/v1/users/:id")
     assert (call.name, call.path) == ("GET /api/v1/users/:id", "/api/v1/users/7")
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("GET /api/v1/users/self", "--call 'GET /api/v1/users/self'"),
+        ("GET /api/v1/users?search_term=O'Brien", """--call 'GET /api/v1/users?search_term=O'"'"'Brien'"""),
+        ("GET /api/v1/users/:id/enrollments", "--call '...'"),
+        ("GET /api/v1/courses?ids[]=:id", "--call '...'"),
+        ("GET /api/v1/courses/:idle", "--call 'GET /api/v1/courses/:idle'"),
+        ("PUT /api/v1/users/7", "--call '...'"),
+        ("mix of 2 calls: 75 % GET /a, 25 % GET /b", "--call '...'"),
+    ],
+)
+def test_how_a_command_asks_again(name: str, option: str) -> None:
+    """A call that reads is named as it is, ready to be copied; there is no one call to name for a kind, a mix, or a call that writes."""
+    assert asked_by(name) == option
 
 
 def test_bytes_that_are_no_text_are_no_call() -> None:

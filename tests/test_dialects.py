@@ -332,6 +332,8 @@ IETF_SAYS = {"ratelimit": '"d";r=99;t=60', "ratelimit-policy": '"d";q=100;w=60'}
         ("brightspace", CANVAS_SAYS, "canvas", "x-rate-limit-remaining, x-request-cost"),
         ("github", CANVAS_SAYS, "canvas", "x-rate-limit-remaining, x-request-cost"),
         ("canvas", GITHUB_SAYS, "github", "x-ratelimit-limit, x-ratelimit-remaining, x-ratelimit-used"),
+        ("canvas", {"x-ratelimit-remaining": "5", "x-github-request-id": "C0DE"}, "github", "x-ratelimit-remaining"),
+        ("canvas", {"x-ratelimit-remaining": "5"}, "ietf", "x-ratelimit-remaining"),
         ("canvas", GITLAB_SAYS, "gitlab", "ratelimit-observed, ratelimit-remaining"),
         ("github", IETF_SAYS, "ietf", "ratelimit, ratelimit-policy"),
         ("canvas", BRIGHTSPACE_SAYS, "brightspace", "x-rate-limit-remaining, x-rate-limit-reset, x-request-cost"),

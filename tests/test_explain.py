@@ -61,6 +61,8 @@ def kinds(explanation: Explanation) -> list[str]:
         ("curl -I https://a.b/x", "HEAD", "https://a.b/x"),
         ("curl --url https://a.b/x --request DELETE", "DELETE", "https://a.b/x"),
         ("curl --some-new-option https://a.b/x", "GET", "https://a.b/x"),
+        ("curl --some-new-option /tmp/y https://a.b/x", "GET", "https://a.b/x"),
+        ("curl --doh-url https://dns.example/q --preproxy socks5://p:1080 https://a.b/x", "GET", "https://a.b/x"),
         ("/usr/bin/curl \\\n  https://a.b/x", "GET", "https://a.b/x"),
         ("curl.exe https://a.b/x", "GET", "https://a.b/x"),
     ],
@@ -326,6 +328,16 @@ CHANNELS = "/api/v1/users/5/communication_channels?per_page=100"
             "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
         ),
         (
+            f"{HOST}/api/v1/courses/1/enrollments?type[]=Studentenrollment&per_page=100",
+            ["enrollment_type"],
+            "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
+        ),
+        (
+            f"{HOST}/api/v1/courses/1/enrollments?type[]=TaEnrollment&per_page=100",
+            [],
+            "/api/v1/courses/1/enrollments?type[]=TaEnrollment&per_page=100",
+        ),
+        (
             f"{HOST}/api/v1/courses/1/enrollments?type=StudentEnrollment&per_page=100",
             ["brackets"],
             "/api/v1/courses/1/enrollments?type[]=StudentEnrollment&per_page=100",
@@ -424,12 +436,11 @@ WORD, ID, PATH = "chosen a word that Canvas knows", "put the id in its place", "
     ("path", "kind", "first", "advice"),
     [
         ("/apiary", "not_api", PATH, "No path of the API is known here for this page: look for it in the API's documentation."),
-        (
-            "/courses/1/quizzes/2/take",
-            "not_api",
-            PATH,
-            "No path of the API is known here for this page: look for it in the API's documentation.",
+        *(
+            (page, "not_api", PATH, "No path of the API is known here for this page: look for it in the API's documentation.")
+            for page in ("/courses/1/quizzes/2/take", "/courses/1/somewhere")
         ),
+        ("/api/v1?page=2", "page_number", "put behind /api/v1 what you ask for", 'Follow rel="next" from the first page.'),
         ("/api/v1/courses?enrollment_type=boss", "enrollment_type", WORD, "Use one of teacher, student, ta, observer, designer."),
         ("/api/v1/courses?state[]=open", "unknown_state", WORD, "Use one of unpublished, available, completed, deleted."),
         ("/api/v1/courses?enrollment_state=open", "unknown_state", WORD, "Use one of active, invited_or_pending, completed."),
@@ -739,6 +750,11 @@ def test_our_own_urls_are_right(name: str) -> None:
     for url in answer_question(name, "all", HOST).urls:
         assert kinds(explain(url)) == [] or url.endswith("/importing")
     assert told(answer_question(name))
+
+
+def test_a_question_without_courses_has_no_term() -> None:
+    """That of a course's people is the same for all terms."""
+    assert answer_question("course-roster", "current", HOST).document() == answer_question("course-roster", "all", HOST).document()
 
 
 def test_unknown_questions_and_terms() -> None:

@@ -208,6 +208,14 @@ def test_a_command_of_powershell(text: str, method: str, headers: dict[str, str]
     assert sorted(remark.kind for remark in explain(text).remarks) == said
 
 
+def test_a_table_in_powershell_is_a_query_or_a_form() -> None:
+    """-Body @{...} goes into the URL of a read, and as a form behind a write."""
+    asked = read(f"irm -Uri {API}/courses -Body @{{per_page=50}}")
+    posted = read(f"irm -Method Post -Uri {API}/courses/1/enrollments -Body @{{'enrollment[user_id]'=5}}")
+    assert (asked.pairs, asked.data) == ([("per_page", "50")], [])
+    assert (posted.pairs, posted.data) == ([], ["enrollment%5Buser_id%5D=5"])
+
+
 def test_an_enrolment_is_mended() -> None:
     """Parameters of an enrolment get their brackets, and GET becomes POST."""
     text = told(explain(f"GET {API}/courses/1/enrollments?enrollment[user_id]=5&notify=true"))

@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +140,15 @@ def test_max_requests_hold_for_a_round() -> None:
     assert [at for at, _ in world.sent] == [0.05, 15.05, 30.05, 45.05]
     assert rounds(exporter, "a") == 4.0
     assert said == ["a, reach: Instance 'a' allows max_requests = 1 a run, and that many were sent."]
+
+
+def test_max_rate_holds_from_round_to_round() -> None:
+    """Rounds that are runs of their own keep a ceiling of one request in five seconds together, though one is due every two."""
+    world = World()
+    exported(world, [place("a", max_requests=1, max_rate=0.2)], 21.0, every_s=2.0)
+    sent = [at for at, _ in world.sent]
+    assert len(sent) == 5
+    assert all(later - earlier >= 5.0 for earlier, later in pairwise(sent))
 
 
 def test_a_failed_read_is_looked_into() -> None:
@@ -354,7 +364,8 @@ def run(results: Path, name: str, rate: float | None, pages: int | None = None) 
         rows = [{"instance": "a", "call": "GET /api/v1/courses", "default_per_page": 10, "max_per_page": pages}]
         latency = [{"instance": "a", "call": "GET /api/v1/courses", "p50_interval": number(3.0)}]
         findings = [{"kind": "slow", "severity": "warning", "instance": "a", "says": "It is slow."}]
-        report = {"pagination": rows, "latency": latency, "findings": findings}
+        queues = [{"instance": name, "waiting": waiting} for name, waiting in (("a", 4), ("z", 9))]
+        report = {"pagination": rows, "latency": latency, "findings": findings, "queues": queues}
         (folder / "report.json").write_text(json.dumps(report), encoding="utf-8")
 
 
@@ -365,6 +376,8 @@ def test_newest_runs(tmp_path: Path) -> None:
     run(tmp_path, "20261103-000000-run-cccc", None, pages=100)
     (tmp_path / "20261104-000000-run-dddd").mkdir()
     (tmp_path / "20261104-000000-run-dddd" / "manifest.json").write_text("{", encoding="utf-8")
+    (tmp_path / "20261105-000000-run-eeee").mkdir()
+    (tmp_path / "20261105-000000-run-eeee" / "manifest.json").write_text("[]", encoding="utf-8")
     told = {
         (sample.name.removeprefix("canvas_probe_"), *sorted(sample.labels.values())): sample.value
         for family in Newest(tmp_path, lambda: ["a"]).collect()
@@ -378,6 +391,7 @@ def test_newest_runs(tmp_path: Path) -> None:
     assert told["call_cost_units", call, "a", "low"] == 1.0
     assert told["page_size_items", "GET /api/v1/courses", "a", "max"] == 100.0
     assert told["latency_median_seconds", "GET /api/v1/courses", "a", "high"] == 4.0
+    assert told["run_queue_imports", "a", "waiting"] == 4.0
     assert [told["findings", "a", severity] for severity in ("error", "warning", "info")] == [0.0, 1.0, 0.0]
     assert told["last_run_timestamp_seconds", "a"] == 1793606400.0
     assert not [key for key in told if "z" in key]

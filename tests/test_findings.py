@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -246,11 +247,14 @@ def test_nothing_found_reaches_no_severity() -> None:
 
 
 def test_no_cause_where_calls_failed() -> None:
-    """A diagnosis without a cause that saw failures warns, and says what was not tried beside it."""
+    """A diagnosis without a cause that saw failures warns; what was not tried is said in either case, and nothing called well then."""
     entry = {"instance": "test", "causes": [], "n": 57, "failed": {"server_error": 56}, "remarks": ["Whether so many go is not known."]}
     (finding,) = judged(seen(causes=[entry]))
     assert (finding.severity, finding.evidence) == (Severity.WARNING, ("Whether so many go is not known.",))
     assert finding.says == "No cause was found at test, though 56 of 57 requests failed (server_error 56)."
+    (finding,) = judged(seen(causes=[{**entry, "failed": {}}]))
+    assert (finding.severity, finding.evidence) == (Severity.INFO, ())
+    assert finding.says == "No cause was found at test by 57 observations. Whether so many go is not known."
 
 
 ERRORS = "no_answer credentials no_user_agent maintenance dead blocked import_stuck contradicted".split()
@@ -318,6 +322,11 @@ WORTH: dict[str, tuple[Callable[[], list[Observation]], str, bool]] = {
         "best_page_size",
         False,
     ),
+    "sizes of which the worse was as quick once": (
+        lambda: [*paged(0.13, 0.1), replace(page(1, items=1, per_page=1), received_s=0.1)],
+        "best_page_size",
+        False,
+    ),
     "two sizes that bring the same page": (
         lambda: [
             page(None),
@@ -350,11 +359,29 @@ def test_a_token_that_is_refused_at_times() -> None:
 
 
 def test_commands_in_advice_can_be_copied() -> None:
-    """A name with a blank is quoted where it stands in a command, and only there."""
+    """A name with a blank and a path with a quote are quoted where they stand in a command, and only there."""
     dead = made(instance="our beta", status=None, received_s=None, outcome=Outcome.CONNECT_ERROR)
     (found,) = (one for one in findings.judge([dead]) if one.kind == "no_answer")
     assert found.says.startswith("our beta answered none of 1 request")
     assert found.advice.endswith("probes diagnose -i 'our beta'")
+    call = "GET /api/v1/users?search_term=O'Brien"
+    (slow,) = (one for one in findings.judge(several(8, call=call, flight_s=3.0)) if one.kind == "slow")
+    assert slow.says.startswith(f"'{call}' takes 3.0 s")
+    assert shlex.split(slow.advice)[-5:] == ["diagnose", "-i", "test", "--call", call]
+
+
+@pytest.mark.parametrize(
+    ("call", "advised"),
+    [
+        (SELF, f"--call '{SELF}'"),
+        ("GET /api/v1/users/:id", "--calls-file FILE"),
+        ("mix of 2 calls: 75 % GET /a, 25 % GET /b", "--calls-file FILE"),
+    ],
+)
+def test_a_kind_of_calls_is_no_call_to_copy(call: str, advised: str) -> None:
+    """Where calls of a kind, or a mix of them, need to be asked again, the advice names their file, as `:id` is no path to ask."""
+    (found,) = judged(seen(made(scenario="throttling", remaining=600.0), rates=[{**RATE, "call": call, "safe": None}]))
+    assert found.advice == f"Spend more calls on it by a greater --budget: probes rate -i test {advised}"
 
 
 def test_a_token_that_was_not_sent_is_not_called_refused() -> None:
@@ -560,6 +587,7 @@ def test_the_shift_of_quantiles_is_evidence() -> None:
         ({"state": "queued", "age_s": 42.0}, "it was queued for at least 42 s"),
         ({"state": "running", "age_s": 9.0, "at_most_s": 3.0}, "it was done or at work at the first look, so it waited 3.0 s at most"),
         ({"state": "running"}, "how long it waited is not known"),
+        ({"state": "queued", "age_s": None}, "how long it waited is not known"),
     ],
 )
 def test_how_long_a_job_waited(facts: dict[str, Any], waited: str) -> None:
@@ -567,6 +595,14 @@ def test_how_long_a_job_waited(facts: dict[str, Any], waited: str) -> None:
     poll = made(scenario="queue", facts={"progress": 3, "completion": 0, **facts})
     finding = next(one for one in findings.judge([poll]) if one.kind == "progress")
     assert finding.says == f"Background job 3 of test is {facts['state']} at 0 %; {waited}; n = 1 poll."
+
+
+def test_a_failed_job_names_its_error() -> None:
+    """Where the message of a job names an error's ID, that is to be quoted."""
+    poll = made(scenario="queue", facts={"progress": 3, "state": "failed", "completion": 40, "message": "Unexpected error, ID: 77."})
+    (finding,) = (one for one in findings.judge([poll]) if one.kind == "progress")
+    assert finding.says.startswith("Background job 3 of test failed at 40 %: Unexpected error, ID: 77; ")
+    assert finding.advice == "Quote the error's ID to the vendor's support."
 
 
 @pytest.mark.parametrize(("count", "told"), [(3, "GET /0, GET /1, GET /2"), (4, "GET /0, GET /1, GET /2 ...")])
@@ -619,6 +655,21 @@ def test_the_slower_one_is_named(ratio: float, slower: str, severity: Severity) 
     (finding,) = judged(seen(comparisons=[pair]))
     assert (finding.instance, finding.severity) == (slower, severity)
     assert finding.advice == f"Rates found on {slower} are not those of the other; measure each: probes rate -i {slower}"
+
+
+@pytest.mark.parametrize(("tails", "heavier"), [((2.0, 0.5), "test"), ((0.5, 2.0), "sandbox")])
+def test_the_one_with_the_heavier_tail_is_named(tails: tuple[float, float], heavier: str) -> None:
+    """Where medians are alike and tails are not, the difference is that of the instance whose slow calls take longer."""
+    (found,) = judged(seen(comparisons=[{**PAIR, "differs": False, "tails_s": dict(zip("ab", tails, strict=True))}]))
+    assert (found.kind, found.instance) == ("differs", heavier)
+    assert found.advice.endswith(f"probes diagnose -i {heavier} --call '{SELF}'")
+
+
+def test_each_instance_is_judged_by_its_own_observations() -> None:
+    """What one instance answers counts for no other."""
+    refused = several(2, instance="beta", status=401, outcome=Outcome.UNAUTHORIZED)
+    found = [(one.kind, one.instance) for one in findings.judge([*several(2), *refused]) if one.severity is Severity.ERROR]
+    assert found == [("credentials", "beta")]
 
 
 def test_capacity_signs_of_either_side() -> None:
@@ -803,6 +854,15 @@ def test_order_by_severity() -> None:
     }
 
 
+def test_states_of_one_thing_are_not_those_of_another() -> None:
+    """A state that jobs have is a strange one of a channel, and only where a channel has it."""
+    both = [*words("workflow_state", {"active": 2}), *words("workflow_state", {"queued": 1}, "progress")]
+    assert "unknown_value" not in [finding.kind for finding in findings.judge(both)]
+    strange = [*both, *words("workflow_state", {"queued": 1})]
+    (found,) = (finding for finding in findings.judge(strange) if finding.kind == "unknown_value")
+    assert found.says.endswith("names: queued; n = 3.")
+
+
 def test_nothing_seen_nothing_said() -> None:
     """No observation, no finding."""
     assert findings.judge([]) == []
@@ -872,6 +932,8 @@ def test_a_list_that_gives_no_more_than_it_does() -> None:
     found = next(one for one in findings.judge(lines) if one.kind == "page_size")
     assert (found.severity, found.says) == (Severity.WARNING, "'/api/v1/courses' at test gives 10 items a page whatever is asked for.")
     assert found.advice == "Follow rel=next until there is none."
+    unknown = next(one for one in findings.judge([page(None, total=26)]) if one.kind == "page_size")
+    assert unknown.advice == "Follow rel=next until there is none."
 
 
 def test_an_empty_list_is_told_as_such() -> None:
@@ -988,6 +1050,31 @@ def test_a_timeout_of_the_gateway_is_told() -> None:
     assert found.says == "test failed on 3 of 3 requests: 504 3 times (what stands before it gave up waiting for it, after 30 s)."
     assert found.evidence == (f"'{ANALYTICS}': 3 times",)
     assert found.advice.startswith("A longer timeout on our side does not help against a 504: ask for less at a time. ")
+    quick = made(flight_s=0.1, status=500, outcome=Outcome.SERVER_ERROR)  # whose time is not the gateway's patience
+    late = made(call=ANALYTICS, flight_s=30.1, status=504, outcome=Outcome.GATEWAY_ERROR)
+    told = "500 3 times, 504 once (what stands before it gave up waiting for it, after 30 s)."
+    assert findings.judge([late, quick, quick, quick])[0].says == f"test failed on 4 of 4 requests: {told}"
+
+
+PUBLIC_PAGE: dict[str, Any] = {"call": "GET /health_check.json", "facts": {"public": True, "html": True}}
+NOT_THERE: dict[str, Any] = {"status": 404, "outcome": Outcome.NOT_FOUND}
+BROKEN: dict[str, Any] = {"status": 500, "outcome": Outcome.SERVER_ERROR}
+
+
+@pytest.mark.parametrize(
+    ("answers", "kinds"),
+    [
+        ([made(**NOT_THERE)], []),
+        ([made(facts={"html": True}, **NOT_THERE)], ["wrong_url"]),
+        ([made(), made(**PUBLIC_PAGE, **NOT_THERE)], []),
+        ([made(**BROKEN), made(**PUBLIC_PAGE, **NOT_THERE)], ["wrong_url", "server_errors"]),
+        ([made(), made(**PUBLIC_PAGE, **BROKEN)], ["server_errors"]),
+    ],
+    ids=["no such thing", "a web page", "a health page that is kept", "the same where nothing answers", "a health page that fails"],
+)
+def test_which_page_is_out_of_place(answers: list[Observation], kinds: list[str]) -> None:
+    """A web page in place of JSON is told, a 404 in JSON is not, nor that an operator keeps the health page of an instance that is well."""
+    assert [finding.kind for finding in findings.judge(answers) if finding.kind != "latency"] == kinds
 
 
 def test_an_answer_that_broke_off() -> None:

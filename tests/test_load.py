@@ -66,14 +66,12 @@ def test_a_plan_never_carries_its_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ceiling", "asked", "users", "rate", "in_flight"),
-    [(None, None, None, 10, 64), (None, None, None, 100, 400), (12, None, None, 10, 12), (12, 5, None, 10, 5), (None, None, 9, 10, 9)],
+    ("ceiling", "asked", "rate", "in_flight"),
+    [(None, None, 10, 64), (None, None, 100, 400), (12, None, 10, 12), (12, 5, 10, 5), (None, 1, 10, 1), (None, None, 1000, 1000)],
 )
-def test_in_flight(ceiling: int | None, asked: int | None, users: int | None, rate: float, in_flight: int) -> None:
-    """What is asked for within the ceiling, else the ceiling, else enough for a stall of four seconds."""
-    plan = LoadPlan(
-        replace(INSTANCE, max_in_flight=ceiling), (SELF,), {"kind": "even", "rate_per_s": rate}, 5.0, max_in_flight=asked, users=users
-    )
+def test_in_flight(ceiling: int | None, asked: int | None, rate: float, in_flight: int) -> None:
+    """What is asked for, else the ceiling, else enough for a stall of four seconds."""
+    plan = LoadPlan(replace(INSTANCE, max_in_flight=ceiling), (SELF,), {"kind": "even", "rate_per_s": rate}, 5.0, max_in_flight=asked)
     assert plan.in_flight == in_flight
 
 
@@ -93,12 +91,13 @@ def test_the_smaller_limit_of_requests_holds() -> None:
         ({"calls": ()}, "nothing to load with"),
         ({"duration_s": 0.0}, "must last longer than 0 s"),
         ({"schedule": {}}, "There is no schedule 'None'"),
-        ({"open_loop": False}, "at least one user"),
-        ({"open_loop": False, "users": 2, "workers": 2}, "runs in one process"),
+        ({"users": 0}, "at least one user"),
+        ({"users": 2, "workers": 2}, "runs in one process"),
         ({"workers": -1}, "Workers must be 0 or more"),
         ({"max_in_flight": 0}, "in flight 1 or more"),
         ({"instance": replace(INSTANCE, max_rate=5.0)}, "above max_rate = 5"),
-        ({"instance": replace(INSTANCE, max_in_flight=3), "open_loop": False, "users": 4}, "above max_in_flight = 3"),
+        ({"instance": replace(INSTANCE, max_in_flight=3), "users": 4}, "above max_in_flight = 3"),
+        ({"instance": replace(INSTANCE, max_in_flight=3), "max_in_flight": 4}, "above max_in_flight = 3"),
         ({"calls": (parse("POST /api/v1/courses/1/enrollments"),)}, "allow_writes"),
     ],
 )
@@ -132,14 +131,15 @@ def test_reckoning() -> None:
             record(1.0, sent=1.0, received=1.2, remaining=590.0),
             record(2.0, sent=2.5, received=2.6, pool_s=0.5, remaining=540.0),
             record(3.0, sent=3.0, received=3.1, outcome="throttled"),
+            record(3.0, sent=3.05, outcome="throttled"),  # its end was not seen
             record(4.0, sent=4.0, outcome="read_timeout"),
             record(5.0, outcome="connect_error"),
         ],
         until_s=3.5,
     )
     assert [round(value, 6) for value in seen.latencies] == [0.2, 0.6]
-    assert (seen.requests, seen.late, seen.without_answer, seen.in_time) == (5, 1, 2, 3)
-    assert (seen.least_remaining, seen.first_refusal_s, seen.last_sent_s) == (540.0, 3.1, 4.0)
+    assert (seen.requests, seen.late, seen.without_answer, seen.in_time) == (6, 1, 2, 4)
+    assert (seen.least_remaining, seen.first_refusal_s, seen.last_sent_s) == (540.0, 3.05, 4.0)
 
 
 def test_broken_lines_are_left_out(tmp_path: Path) -> None:
@@ -224,7 +224,7 @@ def test_users_that_a_guard_stopped_at_once(tmp_path: Path) -> None:
     """Twenty users that start at one instant and are refused at once sent twenty requests a second at most, not hundreds."""
     path = tmp_path / "observations.jsonl"
     path.write_text("".join(json.dumps(record(0.0, sent=0.001, received=0.05, outcome="throttled")) + "\n" for _ in range(20)))
-    plan = LoadPlan(INSTANCE, (SELF,), duration_s=10.0, users=20, open_loop=False)
+    plan = LoadPlan(INSTANCE, (SELF,), duration_s=10.0, users=20)
     came = reckon(plan, report(ended_s=0.06, handed=20, stopped_by="refusals", why="So."), path, 0, killed=False)
     assert (came.asked_per_s, came.offered_per_s, came.achieved_per_s, came.seconds) == (None, 20.0, 20.0, 0.06)
     longer = reckon(plan, report(ended_s=4.0, handed=20, stopped_by="refusals", why="So."), path, 0, killed=False)

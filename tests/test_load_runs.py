@@ -59,11 +59,13 @@ class Loaded:
 
 
 def test_an_even_rate(tmp_path: Path) -> None:
-    """A steady load: as many requests as asked, evenly, one record each, none late, the token sent and nowhere written."""
-    origin = time.monotonic()
+    """A steady load: as many requests as asked, evenly, at the rate that progress tells; one record each, the token nowhere written."""
+    origin, heard = time.monotonic(), list[LoadProgress]()
     with running(delay_s=0.01) as server:
-        loaded = Loaded(tmp_path, LoadPlan(instance(server), (SELF,), even(50), 2.0), server, origin_s=origin)
+        plan = LoadPlan(instance(server), (SELF,), even(50), 2.0)
+        loaded = Loaded(tmp_path, plan, server, origin_s=origin, progress=heard.append)
     assert loaded.counts == (100, 100, 100)
+    assert max(progress.offered_per_s or 0.0 for progress in heard) == pytest.approx(50.0, rel=0.2)
     assert (loaded.outcome.offered_per_s, loaded.outcome.achieved_per_s, loaded.outcome.stopped_by) == (50.0, 50.0, None)
     dues = sorted(record["due_s"] for record in loaded.records)
     assert dues == pytest.approx([dues[0] + n / 50 for n in range(100)], abs=1e-5)
@@ -125,7 +127,7 @@ def test_requests_in_all_and_a_rate_at_its_ceiling(tmp_path: Path) -> None:
 def test_users_without_pause(tmp_path: Path) -> None:
     """A closed loop: so many users, all starting at one instant, so many calls, each sent when the last has returned."""
     with running(delay_s=0.05) as server:
-        plan = LoadPlan(instance(server), (SELF,), duration_s=20.0, users=5, open_loop=False, requests=60)
+        plan = LoadPlan(instance(server), (SELF,), duration_s=20.0, users=5, requests=60)
         loaded = Loaded(tmp_path, plan, server)
     assert loaded.counts == (60, 60, 60)
     assert loaded.seen["peak"] == 5
@@ -335,17 +337,6 @@ def test_a_child_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         plan = LoadPlan(instance(server, timeout_s=0.2), (SELF,), even(40), 1.0, grace_s=0.1)
         loaded = Loaded(tmp_path, plan, server, progress=_locust(signal.SIGSTOP))
     assert (loaded.outcome.stopped_by, loaded.outcome.why) == ("seconds", "The load outlived its time and was ended.")
-
-
-def test_the_end_of_a_caller_that_has_enough(tmp_path: Path) -> None:
-    """A caller in a thread ends a load early through `stop`; what was measured is kept."""
-    heard: list[LoadProgress] = []
-    with running(delay_s=0.01) as server:
-        plan = LoadPlan(instance(server), (SELF,), even(30), 60.0)
-        loaded = Loaded(tmp_path, plan, server, progress=heard.append, stop=lambda: bool(heard) and heard[-1].requests > 20)
-    assert loaded.outcome.stopped_by == "interrupted"
-    assert len(set(loaded.counts)) == 1
-    assert max(progress.offered_per_s or 0.0 for progress in heard) == pytest.approx(30.0, rel=0.2)
 
 
 def test_the_folder_of_the_locustfiles() -> None:

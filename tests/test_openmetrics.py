@@ -140,6 +140,14 @@ def test_a_textfile_has_no_time(tmp_path: Path) -> None:
     assert "# EOF" not in lines
 
 
+@pytest.mark.parametrize("ended", ["interrupted", "guard: 2 calls were refused; 0 allowed.", None])
+def test_a_run_that_did_not_end_as_planned_is_no_success(tmp_path: Path, ended: str | None) -> None:
+    """An alert on the last run sees an interrupt, a guard and a kill."""
+    run = small(tmp_path)
+    run.note(ended=ended)
+    assert 'canvas_probe_last_run_success{canvas_instance="beta"} 0' in textfile(material(run)).splitlines()
+
+
 @needs_promtool
 @pytest.mark.slow
 def test_promtool_makes_blocks(full: Run, tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
 def test_a_manifest_of_strange_shapes(tmp_path: Path) -> None:
     """Whatever a manifest holds, the report of the observations is told; what the rules cannot judge is said."""
     strange: dict[str, Any] = {
-        "rates": [3, {"instance": "beta", "call": "c", "safe": {"rate_per_s": "fast"}, "bucket": "x"}],
+        "rates": [3, {"instance": "beta", "call": "c", "safe": {"rate_per_s": {"low": 1.0}}, "bucket": "x"}],
         "comparisons": [{"a": 1}, {"a": "x", "b": "y", "call": "z"}],
         "loads": [{"requests": 1}, {"requests": "x", "offered_per_s": 3.0, "latency_s": {"p50": "x"}}],
         "plans": [{"strategies": [1, {"name": "x"}]}],
@@ -285,6 +285,8 @@ def test_what_to_do_next(tmp_path: Path) -> None:
         "probes compare -i test -i beta",
         f"probes history {tmp_path}",
     ]
+    run.note(rates=[{**rate("beta", 17.9, 10), "confirmed": None, "call": "mix of 2 calls: 75 % GET /a, 25 % GET /b", "mix": {}}])
+    assert report.document(run)["next"][1]["command"] == "probes rate -i beta --calls-file FILE --confirm"
 
 
 def test_after_a_demo(tmp_path: Path) -> None:

@@ -56,6 +56,25 @@ def test_scenario_is_a_literal(name: str) -> None:
     assert one.budget(Options()) >= 1
 
 
+def test_how_much_is_said_beforehand() -> None:
+    """`probes run all` says these most requests of each, and more where jobs are followed: 40 polls of five at most, ten looks."""
+    said = {name: scenario(name).budget(Options()) for name in BUILT_IN}
+    assert said == {
+        "reach": 2,
+        "latency": 45,
+        "throttling": 90,
+        "pagination": 22,
+        "timeouts": 90,
+        "queue": 6,
+        "endpoints": 76,
+        "enrollment": 8,
+        "vocabulary": 13,
+    }
+    followed = [Options(extra={"progress": ("1",) * count}) for count in (3, 99)]
+    assert [scenario("queue").budget(one) for one in followed] == [6 + 3 * 40, 6 + 5 * 40]
+    assert [scenario("vocabulary").budget(one) for one in followed] == [13 + 3, 13 + 10]
+
+
 @pytest.mark.parametrize("script", [nothing_there, not_permitted])
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_bare_server_is_no_error(name: str, script: Any) -> None:

@@ -39,6 +39,7 @@ WRONG: list[tuple[str, str]] = [
     ("[[faults]]\nkind = 'hangs'", "There is no fault 'hangs': did you mean hang?"),
     ("[[faults]]\nkind = 'hang'\nevery = 'x'", "fault 1: every must be a whole number."),
     ("[[faults]]\nkind = 'hang'\nevery = 0", "Fault 'hang': every starts at 1, after and seconds at 0, probability is 0 to 1."),
+    ("[[faults]]\nkind = 'hang'\nprobability = 1.2", "Fault 'hang': every starts at 1, after and seconds at 0, probability is 0 to 1."),
     ("[[faults]]\nkind = 'header'", "Fault 'header' needs the name of a header."),
     ("[[faults]]\nkind = 'redirect'\ntext = 'a…'", "Fault 'redirect': header and text must be such that HTTP can carry them."),
     ("profile = 'prod'", "There is no profile 'prod': did you mean production?"),

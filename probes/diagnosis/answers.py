@@ -153,7 +153,7 @@ def wrong_url(symptoms: Symptoms) -> Iterator[Cause]:
     signs = [*by_call(bad), *([f"{pages} {said}"] if pages else []), *titles(bad), *(f"sent on to {place}" for place in places)]
     signs += sentences(bad)
     says = f"The address is wrong: {symptoms.instance} has nothing for it at {share(bad, symptoms)}."
-    advice = f"Ask what is wrong with it: probes explain '{bad[0].path}' -i {quoted(symptoms.instance)}"
+    advice = f"Ask what is wrong with it: probes explain {quoted(bad[0].path)} -i {quoted(symptoms.instance)}"
     if all(o.outcome is Outcome.NOT_FOUND and o.request_id and not o.facts.get("html") for o in bad):
         says = f"What is asked for is not there: {symptoms.instance} knows the path and has no such record, on {share(bad, symptoms)}."
         advice = (

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
 from probes.bucket import CANVAS
+from probes.calls import asked_by
 from probes.diagnosis.base import Cause, argued
 from probes.diagnosis.signs import of_no_application
 from probes.diagnosis.symptoms import Symptoms
@@ -143,7 +144,7 @@ def _foretold(symptoms: Symptoms, call: str, odds: float) -> Cause:
     lowest = min(o.remaining for o in symptoms.seen if o.remaining is not None)
     signs = [f"the bucket was fitted to {sum(1 for o in symptoms.seen if o.remaining is not None)} headers and the job replayed in it"]
     against = [f"no refusal was met here; the lowest Remaining was {lowest:.0f}"]
-    advice = f"Fewer workers, or probes.Limiter; how many are safe: probes rate -i {quoted(name)} --call '{call}' --job {job.total}"
+    advice = f"Fewer workers, or probes.Limiter; how many are safe: probes rate -i {quoted(name)} {asked_by(call)} --job {job.total}"
     return Cause("throttle", min(0.98, 0.6 + 0.4 * odds), says, argued(signs, against), advice)
 
 

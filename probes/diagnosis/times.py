@@ -16,9 +16,11 @@ POOL_S, POOL_SHARE, LEAST_POOLS = 0.1, 0.5, 4
 CROWD_POOL_S, CROWD_POOL_SHARE, LEAST_CROWD = 0.3, 0.3, 6
 """Wait on our side from which it is blamed, seconds and share of the whole call, and by how many: alone, and three or more together."""
 DNS_S = 0.5
+"""A name that is looked up takes tens of ms; from here on it is what makes new connections slow."""
 DNS_AT_TIMES_S = 1.5
 """A resolver that does not answer is given up after one second at least; a name that is asked anew for takes less."""
 TLS_S = 0.4
+"""A handshake takes one or two round trips and a few ms of arithmetic; from here on it is what makes new connections slow."""
 
 
 OF_CERTIFICATE = "Look at the certificate: ended, for another host, or signed by a company proxy whose root this machine does not know."

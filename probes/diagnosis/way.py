@@ -14,8 +14,11 @@ from probes.stats import median, point
 from probes.wording import plural, quoted, seconds
 
 FAR_S, FAR_SHARE = 0.25, 0.3
+"""A round trip as long as one half-way around the globe, and its share of a call, from which the distance is to blame."""
 UNSTEADY_S = 0.5
+"""Time on the way beyond the usual one from which a call counts as held up there."""
 TRANSFER_S, TRANSFER_SHARE = 0.4, 0.5
+"""How long a body takes to come, and its share of a call, from which the line or the answer's size is to blame."""
 LEAST_LATE, LATE_SHARE = 3, 0.05
 """So many calls that stand on the way, and such a share of all, are more than chance."""
 NEAR_SHARE = 0.7

@@ -15,7 +15,9 @@ from probes.stats import median, point, rank_slope
 from probes.wording import percent, plural, quoted, seconds
 
 QUEUE_S, QUEUE_SHARE = 0.1, 0.25
+"""Wait of one call alone in the server's queue, seconds and share of the call, from which capacity is short at once."""
 GROWTH, GROWTH_S, GROWTH_P = 1.6, 0.15, 0.01
+"""How many times and seconds longer calls take beside others than alone, and how seldom chance orders them so, before it is short then."""
 LEAST_WAITS, LEAST_ALONE, LEAST_CROWD = 6, 4, 4
 """Fewer waits in all, of calls alone, of the most at once, show nothing."""
 FIRST_SHARE = 0.5
@@ -23,6 +25,7 @@ FIRST_SHARE = 0.5
 BLUR_S = 0.01
 """Waits that differ by less rank alike."""
 SLOW_S = 1.0
+"""Work of the server on one call from which the call itself is slow."""
 AT_TIMES, AT_TIMES_N, AT_TIMES_SHARE = 5.0, 3, 0.04
 """So many times the median, so often, and on such a share of the calls: a cause that comes and goes."""
 

@@ -17,6 +17,7 @@ _VALUE_OPTIONS = (
     *("-D", "--dump-header", "-e", "--referer", "-r", "--range", "-T", "--upload-file", "--retry", "--connect-timeout", "--cacert"),
     *("-K", "--config", "--limit-rate", "-E", "--cert", "--key", "--resolve", "-C", "--continue-at", "--retry-delay"),
     *("-U", "--proxy-user", "--pass", "--interface", "--dns-servers", "--retry-max-time", "--keepalive-time", "--ciphers", "--aws-sigv4"),
+    *("--doh-url", "--preproxy", "--noproxy", "--socks5", "--socks5-hostname", "--connect-to", "--unix-socket", "--max-redirs"),
 )
 _FLAGS = (
     *("-s", "--silent", "-S", "--show-error", "-v", "--verbose", "-i", "--include", "-L", "--location", "-f", "--fail", "-g", "--globoff"),

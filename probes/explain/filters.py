@@ -67,19 +67,16 @@ def type_name(request: Request) -> Iterator[Remark]:
 
 
 def enrollment_class(request: Request) -> Iterator[Remark]:
-    """`student` where `StudentEnrollment` is meant: type[] of the enrolment lists is the long form."""
+    """`student` where `StudentEnrollment` is meant: type[] of the enrolment lists is the long form, to the letter (`IN (:type)`)."""
     if request.segments[-1:] != ["enrollments"]:
         return
     for index, (key, value) in enumerate(request.pairs):
-        if key in ("type", "type[]", "role", "role[]") and value.lower() in ENROLLMENT_CLASSES:
-            long = ENROLLMENT_CLASSES[value.lower()]
+        short = value.lower() in ENROLLMENT_CLASSES
+        long = ENROLLMENT_CLASSES.get(value.lower()) or _proper(value)
+        if key in ("type", "type[]", "role", "role[]") and long is not None and value != long:
             request.pairs[index] = (key, long)
-            yield Remark(
-                "enrollment_type",
-                Weight.WRONG,
-                f"{key}={value} is the short form; lists of enrolments take the long.",
-                f"Write {key}={long}.",
-            )
+            why = "is the short form; lists of enrolments take the long" if short else "is compared to the letter and matches nothing"
+            yield Remark("enrollment_type", Weight.WRONG, f"{key}={value} {why}.", f"Write {key}={long}.")
 
 
 def new_enrollment_type(request: Request) -> Iterator[Remark]:

@@ -91,7 +91,7 @@ def _confirmed(
     if workers >= 1 and _clean(even):  # what one half contradicts or could not test no further load mends
         _rest(document)
         settings.say(f"Confirming {plural(workers, 'worker')}.")
-        plan = LoadPlan(instance, calls, users=workers, open_loop=False, requests=count, duration_s=LONGEST_S, scenario="confirm")
+        plan = LoadPlan(instance, calls, users=workers, requests=count, duration_s=LONGEST_S, scenario="confirm")
         outcomes.append(_loaded(settings, plan, run))
     refused = any(outcome.refused for outcome in outcomes)
     beyond = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -18,7 +17,7 @@ from probes.jobs.terminal import Bar, answers_to, json_line, progress
 from probes.observation import Outcome
 from probes.runs import Run
 from probes.tokens import redact
-from probes.wording import heard
+from probes.wording import heard, quoted
 
 if TYPE_CHECKING:
     from probes.limiter import Limiter
@@ -140,9 +139,9 @@ def _go_on(settings: Settings, fetched: Fetched, name: str) -> str:
     """The command that reads the rest; nothing where no page was read, or its path holds what must not be told."""
     if fetched.count == 0 or fetched.next is None or fetched.next != without_secrets(fetched.next):
         return ""
-    instance = f" -i {shlex.quote(name)}" if name else ""
-    config = f" --config {shlex.quote(settings.config.as_posix())}" if settings.config else ""
-    return f"\nGo on with: probes fetch {shlex.quote(fetched.next)}{instance}{config} --all"
+    instance = f" -i {quoted(name)}" if name else ""
+    config = f" --config {quoted(settings.config.as_posix())}" if settings.config else ""
+    return f"\nGo on with: probes fetch {quoted(fetched.next)}{instance}{config} --all"
 
 
 def _empty(count: int) -> str:

@@ -143,7 +143,6 @@ def plan_of(instance: Instance, asked: Asked) -> LoadPlan:
         ),
         users=asked.users,
         workers=asked.workers,
-        open_loop=asked.users is None,
     )
 
 

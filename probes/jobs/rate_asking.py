@@ -93,12 +93,8 @@ async def measure(
         with progress(settings, f"rate of {instance.name}", asked.budget) as bar:
             try:
                 seen = await _stream(client, heeding(telling(design, settings.say)), calls, asked, bar)
-                found = estimate(seen)
-                if found is not None and _no_headers(found, seen) and foreign_budget(seen) is None and may_be_refused(instance):
-                    unread = unread_header(seen)
-                    why = f"At {instance.name} {unread}" if unread else f"{instance.name} sends no budget headers"
-                    settings.say(f"{why}: finding the limit by a few refusals, which takes some minutes.")
-                    by_refusals = RefusalDesign(tuple(calls), asked.budget - len(seen), earlier=seen, **bounds)
+                by_refusals = _without_headers(settings, instance, calls, asked, seen, bounds)
+                if by_refusals is not None:
                     await _stream(client, by_refusals, calls, dataclasses.replace(asked, budget=asked.budget - len(seen)), bar)
             except (GuardStop, RunFolderError) as stop:
                 stopped = stop
@@ -107,6 +103,19 @@ async def measure(
                     raise
                 stopped = _interrupted()
     return Measured(design, by_refusals, loop.time() - start, stopped)
+
+
+def _without_headers(
+    settings: Settings, instance: Instance, calls: Sequence[Call], asked: Asked, seen: Sequence[Observation], bounds: _Bounds
+) -> RefusalDesign | None:
+    """What goes on to find the limit by refusals, which is said; None where headers tell it, or no refusal may be caused."""
+    found = estimate(seen)
+    if found is None or not _no_headers(found, seen) or foreign_budget(seen) is not None or not may_be_refused(instance):
+        return None
+    unread = unread_header(seen)
+    why = f"At {instance.name} {unread}" if unread else f"{instance.name} sends no budget headers"
+    settings.say(f"{why}: finding the limit by a few refusals, which takes some minutes.")
+    return RefusalDesign(tuple(calls), asked.budget - len(seen), earlier=seen, **bounds)
 
 
 def _interrupted() -> KeyboardInterrupt:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from probes.buckets import contradicted
+from probes.calls import asked_by
 from probes.findings import Finding
 from probes.jobs import confirm as confirming
 from probes.runs import Run
@@ -32,7 +33,7 @@ def _next(name: str, documents: Sequence[dict[str, Any]], run: Run) -> str:
     told = [one for one in documents if one["safe"]]
     failed = [str(one["call"]) for one in documents if _shown([one], "no_answer")]
     if told and failed:
-        return f"probes diagnose -i {quoted(name)} --call '{failed[0]}'"
+        return f"probes diagnose -i {quoted(name)} {asked_by(failed[0])}"
     if any(one["regime"] != "unthrottled" and not _under_a_ceiling(one) for one in told):
         return f"probes plan {quoted(run.place)} --calls 10000"
     return f"probes report {quoted(run.place)}" if told or _shown(documents, "wrong_dialect") else f"probes diagnose -i {quoted(name)}"

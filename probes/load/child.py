@@ -30,18 +30,10 @@ SPAN_S = 1.5
 Hear = Callable[[LoadProgress], None]
 
 
-def run_load(
-    plan: LoadPlan,
-    run: Run,
-    *,
-    progress: Hear | None = None,
-    origin_s: float | None = None,
-    stop: Callable[[], bool] | None = None,
-) -> LoadOutcome:
+def run_load(plan: LoadPlan, run: Run, *, progress: Hear | None = None, origin_s: float | None = None) -> LoadOutcome:
     """Runs `plan`; its observations land in `run`, their times count from `origin_s`, the run's start by `time.perf_counter()`.
 
-    `progress` hears a few times a second how it goes; `stop` is asked as often whether to end early (for callers that run this in a
-    thread, where Ctrl-C does not arrive). Ctrl-C ends the child at once, keeps what it measured and raises Interrupted, or
+    `progress` hears a few times a second how it goes. Ctrl-C ends the child at once, keeps what it measured and raises Interrupted, or
     KeyboardInterrupt before there was anything. Raises ConfigError for a missing token, ProbesError when the child cannot be started.
     """
     path = run.folder / OBSERVATIONS
@@ -50,7 +42,7 @@ def run_load(
     # on Windows a process that was killed may hold it a moment longer
     with tempfile.TemporaryDirectory(prefix="canvas-probes-", ignore_cleanup_errors=True) as folder:
         child = Child(plan, path.resolve(), origin, Path(folder))
-        interrupted = _watched(child, progress, stop)
+        interrupted = _watched(child, progress)
         if child.last is None:
             raise interrupted or ProbesError(f"The load did not start: {child.processes.complaint()}")
     outcome = reckon(plan, child.last, path, offset, killed=child.processes.killed)
@@ -59,10 +51,10 @@ def run_load(
     return outcome
 
 
-def _watched(child: Child, progress: Hear | None, stop: Callable[[], bool] | None) -> KeyboardInterrupt | None:
+def _watched(child: Child, progress: Hear | None) -> KeyboardInterrupt | None:
     """Watches the child to its end, which an interrupt brings about at once: that comes back."""
     try:
-        child.watch(progress, stop)
+        child.watch(progress)
     except KeyboardInterrupt as interrupt:
         return interrupt
     finally:
@@ -92,13 +84,9 @@ class Child:
         self._reports: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         threading.Thread(target=self._receive, daemon=True).start()
 
-    def watch(self, progress: Hear | None, stop: Callable[[], bool] | None) -> None:
+    def watch(self, progress: Hear | None) -> None:
         """Reads reports until the first process has ended; kills all when they outlive their time."""
-        asked = False
         while self._read(progress, POLL_S):
-            if not asked and stop is not None and stop():
-                asked = True
-                self.processes.terminate()
             if self._overdue():
                 self.processes.kill()
         self.processes.wait()

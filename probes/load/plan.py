@@ -22,9 +22,9 @@ PATIENCE_S = 4.0
 class LoadPlan:
     """One load. Raises UsageError when made with numbers that make no sense or that the instance's ceilings forbid.
 
-    `schedule`: a description as in `arrivals`; in a closed loop (`open_loop=False`) it is left out, and `users` users, all starting at
-    one instant, each send the next call when the last has returned. `requests`: calls to send in all, None for as many as fit.
-    `max_in_flight`: never more at one time; None takes the instance's ceiling, else `users`, else enough for a stall of some seconds.
+    `schedule`: a description as in `arrivals`. `users` makes a closed loop in its place: so many, all starting at one instant, each send
+    the next call when the last has returned. `requests`: calls to send in all, None for as many as fit. `max_in_flight`: never more at
+    one time in an open loop; None takes the instance's ceiling, else enough for a stall of some seconds.
     `limits`: what the guards go by, under the instance's ceiling. `workers`: Locust processes beside a master, 0 for one process that does
     it all. `grace_s`: how long after its end late requests may still be sent. Whether the instance may be loaded at all is the command's
     business: see `guards.refuse_unless_allowed`.
@@ -38,7 +38,6 @@ class LoadPlan:
     limits: GuardLimits = field(default_factory=GuardLimits)
     users: int | None = None
     workers: int = 0
-    open_loop: bool = True
     requests: int | None = None
     grace_s: float = 5.0
     scenario: str = "load"
@@ -55,10 +54,15 @@ class LoadPlan:
         peak = peak_per_s(self.schedule) if self.open_loop else None
         refuse_above_ceilings(self.instance, peak, self.max_in_flight if self.open_loop else self.users)
 
+    @property
+    def open_loop(self) -> bool:
+        """Whether requests are due whatever the server does."""
+        return self.users is None
+
     def _check_loop(self) -> None:
-        if self.open_loop:
+        if self.users is None:
             check(self.schedule)
-        elif self.users is None or self.users < 1:
+        elif self.users < 1:
             raise UsageError("A closed loop needs at least one user.")
         elif self.workers:
             raise UsageError("A closed loop runs in one process: leave --workers out.")
@@ -68,13 +72,8 @@ class LoadPlan:
     @property
     def in_flight(self) -> int:
         """The greatest number in flight."""
-        if not self.open_loop:
-            return self.users or 1
-        asked = self.max_in_flight or self.users
-        ceiling = self.instance.max_in_flight
-        if asked is not None:
-            return min(asked, ceiling) if ceiling is not None else asked
-        return ceiling or min(MOST_USERS, max(LEAST_USERS, math.ceil(PATIENCE_S * peak_per_s(self.schedule))))
+        bound = self.users or self.max_in_flight or self.instance.max_in_flight  # what was asked for is within the ceiling
+        return bound or min(MOST_USERS, max(LEAST_USERS, math.ceil(PATIENCE_S * peak_per_s(self.schedule))))
 
     @property
     def asked_per_s(self) -> float | None:

@@ -53,14 +53,10 @@ class Processes:
         words = ["--worker", "--master-host", "127.0.0.1", "--master-port", str(port)]
         self._workers = [self._start(words, f"worker-{place}.log", subprocess.DEVNULL) for place in range(self._plan.workers)]
 
-    def terminate(self) -> None:
-        """Asks for an end at once; what was measured is kept. A master tells its workers."""
+    def end(self) -> None:
+        """All processes are gone when this returns: asked first (a master tells its workers), all killed when one does not go."""
         if self._main.poll() is None:
             end(self._main)
-
-    def end(self) -> None:
-        """All processes are gone when this returns: asked first, all killed when one does not go."""
-        self.terminate()
         self._waited(lambda _: self.kill())
 
     def wait(self) -> None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-import shlex
 from pathlib import Path
 from typing import Any
 
 from probes.buckets import contradicted
+from probes.calls import asked_by
 from probes.report import facts
 from probes.report.aggregate import LOADS, Aggregate
-from probes.wording import plural, rounded_down, seconds
+from probes.wording import plural, quoted, rounded_down, seconds
 
 
 def answers(document: dict[str, Any]) -> list[dict[str, Any]]:
@@ -156,27 +156,25 @@ def next_steps(document: dict[str, Any]) -> list[dict[str, str]]:
     """`{"says", "command"}` of what is worth doing now, the most useful first."""
     if document["command"][:1] == ["demo"]:
         return _after_a_demo(document)
-    run, steps = shlex.quote(document["run"]), []
+    run, steps = quoted(document["run"]), []
     names = [str(one["name"]) for one in document["instances"]]
     for name in names:
         outcomes = document["outcomes"].get(name, {})
         bad = sum(count for outcome, count in outcomes.items() if outcome not in ("ok", "throttled", "cancelled"))
         if bad > 0.05 * sum(outcomes.values()) and not any(one["instance"] == name for one in document["diagnosis"]):
             steps.append(
-                (f"Find out why {bad:,} of {sum(outcomes.values()):,} calls to {name} failed.", f"probes diagnose -i {shlex.quote(name)}")
+                (f"Find out why {bad:,} of {sum(outcomes.values()):,} calls to {name} failed.", f"probes diagnose -i {quoted(name)}")
             )
     for name in names:
         steps += _rate_step(document, name)
     safe = [one["instance"] for one in document["rates"] if _can_be_planned(one) and _contradicted(document, one["instance"]) is None]
     if safe and not document["plans"]:
-        which = f" -i {shlex.quote(safe[-1])}" if len(names) > 1 else ""
+        which = f" -i {quoted(safe[-1])}" if len(names) > 1 else ""
         steps.append(("Plan your own job: its time and its odds of a refusal.", f"probes plan {run}{which} --calls 12000"))
     if len(names) > 1 and not document["comparisons"]:
-        both = " ".join(f"-i {shlex.quote(name)}" for name in names[:4])
+        both = " ".join(f"-i {quoted(name)}" for name in names[:4])
         steps.append(("Compare them in interleaved blocks: differences of separate runs may be chance.", f"probes compare {both}"))
-    steps.append(
-        ("See whether anything changed since earlier runs.", f"probes history {shlex.quote(Path(document['run']).parent.as_posix())}")
-    )
+    steps.append(("See whether anything changed since earlier runs.", f"probes history {quoted(Path(document['run']).parent.as_posix())}"))
     return [{"says": says, "command": command} for says, command in steps]
 
 
@@ -191,7 +189,7 @@ def _after_a_demo(document: dict[str, Any]) -> list[dict[str, str]]:
     ]
     safe = [str(one["instance"]) for one in document["rates"] if _can_be_planned(one) and not _contradicted(document, one["instance"])]
     if safe:
-        planned = f"probes plan {shlex.quote(document['run'])} -i {shlex.quote(safe[-1])} --calls 12000"
+        planned = f"probes plan {quoted(document['run'])} -i {quoted(safe[-1])} --calls 12000"
         steps.append((f"Plan a job by what this run found of {safe[-1]}: its time and its odds of a refusal.", planned))
     return [{"says": says, "command": command} for says, command in steps]
 
@@ -205,20 +203,19 @@ def _can_be_planned(rate: dict[str, Any]) -> bool:
 
 def _rate_step(document: dict[str, Any], name: str) -> list[tuple[str, str]]:
     rate = tightest(document, name)
-    quoted = shlex.quote(name)
     if _counts(document, name):
         return []
     if rate is None:
         answered = document["outcomes"].get(name, {}).get("ok", 0)
-        return [(f"Measure the safe rate of {name}.", f"probes rate -i {quoted} --call 'GET /api/v1/users/self'")] if answered else []
+        return [(f"Measure the safe rate of {name}.", f"probes rate -i {quoted(name)}")] if answered else []
     if (said := _contradicted(document, name)) is not None:
         says = f"Measure {name} again, as {said}: was another job on the token, or did the limit change?"
-        return [(says, f"probes rate -i {quoted} --confirm")]
+        return [(says, f"probes rate -i {quoted(name)} --confirm")]
     confirmed = rate.get("confirmed")
     if confirmed and not confirmed.get("ended_early"):
         return []
-    call = shlex.quote(str(rate["call"]))
-    return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted} --call {call} --confirm")]
+    asked = asked_by(str(rate["call"]), "--calls-file FILE")
+    return [(f"Confirm the rate of {name} by a short load at it.", f"probes rate -i {quoted(name)} {asked} --confirm")]
 
 
 def notes(document: dict[str, Any], aggregate: Aggregate, *, judged: bool = True) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from probes.calls import asked_by
 from probes.rules.base import Document, Finding, Severity, View
+from probes.rules.latency import QUEUE_SHARE
 from probes.wording import percent, quoted
 
 MUCH = 1.5
-QUEUE_SHARE = 0.15
+"""A ratio of medians beyond which a job notices the difference, and it warns."""
 
 
 def judge(view: View) -> Iterator[Finding]:
@@ -34,7 +36,7 @@ def _verdict(pair: Document) -> Finding:
     tails = pair.get("tails_s")
     if tails:
         heavier = a if tails["a"] > tails["b"] else b
-        ask = f"probes diagnose -i {quoted(heavier)} --call '{pair['call']}'"
+        ask = f"probes diagnose -i {quoted(heavier)} {asked_by(str(pair['call']))}"
         advice = f"Set timeouts by the tail, not by the median; see what slows those calls: {ask}"
         return Finding("differs", Severity.WARNING, heavier, str(pair["says"]), _shifts(pair), advice)
     if not pair.get("differs"):

@@ -7,14 +7,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from probes.bucket import CANVAS
+from probes.calls import asked_by
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.stats import median
 from probes.wording import percent, plural, quoted, seconds, times
 
 LEAST = 3
-DEAR = 5.0
-DEAR_S = 1.0
+"""So many answers of a call give a median."""
+DEAR, DEAR_S = 5.0, 1.0
+"""A call is dear that takes so many times as long as the cheapest, and so many seconds."""
 ALIKE = 1.5
 """Calls whose times are no further apart than this factor take much the same."""
 LEAST_TOLD_S = 0.001
@@ -190,7 +192,7 @@ def _unanswered(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if lost:
         says = f"{plural(len(lost), 'call')} of the ladder brought no whole answer at {name}, and may be the dearest."
         evidence = tuple(_ends(call, asked) for call, asked in lost.items())
-        advice = f"Ask why: probes diagnose -i {quoted(name)} --call '{next(iter(lost))}'"
+        advice = f"Ask why: probes diagnose -i {quoted(name)} {asked_by(next(iter(lost)))}"
         yield Finding("endpoint_unanswered", Severity.WARNING, name, says, evidence[:TOP], advice)
 
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
+from probes.calls import asked_by
 from probes.observation import Observation, Outcome
 from probes.rules.base import Finding, Severity, View
 from probes.rules.shape import shape
@@ -15,11 +16,13 @@ from probes.wording import percent, plural, quoted, seconds
 SCENARIOS = ("latency", "compare", "timeouts", "export")
 """In the order in which they tell a call's time best; see `report.latencies.BEST_SOURCES`."""
 SLOW_S = 2.0
-OWN_WAIT_S = 0.02
-OWN_SHARE = 0.1
-QUEUE_SHARE = 0.15
-QUEUE_S = 0.03
+"""A median beyond which a person waits."""
+OWN_WAIT_S, OWN_SHARE = 0.02, 0.1
+"""Waits on our own side that are worth a word: longer than a scheduler makes them, and than such a share of a call."""
+QUEUE_SHARE, QUEUE_S = 0.15, 0.03
+"""Share of a call's time in the server's own queue from which its backends are short, and a median below which that is no wait."""
 LEAST_COLD, COLD_EXTRA_S = 3, 0.15
+"""So many new connections, and what each costs, from which a job gains by keeping them open."""
 TIMED_OUT = {
     Outcome.CONNECT_TIMEOUT: "connecting",
     Outcome.READ_TIMEOUT: "waiting for the answer",
@@ -68,7 +71,7 @@ def _taken(name: str, call: str, good: Sequence[Observation], *, alone: bool) ->
     tail = f", 95th percentile {seconds(high.value)} ({_ends(high)})" if high else f"; {_too_few(len(times))}"
     slow = middle.value > SLOW_S
     says = f"'{call}' takes {seconds(middle.value)} at {name} in the median ({_ends(middle)}){tail}; n = {len(times)}."
-    advice = f"See what it waits for: probes diagnose -i {quoted(name)} --call '{call}'" if slow else ""
+    advice = f"See what it waits for: probes diagnose -i {quoted(name)} {asked_by(call)}" if slow else ""
     yield Finding("slow" if slow else "latency", Severity.WARNING if slow else Severity.INFO, name, says, (), advice)
     yield from shape(name, call, warm)
 
@@ -136,7 +139,7 @@ def _whether_alive(o: Observation) -> bool:
 def _timeout_to_set(name: str, seen: Sequence[Observation], whole: Sequence[Observation]) -> Iterator[Finding]:
     """The timeout to set by the slowest answers, of other scenarios too, as the `whole` run saw them.
 
-    None where some were waited for in vain, as those are slower still.
+    Where some were waited for in vain there is none to advise, as those are slower still.
     """
     times = [o.flight_s for o in seen if o.ok and o.flight_s is not None]
     cut = [o for o in seen if o.outcome is Outcome.READ_TIMEOUT and _while(o) != STOOD_STILL]
@@ -173,7 +176,7 @@ def _unknown_timeout(name: str, seen: Sequence[Observation], cut: Sequence[Obser
         f"How long the slowest answers of {name} take is not known: {len(cut)} of {plural(len(seen), 'call')} brought no answer "
         f"within {seconds(waited)}{slowest}."
     )
-    more = f"probes diagnose -i {quoted(name)} --call '{cut[0].call}' --timeout {float(f'{waited:.2g}'):g}"
+    more = f"probes diagnose -i {quoted(name)} {asked_by(cut[0].call)} --timeout {float(f'{waited:.2g}'):g}"
     find = f"wait longer to learn it: {more}" if waited < PATIENT_S else f"raise timeout_s of {name} to learn it, and ask again"
     return Finding("timeout_to_set", Severity.WARNING, name, says, (), f"Set no timeout below {seconds(waited)}; {find}")
 

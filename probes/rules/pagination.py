@@ -11,10 +11,15 @@ from probes.stats import median
 from probes.wording import plural, seconds
 
 GREATEST = 100_000
+"""The page size that the scenario asks for to see the greatest that is given."""
 LEAST_ROUNDS = 2
+"""Pages of one length from which chance can be told from cost."""
 LEAST_MORE = 2
 """So many items more show that a page was cut: one may have been added meanwhile."""
 WORTH_IT = 1.1
+"""By how many times an item must be dearer in pages of the worst size for a word on the best."""
+AS_CHEAP = 1.25
+"""Sizes whose items cost so many times the least cost much the same: the greatest of them needs the fewest calls."""
 STUDIED = 2
 """A list of which more pages than these were asked is the one the reader asked about; others are told beside it."""
 
@@ -144,7 +149,7 @@ def _best(name: str, path: str, good: Sequence[Observation]) -> Iterator[Finding
     if len(lengths) < 2:
         return
     middle = {items: median(one.item_s) for items, one in lengths.items()}
-    best = lengths[max(items for items, time_s in middle.items() if time_s <= 1.25 * min(middle.values()))]
+    best = lengths[max(items for items, time_s in middle.items() if time_s <= AS_CHEAP * min(middle.values()))]
     worst = lengths[max(middle, key=lambda items: middle[items])]
     ratio = median(worst.item_s) / median(best.item_s)
     if ratio < WORTH_IT or min(worst.item_s) <= max(best.item_s):

@@ -21,7 +21,9 @@ NO_PERMISSION = (
 NO_SCOPE = "Ask whoever keeps the developer key of this token to add the scope, or use a token that a user made under Account > Settings."
 GATEWAY_TIMEOUT = 504
 SOON_DAYS = 21.0
+"""Before so many days a certificate that renews itself has been renewed, a month before its end as a rule."""
 VERY_SOON_DAYS = 4.0
+"""A long weekend: whoever could renew it may be back too late."""
 
 
 def judge(view: View) -> Iterator[Finding]:
@@ -114,7 +116,7 @@ def _misled(name: str, seen: Sequence[Observation]) -> Iterator[Finding]:
     if pages:
         calls = tuple(sorted({o.call for o in pages}))[:3]
         says = f"{name} answered {plural(len(pages), 'request')} with a web page in place of JSON."
-        advice = f"The path is not of this API, or something in between answered: probes explain '{pages[0].path}' -i {quoted(name)}"
+        advice = f"The path is not of this API, or something in between answered: probes explain {quoted(pages[0].path)} -i {quoted(name)}"
         if not any(o.ok for o in seen):
             advice = f"Another site, or a login page of a network or a proxy before it, on any path: probes diagnose -i {quoted(name)}"
         yield Finding("wrong_url", Severity.WARNING, name, says, calls, advice)
@@ -187,5 +189,5 @@ def _identity(name: str, reach: Sequence[Observation]) -> Iterator[Finding]:
 def _certificate(name: str, days: object) -> Iterator[Finding]:
     if isinstance(days, int | float) and days < SOON_DAYS:
         severity = Severity.ERROR if days < VERY_SOON_DAYS else Severity.WARNING
-        says = f"The certificate of {name} ends in {days:.0f} days."
+        says = f"The certificate of {name} ends in {plural(round(days), 'day')}."
         yield Finding("certificate_ends", severity, name, says, (), "Have it renewed; calls fail from that day on.")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 
+from probes.calls import asked_by
 from probes.observation import Observation
 from probes.rules.base import Finding, Severity
 from probes.stats import median
@@ -18,6 +19,7 @@ LEAST, LEAST_FEW = 12, 2
 RARE = 0.2
 """Share of the calls up to which slow ones are exceptions."""
 GRAVE_S = 1.0
+"""A stall from which timeouts of a job are in danger."""
 CHANGED, CHANCE = 1.5, 0.001
 """By what factor the median changed, and how seldom chance would show such an order of times."""
 
@@ -75,7 +77,7 @@ def _stalls(name: str, call: str, slow: Sequence[Observation], quick: Sequence[O
         f"{seconds(max(_times(quick)))} at most: a few stand still."
     )
     severity = Severity.WARNING if max(_times(slow)) >= GRAVE_S else Severity.INFO
-    advice = f"Set timeouts by these and not by the median. Ask why: probes diagnose -i {quoted(name)} --call '{call}'"
+    advice = f"Set timeouts by these and not by the median. Ask why: probes diagnose -i {quoted(name)} {asked_by(call)}"
     return Finding("stalls", severity, name, says, (*_when(slow), *_where(slow)), advice)
 
 

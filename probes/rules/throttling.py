@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from probes.buckets import contradicted
+from probes.calls import asked_by
 from probes.observation import Observation, Outcome
 from probes.rules.base import Document, Finding, Severity, View
 from probes.wording import percent, plural, quoted, rounded_down
@@ -38,7 +39,7 @@ BOUNDS = {
     "refusals": "known from refusals alone",
 }
 REMEDIES = {
-    "no_answer": "No call was answered as asked; ask why: probes diagnose -i {name} --call '{call}'",
+    "no_answer": "No call was answered as asked; ask why: probes diagnose -i {name} {call}",
     "unanswered_calls": "Mend these calls, or ask without them.",
     "credentials_ended": "Make a new token, then ask again: how long a token lasts is set where it is made.",
     "maintenance": "Ask again when it is over: windows last two hours at most as a rule.",
@@ -191,10 +192,9 @@ def _remedy(rate: Document, name: str, call: str, *, in_vain: bool) -> str:
     if in_vain:
         return f"No call was answered as asked; ask why: probes diagnose -i {quoted(name)}"
     signs = {str(sign.get("kind")) for sign in _signs(rate)}
-    told = [words.format(name=quoted(name), call=call) for kind, words in REMEDIES.items() if kind in signs]
-    if told or "mix" in rate:
-        return told[0] if told else "Spend more calls on it: a greater --budget."
-    return f"Spend more calls on it: probes rate -i {quoted(name)} --call '{call}'"
+    told = [words.format(name=quoted(name), call=asked_by(call)) for kind, words in REMEDIES.items() if kind in signs]
+    more = f"Spend more calls on it by a greater --budget: probes rate -i {quoted(name)} {asked_by(call, '--calls-file FILE')}"
+    return told[0] if told else more
 
 
 def _safe(name: str, call: str, rate: Document, safe: Mapping[str, Any], number: Mapping[str, Any]) -> Finding:

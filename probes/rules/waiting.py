@@ -10,6 +10,7 @@ from probes.stats import median, point
 from probes.wording import seconds
 
 LONG_WAIT_S = 900.0
+"""A wait at 0 % from which a person thinks that it hangs."""
 IDLE_S = 3600.0
 """So long no queue rests between two imports: what waits while nothing is at work is not waiting for anybody."""
 FEW_WAITS = 8

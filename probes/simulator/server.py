@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 KEEP_ALIVE_S = 75
 STOP_S = 5.0
-WATCH_S = 0.25
-LOOK_S = 0.05
+"""How long a child has to go before it is killed."""
+WATCH_S, LOOK_S = 0.25, 0.05
+"""How often a child looks whether its parent is there, and a server whether it is to stop."""
 
 
 class Served:

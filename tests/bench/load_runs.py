@@ -123,7 +123,7 @@ def throughput(folder: Path, users: int, duration_s: float, rounds: int) -> dict
     kept, bare = [], []
     with running() as server:
         for _ in range(rounds):
-            plan = LoadPlan(instance(server), (SELF,), duration_s=duration_s, users=users, open_loop=False)
+            plan = LoadPlan(instance(server), (SELF,), duration_s=duration_s, users=users)
             seen = ours(folder, server, plan)
             assert seen.lines == len(seen.arrivals)
             kept.append(_rate(seen.arrivals))
@@ -167,6 +167,6 @@ def memory(folder: Path, requests: int, settled: int) -> dict[str, float]:
                 children = [child for child in psutil.Process(os.getpid()).children() if "locust" in child.cmdline()]
                 sizes.extend(child.memory_info().rss for child in children)
 
-        plan = LoadPlan(instance(server), (SELF,), duration_s=7200.0, users=50, open_loop=False, requests=requests)
+        plan = LoadPlan(instance(server), (SELF,), duration_s=7200.0, users=50, requests=requests)
         seen = ours(folder, server, plan, hear)
     return {"grown_bytes": max(sizes) - sizes[0], "requests": seen.lines}
