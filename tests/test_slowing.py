@@ -135,6 +135,12 @@ def test_the_least_overlapped() -> None:
     assert least_overlapped([*crowd, *pairs, *alone]) == [*alone, *pairs]
 
 
+def test_slow_calls_are_alone_as_often_as_quick_ones() -> None:
+    """Calls a second apart, each third one of 1.5 s and the others of 0.5 s: alone are those whose predecessor was back, quick and slow alike."""
+    seen = [observed(float(n), n + (1.5 if n % 3 == 2 else 0.5)) for n in range(30)]
+    assert [o.sent_s for o in least_overlapped(seen)] == [n for n in range(30) if n == 0 or n % 3 != 0]
+
+
 def test_the_most_answers_in_a_second() -> None:
     """A second is any second: what came within one, failures left out; nothing is told by no answer."""
     seen = [observed(0.0, at) for at in (0.1, 0.9, 1.0, 1.05, 1.9, 5.0)]
