@@ -85,12 +85,25 @@ def _climbs(values: np.ndarray) -> float:
 
 
 def least_overlapped(seen: Sequence[Observation]) -> list[Observation]:
-    """The calls that were made alone, or `LEAST_ALONE` with the fewest others beside: where threads are few, those beside wait."""
-    made = [o for o in seen if o.sent_s is not None and o.received_s is not None]
+    """The calls that were made alone, or `LEAST_ALONE` with the fewest others beside: where threads are few, those beside wait.
+
+    Beside a call are those on their way when it is sent, and those sent within the time that such calls usually take. Not within its own
+    time: quick calls would be alone more often than others, and all later ones look slow beside them.
+    """
+    made = [o for o in seen if o.flight_s is not None]
     starts, ends = np.array([o.sent_s for o in made]), np.array([o.received_s for o in made])
-    beside = [int(np.sum((starts < o.received_s) & (ends > o.sent_s))) - 1 for o in made]
+    usual = _usual_s(made)
+    beside = [int(np.sum((starts < start + usual[o.call]) & (ends > start))) - 1 for o, start in zip(made, starts, strict=True)]
     order = sorted(range(len(made)), key=beside.__getitem__)
     return [made[n] for n in order[: max(LEAST_ALONE, beside.count(0))]]
+
+
+def _usual_s(made: Sequence[Observation]) -> dict[str, float]:
+    """The median flight of each kind of call, seconds."""
+    flights: dict[str, list[float]] = {}
+    for o in made:
+        flights.setdefault(o.call, []).append(o.flight_s or 0.0)
+    return {call: float(np.median(times)) for call, times in flights.items()}
 
 
 def _flights(observations: Sequence[Observation], alone: Sequence[Observation]) -> np.ndarray:

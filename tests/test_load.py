@@ -260,6 +260,7 @@ def test_text_and_progress() -> None:
     ]
     failed = replace(few, errors=4, outcomes={"ok": 1, "server_error": 1, "not_found": 3, "cancelled": 1})
     assert text("sim", failed, "x").splitlines()[1] == "  5 requests, 0 refused, 4 failed (3 not_found, 1 server_error), 0.0 % late"
+    assert text("sim", replace(few, requests=1), "x").splitlines()[1].startswith("  1 request, 0 refused, ")
     assert "  latency from due: half of the calls and more brought no answer" in text("sim", replace(few, requests=90), "x").splitlines()
     progress = LoadProgress(2.5, 25, 24, 1, 3, 10.04, None, 580.0, 0.1234)
     assert line(progress) == ("  2.5 s  offered 10/s  achieved -/s  in flight 3  requests 24  refused 1  remaining 580  p95 0.123 s")

@@ -303,7 +303,7 @@ def test_calls_that_fail(tmp_path: Path, kind: str) -> None:
 
 
 def test_call_that_is_not_there(tmp_path: Path) -> None:
-    """A call that answers 404 is not priced: no safe rate, and the finding names it."""
+    """A call that answers 404 is not priced: no safe rate, no word of a regime that nothing showed, and the finding names it."""
     one = rated(tmp_path, calls=(Call("GET", "/api/v1/users/123456789"),))
     assert (one.entry["safe"], one.entry["cost"]) == (None, None)
     assert {o.outcome for o in one.seen} == {Outcome.NOT_FOUND}
@@ -314,6 +314,7 @@ def test_call_that_is_not_there(tmp_path: Path) -> None:
     assert n <= 6
     said = f"No call was answered as asked: the last of {n} ended with 404 (not_found): The specified resource does not exist."
     assert one.entry["signs"] == [{"kind": "no_answer", "says": said}]
+    assert one.told.text.splitlines()[0] == "test: GET /api/v1/users/123456789: no safe rate can be told."
 
 
 @pytest.mark.untraced

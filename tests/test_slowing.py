@@ -135,6 +135,12 @@ def test_the_least_overlapped() -> None:
     assert least_overlapped([*crowd, *pairs, *alone]) == [*alone, *pairs]
 
 
+def test_slow_calls_are_alone_as_often_as_quick_ones() -> None:
+    """Calls a second apart, each third of 1.5 s, the others of 0.5 s: alone are those whose predecessor was back, quick and slow alike."""
+    seen = [observed(float(n), n + (1.5 if n % 3 == 2 else 0.5)) for n in range(30)]
+    assert [o.sent_s for o in least_overlapped(seen)] == [n for n in range(30) if n == 0 or n % 3 != 0]
+
+
 def test_the_most_answers_in_a_second() -> None:
     """A second is any second: what came within one, failures left out; nothing is told by no answer."""
     seen = [observed(0.0, at) for at in (0.1, 0.9, 1.0, 1.05, 1.9, 5.0)]
@@ -215,3 +221,12 @@ def test_the_pace_that_a_server_kept(steps: tuple[float, ...], waits: bool, told
         start = ends[-1][1] + 1.0
     design.slowed_at = steps[-1]
     assert _steady_per_s(design, seen) == pytest.approx(told)
+
+
+@pytest.mark.parametrize(("first", "second", "told"), [((30, 30), (60, 31), 40.0), ((30, 30), (31, 31), 52.0), ((30, 29), (60, 31), 52.0)])
+def test_a_step_cut_short_kept_no_pace(first: tuple[int, int], second: tuple[int, int], told: float) -> None:
+    """Steps of so many calls at 40/s and 52/s, and how many were made: the faster one counts when all were, or where no step was whole."""
+    design = Design((SELF,))
+    design.steps += [Step(40.0, 0, first[0]), Step(52.0, first[1], second[0])]
+    seen = [observed(n / 40.0, n / 40.0 + 0.1) for n in range(first[1] + second[1])]
+    assert _steady_per_s(design, seen) == told

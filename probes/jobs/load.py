@@ -166,7 +166,7 @@ def text(instance: str, outcome: LoadOutcome, folder: str) -> str:
     rates = f"offered {_shown(outcome.offered_per_s)}/s, achieved {_shown(outcome.achieved_per_s)}/s"
     lines = [
         f"{instance}: asked {asked}, {rates}, {outcome.seconds:.1f} s",
-        f"  {outcome.requests} requests, {outcome.refused} refused, {_failed(outcome)}, {percent(outcome.late_share, 1)} late",
+        f"  {plural(outcome.requests, 'request')}, {outcome.refused} refused, {_failed(outcome)}, {percent(outcome.late_share, 1)} late",
         f"  latency from due: {_latencies(outcome)}",
     ]
     if outcome.least_remaining is not None:

@@ -70,18 +70,28 @@ def documents_of(
 def _steady_per_s(design: Design, probed: Sequence[Observation]) -> float | None:
     """The fastest step, calls/s, that the server kept pace with: no faster than it answered while it did not.
 
-    One that was cut short after few calls shows no pace. Where calls wait in front of the server it serves as many as ever.
+    Where calls wait in front of the server it serves as many as ever.
     """
     steps = [design.made(n, probed) for n in range(len(design.steps))]
-    enough = min(FEWEST_CLIMBING, max(map(len, steps), default=0))
-    rates = [step.rate_per_s for step, made in zip(design.steps, steps, strict=True) if len(made) >= min(step.calls, enough)]
-    kept = max((rate for rate in rates if design.slowed_at is None or rate < design.slowed_at), default=None)
+    kept = _kept_per_s(design, [len(made) for made in steps])
     slow = [made for step, made in zip(design.steps, steps, strict=True) if step.rate_per_s == design.slowed_at]
     served = served_per_s(slow[0]) if slow else None
     if design.slowed_at is None or served is None:
         return kept
     kept = design.slowed_at / 2.0 if kept is None else kept
     return max(kept, WAITING * served) if lining_up(slow[0]) else min(kept, BELOW_SERVED * served)
+
+
+def _kept_per_s(design: Design, made: Sequence[int]) -> float | None:
+    """The fastest step of which all calls were made, calls/s; where none was, the fastest of which so many were that a queue would show.
+
+    A step is cut short by the guard on Remaining: calls that pile up in a server with few threads look just so.
+    """
+    steps = [(step.rate_per_s, step.calls, n) for step, n in zip(design.steps, made, strict=True)]
+    slower = [one for one in steps if design.slowed_at is None or one[0] < design.slowed_at]
+    enough = min(FEWEST_CLIMBING, max(made, default=0))
+    whole = [rate for rate, calls, n in slower if n >= calls]
+    return max(whole or [rate for rate, calls, n in slower if n >= min(calls, enough)], default=None)
 
 
 def _entries(measured: Measured, seen: Sequence[Observation], probed: Sequence[Observation], job: _Job) -> list[dict[str, Any]]:

@@ -52,7 +52,8 @@ def _told(name: str, document: dict[str, Any]) -> list[str]:
     safe, call = document["safe"], document["call"]
     if safe is None:
         signs = [f"  {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
-        regime = "" if _shown([document], "wrong_dialect") else f" (regime {document['regime']})"
+        unknown = _shown([document], "wrong_dialect") or _shown([document], "no_answer")
+        regime = "" if unknown else f" (regime {document['regime']})"
         return [f"{name}: {call}: no safe rate can be told{regime}.", *signs]
     rate = safe["rate_per_s"]
     noted = [f"  Note: {sign['says']}" for sign in document["signs"] if sign["kind"] not in FOUND]
