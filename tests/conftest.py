@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 import sys
 from collections.abc import Generator
 from pathlib import Path
@@ -10,12 +12,28 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+import probes
 from probes.config import TOKEN_VARIABLES, URL_VARIABLES
 
 DATA = Path(__file__).parent / "data"
 
 settings.register_profile("probes", deadline=None)  # the machine's other work is no failure
 settings.load_profile("ci" if os.environ.get("CI") else "probes")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Generator[None, object, object]:
+    """Coverage sees our modules begin, and not how tests are found: that takes as long again where it looks."""
+    tracer = sys.gettrace()
+    if tracer is not None and not session.config.getoption("numprocesses", None):  # who hands tests out runs nothing
+        for module in pkgutil.walk_packages(probes.__path__, "probes."):
+            if not module.name.endswith("__main__"):
+                importlib.import_module(module.name)
+        sys.settrace(None)
+    try:
+        return (yield)
+    finally:
+        sys.settrace(tracer)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)

@@ -281,6 +281,7 @@ def test_sizes_that_were_seen_once_are_not_drawn(tmp_path: Path) -> None:
         assert lists.sizes(material(run)) is None
 
 
+@pytest.mark.untraced
 def test_five_lists_are_drawn_and_more_are_counted(tmp_path: Path) -> None:
     """What a page size costs is drawn of five lists; where there were seven the foot says 5 of 7."""
     run = made(tmp_path, "beta")
