@@ -241,7 +241,7 @@ def test_the_true_bucket_contradicts_no_answer() -> None:
     losses = []
     for seed in range(4):
         world = random_world(seed, "wide", headers=False)
-        world.carry_out(RefusalDesign((SELF,), 400))
+        world.carry_out(RefusalDesign((SELF,), 200))
         twin, unit = world.law.twin(world.bucket), world.bucket.up_front_cost
         mark, drain = world.bucket.high_water_mark / unit, world.bucket.high_water_mark / world.bucket.outflow_per_s
         logs = [math.log(value) for value in (mark, drain, twin.mean_cost / world.bucket.outflow_per_s)]
