@@ -83,6 +83,7 @@ def test_scaled() -> None:
     assert settings == BucketSettings(600.0, 800.0, 10.0, 50.0, True)
 
 
+@pytest.mark.untraced
 @given(st.lists(st.tuples(st.floats(0.0, 30.0), st.floats(-100.0, 300.0)), max_size=60))
 def test_the_level_stays_within_its_bounds(touches: list[tuple[float, float]]) -> None:
     """Whatever happens, the level lies between zero and the maximum, and looking at it changes nothing."""

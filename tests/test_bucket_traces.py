@@ -94,6 +94,7 @@ async def through_the_app(settings: SimulatorSettings, calls: list[dict[str, Any
     return told
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("path", CALM, ids=lambda path: path.stem)
 def test_answers_carry_the_recorded_headers(path: Path) -> None:
     """Asked at the recorded instants, the whole simulator answers with the recorded cost and Remaining headers."""

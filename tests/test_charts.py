@@ -155,10 +155,10 @@ def test_png(drawn: dict[str, Picture], tmp_path: Path) -> None:
 
 @pytest.mark.untraced
 def test_many_observations_stay_small(tmp_path: Path) -> None:
-    """5,000 calls: lines are thinned, the scatter is a picture inside the SVG, the level keeps its lowest point."""
+    """2,500 calls: lines are thinned, the scatter is a picture inside the SVG, the level keeps its lowest point."""
     run = made(tmp_path, "beta")
     source = random.Random(3)
-    lowest = 3_370
+    lowest = 1_685
     run.append_lines(
         observed(
             "beta",
@@ -169,7 +169,7 @@ def test_many_observations_stay_small(tmp_path: Path) -> None:
             remaining=7.0 if n == lowest else 600.0,
             cost=0.1,
         ).line()
-        for n in range(5_000)
+        for n in range(2_500)
     )
     drawn = charts.pictures(material(run))
     assert sorted(drawn) == ["drift", "latency", "phases", "tank"]
@@ -281,6 +281,7 @@ def test_sizes_that_were_seen_once_are_not_drawn(tmp_path: Path) -> None:
         assert lists.sizes(material(run)) is None
 
 
+@pytest.mark.untraced
 def test_five_lists_are_drawn_and_more_are_counted(tmp_path: Path) -> None:
     """What a page size costs is drawn of five lists; where there were seven the foot says 5 of 7."""
     run = made(tmp_path, "beta")

@@ -670,7 +670,7 @@ def test_a_hundred_at_once() -> None:
 
     async def main() -> tuple[list[Observation], list[Observation], int]:
         recorded: list[Observation] = []
-        async with served(handler) as port, Client(instance(port), record=recorded.append) as client:
+        async with served(handler) as port, Client(instance(port, timeout_s=60.0), record=recorded.append) as client:
             return await asyncio.gather(*(client.send(SELF, scenario="test") for _ in range(100))), recorded, client.requests
 
     seen, recorded, requests = asyncio.run(main())

@@ -300,7 +300,7 @@ def test_what_cannot_be_compared(tmp_path: Path, names: list[str], call: str, me
 
 def test_compare_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over sockets: the document keeps its schema and the order of the command line; text and exit codes as everywhere."""
-    with Server(wait_s=0.03) as slow, Server(wait_s=0.005) as quick:
+    with Server(wait_s=0.09) as slow, Server(wait_s=0.005) as quick:
         configured(tmp_path, monkeypatch, quick={"url": quick.url, "token": "t"}, slow={"url": slow.url, "token": "t"})
         ended = command(tmp_path, "compare", "-i", "slow", "-i", "quick", "--repeat", "12", "--json")
         text = command(tmp_path, "compare", "-i", "quick", "-i", "slow", "--repeat", "12", "--quiet")

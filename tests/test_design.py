@@ -66,6 +66,7 @@ def test_how_long_pricing_takes(law: Law, max_rate: float | None) -> None:
     assert {seconds for _, seconds in told} == {0.0, foretold}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("longest_s", "calls"), [(40.0, 70), (400.0, 120)])
 def test_it_takes_no_longer_than_it_may(longest_s: float, calls: int) -> None:
     """No step begins after `longest_s`, and the last is cut so that it ends by then; whether that cut the budget short is known."""

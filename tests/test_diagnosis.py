@@ -104,6 +104,7 @@ ODD: dict[str, tuple[Plant, list[str]]] = {
 }
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("what", ODD)
 def test_other_plants(what: str) -> None:
     """Other ways for things to go wrong, or to look so."""

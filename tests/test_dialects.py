@@ -110,6 +110,7 @@ TEXTS = st.one_of(
 )
 
 
+@pytest.mark.untraced
 @given(st.dictionaries(st.sampled_from(FIELDS), TEXTS), st.integers(100, 599), st.binary(max_size=60), st.sampled_from(BUILT_IN))
 def test_no_answer_breaks_a_dialect(headers: dict[str, str], status: int, body: bytes, name: str) -> None:
     """Whatever a server sends, a dialect gives an outcome and numbers that are plausible, or None."""

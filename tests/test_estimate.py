@@ -232,6 +232,7 @@ def test_calls_that_overtake_one_another(seed: int, rounds: tuple[tuple[int, flo
     assert one.fit.n == (60 if signs else len(world.seen))
 
 
+@pytest.mark.untraced
 def test_other_traffic_that_no_bucket_explains() -> None:
     """Heavy traffic of somebody else leaves no constant to tell, and the sentence says why."""
     world = random_world(3, "canvas", others=(30.0, 3.0))
@@ -274,6 +275,7 @@ def test_remaining_that_jumps(every: int, constants: list[str], signs: list[str]
     assert (told_by(one), kinds(one)) == (constants, signs)
 
 
+@pytest.mark.untraced
 def test_traces_that_hide_the_order() -> None:
     """The hard traces tell no wrong constant without a word."""
     for name in ("hard-mix", "recovery", "sequential-dear", "parallel-30"):
@@ -414,6 +416,7 @@ def test_calls_that_time_out_leave_the_rate_untold() -> None:
     assert rate_document(found(world.seen), SELF.name, 1000, Bounds())["safe"] is not None
 
 
+@pytest.mark.untraced
 def test_calls_that_failed_without_a_header_are_no_other_job() -> None:
     """Calls that an edge failed while the server went on with them: they may have filled the bucket unseen, and nobody is blamed."""
     world = World(law=Law(0.4, 0.2), seed=5)

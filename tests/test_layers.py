@@ -162,6 +162,7 @@ def test_every_module_has_one_layer() -> None:
     assert sorted(set(nouns) - found - {"metrics", "exporter"}) == [], "these modules are gone: take them out of LAYERS"
 
 
+@pytest.mark.untraced
 def test_imports_go_down_only() -> None:
     """No module imports from a layer above its own, and layers that infer or tell import none that ask."""
     wrong = []
@@ -247,6 +248,7 @@ def test_locustfiles_know_words_and_known_only() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.untraced
 def test_systems_differ_in_one_module_only() -> None:
     """What Windows lacks or does otherwise is asked of `system`, and the time of `clock`: no other module uses what they stand for."""
     wrong = []
@@ -276,6 +278,7 @@ def test_modules_stay_short() -> None:
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
+@pytest.mark.untraced
 def test_every_test_states_a_fact() -> None:
     """Each test function has a docstring."""
     silent = [

@@ -101,6 +101,7 @@ def test_how_long_neighbours_are_held(per_s: float, held_s: float) -> None:
     assert narrows.usual == pytest.approx(per_s * held_s, rel=0.35)
 
 
+@pytest.mark.untraced
 def test_a_small_bucket_beside_a_busy_neighbour() -> None:
     """Where five calls fit, 150 ms away, no more calls are refused beside three a second than by the best choice of instants twice.
 

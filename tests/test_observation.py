@@ -5,7 +5,7 @@ import json
 import math
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from probes.observation import FIELDS, NETWORK_OUTCOMES, Observation, Outcome, Quota, plain
@@ -62,7 +62,9 @@ def test_a_line_as_it_is_written() -> None:
     assert not set(CONTRACT).difference(FIELDS)
 
 
+@pytest.mark.untraced
 @given(observations)
+@settings(max_examples=50)  # of some forty fields each
 def test_a_line_reads_back(observation: Observation) -> None:
     """Whatever was observed reads back from its line, which is one line of ASCII."""
     line = observation.line()

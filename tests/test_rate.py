@@ -344,6 +344,7 @@ def test_a_plan_where_only_a_ceiling_is_told(alone: Asked) -> None:
         plan_job.do(Settings(quiet=True), alone.run.folder, 500, None, False)
 
 
+@pytest.mark.untraced
 def test_low_ceiling_of_calls_that_fill_the_bucket(tmp_path: Path) -> None:
     """One call after another that leaves the bucket fuller each time would meet a refusal in the end: nothing is called safe."""
     one = rated(tmp_path, QUICK.changed(services={"*": Service(0.2, 0.3, cost_mean=4.0)}), budget=40, max_in_flight=1)
@@ -442,6 +443,7 @@ def test_a_disk_that_is_full(tmp_path: Path) -> None:
     assert one.run.manifest["ended"] == "failed: observations.jsonl cannot be written: No space left on device."
 
 
+@pytest.mark.untraced
 def test_rate_ceiling_binds(tmp_path: Path) -> None:
     """A ceiling of 2 calls/s is kept and binds, where calls are so slow that they overlap all the same."""
     one = rated(tmp_path, QUICK.changed(services={"*": Service(2.0, 0.2, cost_mean=0.5)}), budget=60, max_rate=2.0)
@@ -475,6 +477,7 @@ def test_few_requests_allowed(tmp_path: Path) -> None:
     assert right_or_unknown(one.entry)
 
 
+@pytest.mark.untraced
 def test_without_headers(tmp_path: Path) -> None:
     """No budget headers: by a few refusals, the number in flight exactly; bucket null, ratios in its place."""
     settings = QUICK.changed(quota_headers=False, services={"*": Service(1.5, 0.2, cost_mean=0.2)})

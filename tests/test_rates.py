@@ -92,6 +92,7 @@ def test_how_far_the_best_estimate_stays_below_the_middle(error: float, kept: fl
         assert 0.5 * math.erfc((kept + math.log(1.05)) / error / math.sqrt(2.0)) == pytest.approx(0.01, abs=1e-3)
 
 
+@pytest.mark.untraced
 def test_bound_by_outflow(outflow: Estimate) -> None:
     """Dear calls are bound by the outflow, near outflow / cost."""
     document = valid(rate_document(outflow, SELF.name))
@@ -102,6 +103,7 @@ def test_bound_by_outflow(outflow: Estimate) -> None:
     assert document["safe"]["burst"] == 11
 
 
+@pytest.mark.untraced
 def test_bound_by_reservations(reservations: Estimate) -> None:
     """Cheap slow calls are bound by the reservations that they hold."""
     document = valid(rate_document(reservations, SELF.name, SHORT))
@@ -117,6 +119,7 @@ def test_longer_jobs_are_slower(outflow: Estimate) -> None:
     assert short > 1.3 * long
 
 
+@pytest.mark.untraced
 def test_no_rate_is_refused(boundless: Estimate) -> None:
     """A job that may be sent at once has no safe rate of its own: null, with the burst."""
     document = valid(rate_document(boundless, SELF.name, job_calls=5))
@@ -149,6 +152,7 @@ def test_no_rate_is_recommended_far_above_a_pace_that_was_kept() -> None:
     assert Bounds(tried_at=17.0).applied(rate, bound) == Bounds(steady_at=5.0).applied(rate, bound) == (rate, bound)
 
 
+@pytest.mark.untraced
 def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
     """A configured ceiling below the bucket's rate binds: the rate is the ceiling, in flight and burst are bounded too."""
     safe = valid(rate_document(reservations, SELF.name, SHORT, Bounds(max_rate=1.0, max_in_flight=2)))["safe"]
@@ -165,6 +169,7 @@ def test_ceiling_binds(outflow: Estimate, reservations: Estimate) -> None:
     assert free == rate_document(outflow, SELF.name, SHORT)
 
 
+@pytest.mark.untraced
 def test_latency_binds(outflow: Estimate) -> None:
     """A server that slows down before the bucket fills binds: the highest rate that was steady, at most the one that was not."""
     safe = valid(rate_document(outflow, SELF.name, SHORT, Bounds(slowed_at=2.0, steady_at=1.5)))["safe"]
@@ -194,6 +199,7 @@ def test_a_call_that_was_never_priced(outflow: Estimate) -> None:
     assert document["bucket"]["high_water_mark"]["value"] == pytest.approx(600.0, rel=1e-4)
 
 
+@pytest.mark.untraced
 def test_no_call_passes() -> None:
     """A reservation above the mark lets no call through: nothing is safe, nothing is told."""
     found, _ = priced(World(law=Law(0.3, 0.4), seed=2), 100)
@@ -237,6 +243,7 @@ def test_a_rate_far_above_any_that_was_tried(steady_at: float | None, said: bool
         assert sign.says == "No more than 10 calls/s were tried: --confirm shows whether the server keeps its pace at 20.5."
 
 
+@pytest.mark.untraced
 def test_a_heavy_tail_widens_the_interval_and_is_said() -> None:
     """Of calls whose costs fall like a power the rate is told with twice the usual error, and that it cannot foresee dearer ones."""
     plain, heavy = (np.exp(0.5 * np.random.default_rng(3).standard_normal(400)), 0.1 + 0.1 * np.random.default_rng(4).pareto(1.2, 400))
@@ -343,6 +350,7 @@ def test_a_rate_that_may_be_anything_is_not_told(outflow: Estimate) -> None:
     assert document["signs"][-1]["says"].startswith("6 calls allow anything from ")
 
 
+@pytest.mark.untraced
 def test_few_priced_calls_tell_no_safe_rate() -> None:
     """From twelve calls the bucket is known, and what a call costs, but not how long a job's longest call takes: no rate is told."""
     world = World(law=Law(0.3, 0.2), seed=5)

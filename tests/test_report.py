@@ -222,6 +222,7 @@ def test_a_manifest_that_cannot_be_read(tmp_path: Path) -> None:
     assert "The manifest cannot be read: times are seconds since the run's start, whenever that was." in told["notes"]
 
 
+@pytest.mark.untraced
 def test_a_manifest_of_strange_shapes(tmp_path: Path) -> None:
     """Whatever a manifest holds, the report of the observations is told; what the rules cannot judge is said."""
     strange: dict[str, Any] = {

@@ -114,6 +114,7 @@ def evil_page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return run.folder / "report.html"
 
 
+@pytest.mark.untraced
 def test_the_page_stands_alone(page: str) -> None:
     """Every address in it is an anchor of its own or data; its policy forbids all else; no handler stands in an attribute."""
     found = Elements(page)
@@ -150,6 +151,7 @@ def test_aggregates_are_embedded(page: str, full: Run) -> None:
     assert embedded(page) == plain(report.document(full))
 
 
+@pytest.mark.untraced
 def test_long_lists_are_cut_with_their_length(tmp_path: Path) -> None:
     """Of 1,200 calls the page embeds 1,000 and shows 200, says how many there are, and stays small."""
     run = Run.create(tmp_path, ["run"], [instance("beta")])

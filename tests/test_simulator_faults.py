@@ -138,6 +138,7 @@ def test_every_third_after_two_until_eight() -> None:
     assert [n for n, a in enumerate(told, 1) if "x-request-cost" not in a.headers] == [5, 8]
 
 
+@pytest.mark.untraced
 def test_chance_is_seeded() -> None:
     """A fault by chance strikes its share, the same with the same seed."""
     settings = with_fault("header", header="x-struck", text="1", probability=0.3)

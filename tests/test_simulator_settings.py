@@ -146,6 +146,7 @@ def test_like_refuses_half_a_bucket(bad: Any) -> None:
         like({**CONSTANTS, "outflow_per_s": bad})
 
 
+@pytest.mark.untraced
 def test_service_times_are_lognormal() -> None:
     """Service times have the median, charges the share or the mean that the settings say, split between CPU and DB."""
     speed = Speed(SimulatorSettings(time_scale=2.0))

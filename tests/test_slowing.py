@@ -155,6 +155,7 @@ def test_how_long_calls_wait_in_front() -> None:
     assert queued_s([observed(n / 10.0, n / 10.0 + 0.31, server_time_s=0.25) for n in range(40)]) is None
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(("wait_s", "sign"), [(0.0, "shared_token"), (0.6, "queueing")])
 def test_a_queue_is_no_other_job(wait_s: float, sign: str) -> None:
     """Headers that no bucket of our own explains are another job's, or, where calls beside others wait in front, the queue's."""
@@ -166,6 +167,7 @@ def test_a_queue_is_no_other_job(wait_s: float, sign: str) -> None:
     assert [kind for kind, _ in found.signs] == [sign]
 
 
+@pytest.mark.untraced
 def test_a_queue_makes_no_older_script() -> None:
     """A bucket that seems to swallow reservations because calls wait in front is no older throttle script, and its reservation untold."""
     for seed in (0, 3, 4, 5):

@@ -80,6 +80,7 @@ def test_how_long_spells_are_and_what_they_cost(turn: int, rows: int, row: int, 
     assert tuple(found) == pytest.approx((row, fewer))
 
 
+@pytest.mark.untraced
 def test_a_job_meets_spells_like_those_seen(found: Estimate) -> None:
     """The rate told for calls in spells is refused in no more than one true job of twenty; without regard to them in every third."""
     times_s = 0.3 * busy((400,))

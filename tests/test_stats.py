@@ -86,6 +86,7 @@ def test_bootstrap() -> None:
     assert (low, high) == stats.bootstrap(100, lambda drawn: float(values[drawn].mean()), seed=3)
 
 
+@pytest.mark.untraced
 def test_ranks_of_ties() -> None:
     """Values that are alike share the mean of their ranks: the correlation is scipy's, and its p that of the normal approximation."""
     from scipy.stats import norm, spearmanr

@@ -53,6 +53,7 @@ def neighbour(at_s: float) -> float:
     return 50.0 - 10.0 * ((at_s + 0.7) % 4.7)
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize(
     ("level", "kinds", "looks"),
     [

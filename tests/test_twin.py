@@ -26,6 +26,7 @@ def by_loop(bucket: BucketSettings, arrivals: list[float], departures: list[floa
     return [one.touch(amount, now) for now, _, _, amount in events]
 
 
+@pytest.mark.untraced
 @given(
     st.lists(st.tuples(st.floats(0.0, 40.0), POSITIVE, st.floats(0.0, 90.0)), min_size=1, max_size=40),
     st.floats(1.0, 20.0),
