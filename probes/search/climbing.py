@@ -92,7 +92,7 @@ class Climbing(Probing, ABC):
         if self.crowds:
             self.crowded = True
             return self._paced(kept_per_s(self._latest()))
-        last = self._fits = max(self._fits, most_at_once(self._latest()))
+        last = self._fits = max(self._fits, most_at_once(self._latest(), network_by_refusals_s(self.seen)))
         self._rests = self._settles or last < (UNRESTED_CLIMB_FROM if self._steps() >= WORTH_CLIMBING else UNRESTED_FROM)
         size, rest = min(last + self._growth(last), self._widest), self._rest_s(last) if self._rests else network_by_refusals_s(self.seen)
         if size <= last or size > self._affordable or (self._settles and self._spare < 2):

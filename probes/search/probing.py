@@ -11,6 +11,7 @@ import numpy as np
 
 from probes.calls import Call, Round
 from probes.observation import Observation, Outcome
+from probes.search.population import Population
 from probes.search.ratios import Ratios, network_by_refusals_s, ratios_of, served
 from probes.slowing import least_overlapped, slowed
 
@@ -74,6 +75,8 @@ class Probing:
     """Calls made before, few at one time, and not for this search."""
     crowded: bool = False
     """Whether the server slowed down before any call was refused."""
+    _known: tuple[int | None, Population] | None = None
+    """What the answers allowed when it was last asked, and the `admitted` of then."""
 
     @property
     def _left(self) -> int:
@@ -136,7 +139,11 @@ class Probing:
         return self.limit if self.exact else None
 
     def _ratios(self) -> Ratios | None:
-        return ratios_of(self.seen, self.admitted, DESIGN_DRAWS, DESIGN_CANDIDATES)
+        before = self._known[1] if self._known and self._known[0] == self.admitted else None
+        ratios = ratios_of(self.seen, self.admitted, DESIGN_DRAWS, DESIGN_CANDIDATES, before)
+        if ratios is not None and ratios.population is not None:
+            self._known = self.admitted, ratios.population
+        return ratios
 
     def _latest(self) -> Sequence[Observation]:
         """Answers of the last round."""
@@ -192,7 +199,7 @@ def kept_per_s(answers: Sequence[Observation]) -> float:
     return len(ends) / (max(ends) - min(sent)) if sent and ends and max(ends) > min(sent) else 0.0
 
 
-def most_at_once(answers: Sequence[Observation]) -> int:
-    """The most calls in flight at one instant of those let through."""
-    times = [(o.sent_s, o.received_s) for o in answers if o.ok and o.sent_s is not None and o.received_s is not None]
+def most_at_once(answers: Sequence[Observation], network_s: float = 0.0) -> int:
+    """The most calls in flight at one instant of those let through; at the server, where the network's share of a call is given."""
+    times = [(o.sent_s, o.received_s - network_s) for o in answers if o.ok and o.sent_s is not None and o.received_s is not None]
     return max((sum(sent <= start < received for sent, received in times) for start, _ in times), default=0)

@@ -17,6 +17,7 @@ import numpy as np
 
 from probes.bucket import CANVAS, HOSTED_MARK
 from probes.observation import Observation, Outcome
+from probes.search.population import Population, sampled
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,14 +26,6 @@ if TYPE_CHECKING:
 
 CANDIDATES = 2000
 SEED = 1
-GENERATIONS, MOST_GENERATIONS = 6, 14
-"""Fewest, and most where too few of the last count."""
-ENOUGH_EFFECTIVE = 150
-CENTRES = 300
-"""Of the candidates, how many make up the density that the next generation is drawn from."""
-FEWEST_EFFECTIVE = 25
-"""One in so many candidates must count; likelihoods are flattened until it does, but for the last generation."""
-TEMPERS = (1.0, 0.5, 0.25, 0.12, 0.06, 0.03, 0.015)
 MARKS = (1.05, 120.0)
 """Fewest and most reservations that fit below the mark."""
 DRAIN_S, DRAIN_SPREAD = CANVAS.high_water_mark / CANVAS.outflow_per_s, 0.9
@@ -78,7 +71,7 @@ class Events:
 
 
 @dataclass(frozen=True, slots=True)
-class Prior:
+class Servers:
     """What is thought before any answer: the log mark is even within `log_mark`, the log drain (seconds) is normal, so is the kind.
 
     The log price (seconds) is normal around `log_price` where the server is of Canvas's kind, else whatever the server time.
@@ -124,6 +117,15 @@ class Ratios:
     level: Floats
     last_s: float
     misfit: float = 0.0
+    population: Population | None = None
+    """What they are drawn from ..."""
+    explaining: Ratios | None = None
+    """... and all of it that explains the answers about as well as any."""
+
+    @property
+    def allowed(self) -> Ratios:
+        """All that explains the answers, likely or not, where it is known; else the draws."""
+        return self.explaining or self
 
     @property
     def steady_per_s(self) -> Floats:
@@ -140,10 +142,13 @@ class Ratios:
         return np.maximum(0.0, np.ceil(self.mark - level) - 1.0)
 
 
-def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int, candidates: int = CANDIDATES) -> Ratios | None:
+def ratios_of(
+    observations: Sequence[Observation], admitted: int | None, n: int, candidates: int = CANDIDATES, before: Population | None = None
+) -> Ratios | None:
     """`n` draws; None where no call was refused, so that nothing is known of the mark.
 
-    `admitted`: how many calls of a burst from rest were let through when not all were.
+    `admitted`: how many calls of a burst from rest were let through when not all were. `before`: what was known a few answers ago, with
+    the same `admitted`; it spares most of the work.
     """
     if not any(o.outcome is Outcome.THROTTLED for o in observations):
         return None
@@ -152,12 +157,13 @@ def ratios_of(observations: Sequence[Observation], admitted: int | None, n: int,
     fewest, most = MARKS if admitted is None else (max(MARKS[0], admitted - 0.3), 1.03 * (admitted + 1) + 0.2)
     bounds = (math.log(fewest), math.log(most))
     price_s = PRICE_SHARE * float(np.mean(served(observations, network_by_refusals_s(observations)) or [1.0]))
-    points, weights = _population(events, Prior(bounds, math.log(price_s)), candidates, source)
-    order = np.argsort(points[2])  # in order of the price, so that few draws reach as far to both sides as many would
-    picks = order[np.searchsorted(np.cumsum(weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
-    mark, outflow, cost = _ratios(points[:, picks])
-    found, level = likelihood(points[:, picks], events)
-    return Ratios(mark, outflow, cost, level, events.instants[-1], -float(np.mean(found)))
+    known = sampled(lambda points: likelihood(points, events)[0], Servers(bounds, math.log(price_s)), candidates, source, before)
+    order = np.argsort(known.points[2])  # in order of the price, so that few draws reach as far to both sides as many would
+    picks = order[np.searchsorted(np.cumsum(known.weights[order]), (np.arange(n) + source.random()) / n).clip(0, candidates - 1)]
+    found, level = likelihood(known.points[:, picks], events)
+    misfit, allowed = -float(np.mean(found)), known.points[:, known.explains]
+    explaining = Ratios(*_ratios(allowed), likelihood(allowed, events)[1], events.instants[-1])
+    return Ratios(*_ratios(known.points[:, picks]), level, events.instants[-1], misfit, known, explaining)
 
 
 def network_by_refusals_s(observations: Sequence[Observation]) -> float:
@@ -253,41 +259,3 @@ def likelihood(points: Floats, events: Events) -> tuple[Floats, Floats]:
         else:
             level += off
     return found, level
-
-
-def _population(events: Events, prior: Prior, n: int, source: np.random.Generator) -> tuple[Floats, Floats]:
-    """(points, weights) of the last generation."""
-    points = prior.draws(n, source)
-    proposed = prior.density(points)
-    weights = np.full(n, 1.0 / n)
-    for generation in range(MOST_GENERATIONS):
-        logs = likelihood(points, events)[0] + prior.density(points) - proposed
-        weights = _weights(logs, TEMPERS[:1])
-        if generation + 1 >= GENERATIONS and float(np.sum(weights**2)) <= 1.0 / ENOUGH_EFFECTIVE:
-            break
-        if generation + 1 < MOST_GENERATIONS:
-            points, proposed = _offspring(points, _weights(logs, TEMPERS), source)
-    return points, weights
-
-
-def _weights(logs: Floats, tempers: Sequence[float]) -> Floats:
-    """Normalised weights, flattened as far as needed."""
-    for temper in tempers:
-        weights = np.exp(temper * (logs - logs.max()))
-        weights /= weights.sum()
-        if FEWEST_EFFECTIVE / len(logs) >= float(np.sum(weights**2)):
-            break
-    return np.asarray(weights)
-
-
-def _offspring(points: Floats, weights: Floats, source: np.random.Generator) -> tuple[Floats, Floats]:
-    """(new points, log density they were drawn from): a normal kernel around resampled points, its width by Silverman's rule."""
-    n = points.shape[1]
-    centred = points - (points @ weights)[:, None]
-    width = (2.0 / 3.0 * float(np.sum(weights**2))) ** (1.0 / 8.0)
-    root = np.linalg.cholesky(1.5 * width**2 * ((centred * weights) @ centred.T) + 1e-9 * np.eye(4))
-    new = points[:, source.choice(n, n, p=weights)] + root @ source.standard_normal((4, n))
-    inverse = np.linalg.inv(root)
-    here, centres = inverse @ new, inverse @ points[:, source.choice(n, CENTRES, p=weights)]
-    squares = (here**2).sum(axis=0)[:, None] + (centres**2).sum(axis=0) - 2.0 * here.T @ centres
-    return new, np.log(np.exp(-0.5 * squares).mean(axis=1) + 1e-6) - math.log(np.linalg.det(root))
