@@ -734,11 +734,11 @@ def test_answer_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 @pytest.mark.untraced
 def test_the_last_round_counts_where_no_header_tells(tmp_path: Path) -> None:
-    """Of a budget that is spent to the end every call is in the answer, those of the last round too."""
+    """Of a budget that is hardly left over every call made is in the answer, those of the last round too."""
     one = rated(tmp_path, QUICK.changed(quota_headers=False), 160)
     by_refusals = one.measured.by_refusals
     assert by_refusals is not None
     asked = len(one.seen) - (160 - by_refusals.budget)
     (says,) = [sign["says"] for sign in one.entry["signs"] if sign["kind"] == "no_headers"]
-    assert len(one.seen) == 160
+    assert 140 < len(one.seen) <= 160
     assert f" in {asked} calls." in says
